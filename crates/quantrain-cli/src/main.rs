@@ -1,0 +1,3 @@
+//! The command `quantrain`.
+
+fn main() {}

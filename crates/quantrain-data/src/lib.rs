@@ -1,0 +1,1 @@
+//! Dataset readers, preprocessing, augmentation and batching

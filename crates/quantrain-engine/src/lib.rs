@@ -1,0 +1,1 @@
+//! Runs a quantized graph forward and backward by a plan made ahead of time

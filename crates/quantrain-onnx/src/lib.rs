@@ -1,0 +1,1 @@
+//! Reads ONNX files into a graph and writes quantized networks back

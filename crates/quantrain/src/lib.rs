@@ -1,0 +1,1 @@
+//! Quantization-aware training as a library: recipes, calibration, training, export
