@@ -1,1 +1,47 @@
-//! The intermediate representation: graph, operators, quantizers, targets, placement
+//! The intermediate representation of Quantrain: what a network is, before anything runs it.
+//!
+//! A [`Graph`] holds typed nodes and named tensors in ONNX's words (channels first, original names kept).
+//! [`Target`] says, as data, what a runtime quantizes; [`QuantGraph::prepare`] groups the graph into blocks, places quantizers by the
+//! target's rules and lists what stays in float and why. The arithmetic of one quantizer is [`Quantizer`]; folding and quantizing a
+//! block's weights is [`fold`].
+//!
+//! This crate knows neither kernels nor files.
+//!
+//! ```
+//! use quantrain_graph::{GraphBuilder, QuantGraph, Settings, Target};
+//!
+//! let mut b = GraphBuilder::new("tiny");
+//! let x = b.input("x", &[3, 8, 8]);
+//! let y = b.convolution("conv", x, 4, [3, 3]).padding([1, 1, 1, 1]).done()?;
+//! let y = b.relu("relu", y)?;
+//! b.output(y);
+//! let net = QuantGraph::prepare(b.finish()?, Target::onnxruntime(), &Settings::default())?;
+//! assert_eq!(net.quantizers().len(), 2); // the input and the block's output
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod block;
+mod builder;
+mod error;
+pub mod fold;
+mod graph;
+pub mod op;
+mod placement;
+mod quant_graph;
+mod quantizer;
+mod scheme;
+mod shape;
+mod target;
+
+pub use block::{Block, Unit};
+pub use builder::GraphBuilder;
+pub use error::{GraphError, PlacementError, QuantizerError, ShapeError, TargetError};
+pub use graph::{Graph, Node, NodeId, Tensor, TensorId};
+pub use op::Op;
+pub use placement::{LayerSettings, Settings};
+pub use quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizedBlock, QuantizerId, WeightQuantizer};
+pub use quantizer::{Quantizer, Range};
+pub use scheme::{Granularity, Rounding, ScaleKind, Scheme, Sign};
+pub use shape::{Dim, Shape};
+pub use target::{Placement, Requantize, Target};

@@ -1,0 +1,165 @@
+//! Folding BatchNormalization into weights, and the codes of weights and biases (design section 4).
+//!
+//! `w̃ = w·γ/√(σ²+ε)`, `b̃ = (b − μ)·γ/√(σ²+ε) + β`, `ŵ = Qw(w̃)`, `b̂ = round(b̃/(s_x·s_w))·s_x·s_w`. Weights are channels first here.
+
+use crate::{Granularity, PlacementError, Quantizer, QuantizerError, Range, Scheme};
+
+/// Parameters and running statistics of a BatchNormalization, one value a channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm<'a> {
+    /// Scale γ.
+    pub gamma: &'a [f32],
+    /// Offset β.
+    pub beta: &'a [f32],
+    /// Running mean μ.
+    pub mean: &'a [f32],
+    /// Running variance σ².
+    pub variance: &'a [f32],
+    /// ε, added to the variance.
+    pub epsilon: f32,
+}
+
+impl BatchNorm<'_> {
+    /// `γ/√(σ²+ε)` of each channel.
+    pub fn factors(&self) -> Vec<f32> {
+        self.gamma.iter().zip(self.variance).map(|(g, v)| g / (v + self.epsilon).sqrt()).collect()
+    }
+}
+
+/// Weights and bias with BatchNormalization folded in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folded {
+    /// `w̃`, channels first.
+    pub weight: Vec<f32>,
+    /// `b̃`, zeros where there was neither bias nor BatchNormalization.
+    pub bias: Vec<f32>,
+}
+
+/// Folds a BatchNormalization, where there is one, into weights and bias.
+pub fn fold(mut weight: Vec<f32>, bias: Option<&[f32]>, channels: usize, norm: Option<&BatchNorm>) -> Folded {
+    let mut bias = bias.map_or_else(|| vec![0.0; channels], <[f32]>::to_vec);
+    if let Some(norm) = norm {
+        let factors = norm.factors();
+        let per_channel = weight.len() / channels;
+        for (c, row) in weight.chunks_exact_mut(per_channel).enumerate() {
+            row.iter_mut().for_each(|w| *w *= factors[c]);
+            bias[c] = (bias[c] - norm.mean[c]) * factors[c] + norm.beta[c];
+        }
+    }
+    Folded { weight, bias }
+}
+
+/// Centred codes of weights and the quantizers that made them: one, or one for each channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightCodes {
+    /// Integer-valued, channels first.
+    pub codes: Vec<f32>,
+    /// One quantizer, or one for each channel.
+    pub quantizers: Vec<Quantizer>,
+}
+
+impl WeightCodes {
+    /// The scale of a channel.
+    pub fn scale(&self, channel: usize) -> f32 {
+        self.quantizers[if self.quantizers.len() == 1 { 0 } else { channel }].scale()
+    }
+}
+
+/// The quantizers of folded weights: their range is the weights' own.
+///
+/// # Errors
+/// A weight is not finite.
+pub fn weight_quantizers(scheme: &Scheme, weight: &[f32], channels: usize) -> Result<Vec<Quantizer>, QuantizerError> {
+    let make = |values: &[f32]| Quantizer::from_range(scheme, Range::of(values));
+    match scheme.granularity {
+        Granularity::PerTensor => Ok(vec![make(weight)?]),
+        Granularity::PerChannel => weight.chunks_exact(weight.len() / channels).map(make).collect(),
+    }
+}
+
+/// Quantizes folded weights.
+///
+/// # Errors
+/// A weight is not finite.
+pub fn quantize_weights(scheme: &Scheme, folded: &Folded) -> Result<WeightCodes, QuantizerError> {
+    let channels = folded.bias.len();
+    let quantizers = weight_quantizers(scheme, &folded.weight, channels)?;
+    let mut codes = folded.weight.clone();
+    let rows = codes.len() / quantizers.len();
+    for (row, q) in codes.chunks_exact_mut(rows).zip(&quantizers) {
+        row.iter_mut().for_each(|w| *w = q.centred_code(*w));
+    }
+    Ok(WeightCodes { codes, quantizers })
+}
+
+/// `f32(s_x·s_w)`: the scale of a bias and of an accumulator.
+pub fn accumulator_scale(input_scale: f32, weight_scale: f32) -> f32 {
+    input_scale * weight_scale
+}
+
+/// The code of a bias on the scale of its accumulator, `None` where 32 bits do not hold it.
+pub fn bias_code(bias: f32, accumulator_scale: f32) -> Option<i32> {
+    let code = (f64::from(bias) / f64::from(accumulator_scale)).round_ties_even();
+    (code.abs() <= f64::from(i32::MAX)).then_some(code as i32)
+}
+
+/// Quantizes the bias of the block `node`.
+///
+/// # Errors
+/// A bias does not fit 32 bits.
+pub fn quantize_bias(node: &str, bias: &[f32], input_scale: f32, weights: &[Quantizer]) -> Result<Vec<i32>, PlacementError> {
+    let scale = |c: usize| accumulator_scale(input_scale, weights[if weights.len() == 1 { 0 } else { c }].scale());
+    let code = |(c, &b): (usize, &f32)| {
+        bias_code(b, scale(c)).ok_or_else(|| PlacementError::BiasOverflow { node: node.into(), bias: b, scale: scale(c) })
+    };
+    bias.iter().enumerate().map(code).collect()
+}
+
+/// A row-major `[rows, columns]` matrix as `[columns, rows]`.
+pub fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Target;
+
+    #[test]
+    fn folding_gives_what_the_normalisation_gives() {
+        let norm = BatchNorm { gamma: &[2.0, -1.0], beta: &[0.5, 0.25], mean: &[1.0, -2.0], variance: &[4.0, 0.25], epsilon: 0.0 };
+        let folded = fold(vec![1.0, 2.0, 3.0, 4.0], Some(&[0.1, 0.2]), 2, Some(&norm));
+        let x = [0.3f32, -0.7];
+        for c in 0..2 {
+            let raw = [1.0, 2.0, 3.0, 4.0][2 * c] * x[0] + [1.0, 2.0, 3.0, 4.0][2 * c + 1] * x[1] + [0.1, 0.2][c];
+            let direct = norm.gamma[c] * (raw - norm.mean[c]) / norm.variance[c].sqrt() + norm.beta[c];
+            let folded = folded.weight[2 * c] * x[0] + folded.weight[2 * c + 1] * x[1] + folded.bias[c];
+            assert!((direct - folded).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn channels_have_their_own_scales_where_the_scheme_says() {
+        let folded = Folded { weight: vec![0.1, -1.27, 0.254, 0.0], bias: vec![0.0; 2] };
+        let per_channel = quantize_weights(&Target::onnxruntime().weights(), &folded).unwrap();
+        assert_eq!(per_channel.quantizers.len(), 2);
+        assert_eq!(per_channel.codes, [10.0, -127.0, 127.0, 0.0]);
+        let per_tensor = quantize_weights(&Target::tidl_pow2().weights(), &folded).unwrap();
+        assert_eq!(per_tensor.quantizers[0].scale(), 2.0 / 128.0);
+    }
+
+    #[test]
+    fn a_bias_that_does_not_fit_is_refused() {
+        assert_eq!(bias_code(1.0, 0.25), Some(4));
+        assert_eq!(bias_code(1e9, 1e-9), None);
+        let q = Quantizer::new(1e-6, 0, -127, 127, crate::Rounding::HalfToEven).unwrap();
+        assert!(matches!(quantize_bias("conv", &[1e6], 1e-3, &[q]), Err(PlacementError::BiasOverflow { .. })));
+    }
+
+    #[test]
+    fn transposing_twice_gives_the_matrix_back() {
+        let m = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        assert_eq!(transpose(&m, 2, 3), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(transpose(&transpose(&m, 2, 3), 3, 2), m);
+    }
+}

@@ -1,0 +1,142 @@
+//! A network: tensors with names, nodes in the order they run.
+
+use crate::{GraphError, Op, Shape};
+
+/// Position of a tensor in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+/// Position of a node in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub usize);
+
+/// A named tensor: an activation, or a constant with its values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// The name it has in the file.
+    pub name: String,
+    /// Its shape, in ONNX's axis order.
+    pub shape: Shape,
+    /// Row-major values of a constant.
+    pub constant: Option<Vec<f32>>,
+}
+
+/// An operator applied to tensors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// The name it has in the file, or one made from its output.
+    pub name: String,
+    /// Operator and attributes.
+    pub op: Op,
+    /// Inputs in ONNX's order; trailing optional ones left out.
+    pub inputs: Vec<TensorId>,
+    /// The output.
+    pub output: TensorId,
+}
+
+/// A network in topological order, every shape known but for the batch size.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Graph {
+    /// Name of the graph.
+    pub name: String,
+    pub(crate) tensors: Vec<Tensor>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) inputs: Vec<TensorId>,
+    pub(crate) outputs: Vec<TensorId>,
+    /// Key and value pairs that travel with the file.
+    pub metadata: Vec<(String, String)>,
+    /// Version of the ONNX operator set that the file was written for.
+    pub opset: i64,
+}
+
+impl Graph {
+    /// All tensors, by id.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// All nodes, by id, each after the nodes it reads from.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The tensors fed from outside.
+    pub fn inputs(&self) -> &[TensorId] {
+        &self.inputs
+    }
+
+    /// The tensors handed out.
+    pub fn outputs(&self) -> &[TensorId] {
+        &self.outputs
+    }
+
+    /// The tensor of an id of this graph.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// The node of an id of this graph.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The tensor of a name.
+    pub fn find(&self, name: &str) -> Option<TensorId> {
+        self.tensors.iter().position(|t| t.name == name).map(TensorId)
+    }
+
+    /// The values of a constant.
+    pub fn constant(&self, id: TensorId) -> Option<&[f32]> {
+        self.tensor(id).constant.as_deref()
+    }
+
+    /// Replaces the values of a constant, as training does.
+    ///
+    /// # Errors
+    /// The tensor is no constant or the count of values differs.
+    pub fn set_constant(&mut self, id: TensorId, values: Vec<f32>) -> Result<(), GraphError> {
+        let tensor = &mut self.tensors[id.0];
+        let expected = tensor.constant.as_ref().map_or(0, Vec::len);
+        if values.len() != expected {
+            return Err(GraphError::ConstantLength { tensor: tensor.name.clone(), found: values.len(), expected });
+        }
+        tensor.constant = Some(values);
+        Ok(())
+    }
+
+    /// The nodes that read a tensor, a node twice where it reads it twice.
+    pub fn readers(&self, id: TensorId) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes.iter().enumerate().flat_map(move |(n, node)| node.inputs.iter().filter(move |&&t| t == id).map(move |_| NodeId(n)))
+    }
+
+    /// The only reader of a tensor, where there is just one and the tensor is not an output.
+    pub fn single_reader(&self, id: TensorId) -> Option<NodeId> {
+        let mut readers = self.readers(id);
+        match (readers.next(), readers.next()) {
+            (Some(node), None) if !self.outputs.contains(&id) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// The node that writes a tensor.
+    pub fn producer(&self, id: TensorId) -> Option<NodeId> {
+        self.nodes.iter().position(|n| n.output == id).map(NodeId)
+    }
+
+    /// Number of values in constants that nodes read.
+    pub fn parameter_count(&self) -> usize {
+        self.tensors.iter().filter_map(|t| t.constant.as_ref()).map(Vec::len).sum()
+    }
+
+    /// Multiplications and additions of convolutions and matrix products for one sample, each pair counted once.
+    pub fn multiply_accumulates(&self, node: NodeId) -> usize {
+        let node = self.node(node);
+        let out = self.tensor(node.output).shape.elements(1);
+        match &node.op {
+            Op::Convolution(_) => out * self.tensor(node.inputs[1]).shape.elements(1) / self.tensor(node.inputs[1]).shape.0[0].at(1),
+            Op::Gemm(op) => out * self.tensor(node.inputs[1]).shape.0[usize::from(op.transpose_b)].at(1),
+            Op::MatMul(_) => out * self.tensor(node.inputs[0]).shape.0.last().map_or(1, |d| d.at(1)),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The typed operators, a file for each family: attributes in ONNX's words, checked, and the one shape rule that every executor uses.
+//!
+//! [`Op`] is matched without `_ =>` wherever an operator needs work of its own, so the compiler lists what a new one still lacks.
+
+mod activation;
+mod convolution;
+mod elementwise;
+mod layout;
+mod matmul;
+mod normalization;
+mod pooling;
+mod quantize;
+mod reduction;
+mod resize;
+mod straight_through;
+
+pub use activation::Activation;
+pub use convolution::Convolution;
+pub use elementwise::Binary;
+pub use layout::{Concat, Extent, Flatten, Pad, PadMode, Reshape, Slice, Transpose};
+pub use matmul::{Gemm, MatMul};
+pub use normalization::BatchNormalization;
+pub use pooling::{AveragePool, GlobalAveragePool, MaxPool, Window};
+pub use quantize::FakeQuantize;
+pub use reduction::{ReduceMean, Softmax};
+pub use resize::{Coordinates, Interpolation, NearestMode, Resize, ResizeTo};
+pub use straight_through::{Function, Propagate, StraightThrough};
+
+use crate::{Shape, ShapeError};
+
+/// An operator with its attributes. Inputs in ONNX's order; one output each.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Inputs x `[N, C, H, W]`, w `[O, C/groups, kh, kw]`, optional b `[O]`.
+    Convolution(Convolution),
+    /// Inputs a, b, optional c: `alpha·a'·b' + beta·c`.
+    Gemm(Gemm),
+    /// Matrix product over the last two axes.
+    MatMul(MatMul),
+    /// Inputs x, γ, β, μ, σ² (constants over axis 1), inference form.
+    BatchNormalization(BatchNormalization),
+    /// A function of each element.
+    Activation(Activation),
+    /// Two operands, NumPy-style broadcasting.
+    Binary(Binary),
+    /// Joins its inputs along an axis.
+    Concat(Concat),
+    /// Largest value of each window.
+    MaxPool(MaxPool),
+    /// Mean of each window.
+    AveragePool(AveragePool),
+    /// Mean over all spatial axes, which stay as 1.
+    GlobalAveragePool(GlobalAveragePool),
+    /// Mean over some axes.
+    ReduceMean(ReduceMean),
+    /// Normalised exponentials along an axis.
+    Softmax(Softmax),
+    /// Every step-th element between start and end, along some axes.
+    Slice(Slice),
+    /// Surrounds the input with values.
+    Pad(Pad),
+    /// Enlarges or shrinks the spatial axes.
+    Resize(Resize),
+    /// The same elements in another shape (Reshape, Squeeze, Unsqueeze).
+    Reshape(Reshape),
+    /// `[product before axis, product from axis]`.
+    Flatten(Flatten),
+    /// Reordered axes.
+    Transpose(Transpose),
+    /// The input itself (Identity, Dropout in inference).
+    Identity,
+    /// Fake-quantization with given numbers (a QuantizeLinear and DequantizeLinear pair, or a user's own).
+    FakeQuantize(FakeQuantize),
+    /// A user's function as value, the identity as derivative.
+    StraightThrough(StraightThrough),
+    /// Inputs value_from, gradient_from: value of the first, derivative as if it were the second.
+    Propagate(Propagate),
+}
+
+impl Op {
+    /// The operator's name, in ONNX's words where it has one.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Convolution(_) => "Conv",
+            Op::Gemm(_) => "Gemm",
+            Op::MatMul(_) => "MatMul",
+            Op::BatchNormalization(_) => "BatchNormalization",
+            Op::Activation(a) => a.name(),
+            Op::Binary(b) => b.name(),
+            Op::Concat(_) => "Concat",
+            Op::MaxPool(_) => "MaxPool",
+            Op::AveragePool(_) => "AveragePool",
+            Op::GlobalAveragePool(_) => "GlobalAveragePool",
+            Op::ReduceMean(_) => "ReduceMean",
+            Op::Softmax(_) => "Softmax",
+            Op::Slice(_) => "Slice",
+            Op::Pad(_) => "Pad",
+            Op::Resize(_) => "Resize",
+            Op::Reshape(_) => "Reshape",
+            Op::Flatten(_) => "Flatten",
+            Op::Transpose(_) => "Transpose",
+            Op::Identity => "Identity",
+            Op::FakeQuantize(_) => "FakeQuantize",
+            Op::StraightThrough(_) => "StraightThrough",
+            Op::Propagate(_) => "Propagate",
+        }
+    }
+
+    /// How many inputs the operator takes, as (fewest, most).
+    pub fn input_count(&self) -> (usize, usize) {
+        match self {
+            Op::Convolution(_) | Op::Gemm(_) => (2, 3),
+            Op::BatchNormalization(_) => (5, 5),
+            Op::MatMul(_) | Op::Binary(_) | Op::Propagate(_) => (2, 2),
+            Op::Concat(_) => (1, usize::MAX),
+            Op::Activation(_)
+            | Op::MaxPool(_)
+            | Op::AveragePool(_)
+            | Op::GlobalAveragePool(_)
+            | Op::ReduceMean(_)
+            | Op::Softmax(_)
+            | Op::Slice(_)
+            | Op::Pad(_)
+            | Op::Resize(_)
+            | Op::Reshape(_)
+            | Op::Flatten(_)
+            | Op::Transpose(_)
+            | Op::Identity
+            | Op::FakeQuantize(_)
+            | Op::StraightThrough(_) => (1, 1),
+        }
+    }
+
+    /// The shape of the output; `inputs` are as many as [`Op::input_count`] allows.
+    ///
+    /// # Errors
+    /// The inputs break the operator's shape rule.
+    pub fn output_shape(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let x = inputs[0];
+        match self {
+            Op::Convolution(op) => op.output_shape(x, inputs[1]),
+            Op::Gemm(op) => op.output_shape(x, inputs[1]),
+            Op::MatMul(op) => op.output_shape(x, inputs[1]),
+            Op::BatchNormalization(op) => op.output_shape(x, inputs[1]),
+            Op::Binary(_) => x.broadcast(inputs[1]),
+            Op::Concat(op) => op.output_shape(inputs),
+            Op::MaxPool(op) => op.window.output_shape(x),
+            Op::AveragePool(op) => op.window.output_shape(x),
+            Op::GlobalAveragePool(op) => op.output_shape(x),
+            Op::ReduceMean(op) => op.output_shape(x),
+            Op::Softmax(op) => x.axis(op.axis).map(|_| x.clone()),
+            Op::Slice(op) => op.output_shape(x),
+            Op::Pad(op) => op.output_shape(x),
+            Op::Resize(op) => op.output_shape(x),
+            Op::Reshape(op) => op.output_shape(x),
+            Op::Flatten(op) => op.output_shape(x),
+            Op::Transpose(op) => op.output_shape(x),
+            Op::Propagate(op) => op.output_shape(x, inputs[1]),
+            Op::Activation(_) | Op::Identity | Op::FakeQuantize(_) | Op::StraightThrough(_) => Ok(x.clone()),
+        }
+    }
+
+    /// The positions of inputs that are parameters and must be constants.
+    pub fn parameter_inputs(&self) -> std::ops::Range<usize> {
+        match self {
+            Op::Convolution(_) => 1..3,
+            Op::BatchNormalization(_) => 1..5,
+            Op::Gemm(_) => 2..3,
+            _ => 0..0,
+        }
+    }
+}

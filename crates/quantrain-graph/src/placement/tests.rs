@@ -1,0 +1,90 @@
+use super::*;
+use crate::GraphBuilder;
+use crate::op::{Concat, MaxPool, Softmax, Window};
+
+/// conv → pool ─┬─ conv → relu ─┐
+///              └───────────────┴ concat → conv → softmax
+fn network() -> Graph {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[3, 8, 8]);
+    let y = b.convolution("first", x, 4, [3, 3]).padding([1, 1, 1, 1]).done().unwrap();
+    let y = b.node("pool", Op::MaxPool(MaxPool { window: Window::new([2, 2]) }), &[y], "pool").unwrap();
+    let z = b.convolution("middle", y, 4, [1, 1]).done().unwrap();
+    let z = b.relu("relu", z).unwrap();
+    let z = b.node("concat", Op::Concat(Concat { axis: 1 }), &[y, z], "concat").unwrap();
+    let z = b.convolution("last", z, 2, [1, 1]).done().unwrap();
+    let z = b.node("softmax", Op::Softmax(Softmax { axis: 1 }), &[z], "softmax").unwrap();
+    b.output(z);
+    b.finish().unwrap()
+}
+
+/// One line a quantizer: bits, sign, and the tensors that have it.
+fn placed(net: &QuantGraph) -> Vec<String> {
+    let tensors = |q: usize| {
+        let of = |t: &usize| net.quantizer_of(TensorId(*t)) == Some(QuantizerId(q));
+        let names = (0..net.graph().tensors().len()).filter(of).map(|t| net.graph().tensor(TensorId(t)).name.clone());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    net.quantizers().iter().enumerate().map(|(i, q)| format!("{} bits: {}", q.scheme.bits, tensors(i))).collect()
+}
+
+#[test]
+fn quantizers_go_where_the_target_says() {
+    let net = QuantGraph::prepare(network(), Target::onnxruntime(), &Settings::default()).unwrap();
+    assert_eq!(placed(&net), ["8 bits: x", "8 bits: first pool relu concat", "8 bits: last"]);
+    let softmax = net.graph().nodes().len() - 1;
+    assert_eq!(net.float_nodes(), [(NodeId(softmax), FloatReason::NotInTarget)]);
+}
+
+#[test]
+fn edges_keep_more_bits_than_the_middle() {
+    let settings = Settings { weight_bits: Some(4), activation_bits: Some(4), edge_bits: Some(8), ..Settings::default() };
+    let net = QuantGraph::prepare(network(), Target::onnxruntime(), &settings).unwrap();
+    assert_eq!(placed(&net), ["8 bits: x", "8 bits: first pool relu concat", "4 bits: last"]);
+    let bits: Vec<u8> = (0..net.units().len()).filter_map(|u| net.weight_quantizer(u)).map(|w| w.scheme.bits).collect();
+    assert_eq!(bits, [8, 4, 8]);
+}
+
+#[test]
+fn a_layer_is_pinned_by_name_or_pattern() {
+    let layer = |pattern: &str| LayerSettings { pattern: pattern.into(), float: true, ..LayerSettings::default() };
+    let settings = Settings { layers: vec![layer("mid*")], ..Settings::default() };
+    let net = QuantGraph::prepare(network(), Target::onnxruntime(), &settings).unwrap();
+    assert!(net.float_nodes().iter().any(|(n, r)| net.graph().node(*n).name == "middle" && *r == FloatReason::Pinned));
+    assert_eq!(placed(&net)[1], "8 bits: first pool relu concat");
+    let settings = Settings { layers: vec![layer("mild*")], ..Settings::default() };
+    let error = QuantGraph::prepare(network(), Target::onnxruntime(), &settings).unwrap_err();
+    assert_eq!(error, PlacementError::PatternMatchesNothing { pattern: "mild*".into() });
+}
+
+#[test]
+fn an_output_may_stay_float() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[3, 8, 8]);
+    let y = b.convolution("conv", x, 4, [1, 1]).done().unwrap();
+    b.output(y);
+    let settings = Settings { quantize_output: Some(false), ..Settings::default() };
+    let net = QuantGraph::prepare(b.finish().unwrap(), Target::onnxruntime(), &settings).unwrap();
+    assert_eq!(placed(&net), ["8 bits: x"]);
+}
+
+#[test]
+fn a_star_stands_for_any_text() {
+    for (pattern, name, fits) in [
+        ("a*c", "abc", true),
+        ("a*c", "ab", false),
+        ("*", "", true),
+        ("a", "a", true),
+        ("a", "ab", false),
+        ("*b*", "abc", true),
+        ("a*a", "a", false),
+    ] {
+        assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+    }
+}
+
+#[test]
+fn widths_that_the_target_lacks_are_refused() {
+    let settings = Settings { weight_bits: Some(9), ..Settings::default() };
+    assert!(matches!(QuantGraph::prepare(network(), Target::onnxruntime(), &settings), Err(PlacementError::Target(_))));
+}

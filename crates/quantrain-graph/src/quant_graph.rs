@@ -1,0 +1,202 @@
+//! A graph with its quantizers: what calibration and training change, and what is exported.
+
+use std::fmt;
+
+use crate::block::Unit;
+use crate::fold::{self, BatchNorm, Folded, WeightCodes};
+use crate::graph::{Graph, NodeId, TensorId};
+use crate::{Op, PlacementError, Quantizer, Range, Scheme, Settings, Target};
+
+/// Position of an activation quantizer in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QuantizerId(pub usize);
+
+/// A quantizer of activations: one tensor, or several that share it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivationQuantizer {
+    /// Name of the first tensor that has it.
+    pub tensor: String,
+    /// The kind of integers.
+    pub scheme: Scheme,
+    /// The range, once calibrated.
+    pub range: Option<Range>,
+}
+
+impl ActivationQuantizer {
+    /// Scale and zero point, once calibrated.
+    ///
+    /// # Errors
+    /// The range does not fit the scheme.
+    pub fn quantizer(&self) -> Result<Option<Quantizer>, PlacementError> {
+        let make = |range| Quantizer::from_range(&self.scheme, range);
+        self.range.map(make).transpose().map_err(|source| PlacementError::Quantizer { tensor: self.tensor.clone(), source })
+    }
+}
+
+/// How the weights of a block are quantized. Their range is that of the weights as they are, at every step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WeightQuantizer {
+    /// The kind of integers.
+    pub scheme: Scheme,
+}
+
+/// Why a node runs in float.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FloatReason {
+    /// The target has no integer form of the operator.
+    NotInTarget,
+    /// A layer setting says so.
+    Pinned,
+    /// It only carries values, and those it reads are float.
+    InputIsFloat,
+    /// Quantization is off.
+    Off,
+}
+
+impl fmt::Display for FloatReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FloatReason::NotInTarget => "the target has no integer form of it",
+            FloatReason::Pinned => "the recipe keeps it in float",
+            FloatReason::InputIsFloat => "it carries values that are float",
+            FloatReason::Off => "quantization is off",
+        })
+    }
+}
+
+/// A float network with master weights, and where its integers go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantGraph {
+    pub(crate) graph: Graph,
+    pub(crate) target: Target,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) quantizers: Vec<ActivationQuantizer>,
+    pub(crate) of_tensor: Vec<Option<QuantizerId>>,
+    pub(crate) weights: Vec<Option<WeightQuantizer>>,
+    pub(crate) float: Vec<(NodeId, FloatReason)>,
+}
+
+impl QuantGraph {
+    /// Groups a graph into units and places quantizers by the rules of a target.
+    ///
+    /// # Errors
+    /// A width that the target does not have, or a layer pattern that matches nothing.
+    pub fn prepare(graph: Graph, target: Target, settings: &Settings) -> Result<Self, PlacementError> {
+        crate::placement::place(graph, target, settings)
+    }
+
+    /// The same units without any quantizer: the float network.
+    pub fn float(graph: Graph) -> Self {
+        crate::placement::place_nothing(graph)
+    }
+
+    /// The network with float master weights.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The network, to write trained weights into.
+    pub fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
+    /// The runtime that the quantizers were placed for.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The units in the order they run.
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    /// The quantizers of activations.
+    pub fn quantizers(&self) -> &[ActivationQuantizer] {
+        &self.quantizers
+    }
+
+    /// The quantizers of activations, to set ranges.
+    pub fn quantizers_mut(&mut self) -> &mut [ActivationQuantizer] {
+        &mut self.quantizers
+    }
+
+    /// The quantizer of a tensor.
+    pub fn quantizer_of(&self, tensor: TensorId) -> Option<QuantizerId> {
+        self.of_tensor[tensor.0]
+    }
+
+    /// How the weights of a unit are quantized; `None` where it has none or runs in float.
+    pub fn weight_quantizer(&self, unit: usize) -> Option<WeightQuantizer> {
+        self.weights[unit]
+    }
+
+    /// The nodes that run in float, and why.
+    pub fn float_nodes(&self) -> &[(NodeId, FloatReason)] {
+        &self.float
+    }
+
+    /// Whether every quantizer has a range.
+    pub fn is_calibrated(&self) -> bool {
+        self.quantizers.iter().all(|q| q.range.is_some())
+    }
+
+    /// The weights of a block, channels first, as trained.
+    pub fn weights_of(&self, unit: usize) -> Option<Vec<f32>> {
+        let block = self.units[unit].block(&self.graph)?;
+        let values = self.graph.constant(block.weight)?;
+        Some(if block.channels_last { fold::transpose(values, values.len() / block.channels, block.channels) } else { values.to_vec() })
+    }
+
+    /// Writes the weights of a block, given channels first.
+    ///
+    /// # Panics
+    /// The unit is no block, or the count of values differs.
+    pub fn set_weights_of(&mut self, unit: usize, values: Vec<f32>) {
+        let block = self.units[unit].block(&self.graph).expect("only blocks have weights");
+        let values = if block.channels_last { fold::transpose(&values, block.channels, values.len() / block.channels) } else { values };
+        self.graph.set_constant(block.weight, values).expect("a trained weight keeps its count");
+    }
+
+    /// The BatchNormalization of a unit.
+    pub fn batch_norm_of(&self, unit: usize) -> Option<BatchNorm<'_>> {
+        let node = self.graph.node(self.units[unit].batch_norm?);
+        let Op::BatchNormalization(op) = &node.op else { return None };
+        let values = |i: usize| node.inputs.get(i).and_then(|&t| self.graph.constant(t));
+        Some(BatchNorm { gamma: values(1)?, beta: values(2)?, mean: values(3)?, variance: values(4)?, epsilon: op.epsilon })
+    }
+
+    /// Weights (channels first) and bias of a block with its BatchNormalization folded in, in float.
+    pub fn folded(&self, unit: usize) -> Option<Folded> {
+        let block = self.units[unit].block(&self.graph)?;
+        let bias = block.bias.and_then(|b| self.graph.constant(b));
+        Some(fold::fold(self.weights_of(unit)?, bias, block.channels, self.batch_norm_of(unit).as_ref()))
+    }
+
+    /// The codes of a quantized block's weights and bias, as a device holds them.
+    ///
+    /// `None` where the unit is no block, runs in float or is not calibrated.
+    ///
+    /// # Errors
+    /// Weights without a valid range; a bias that does not fit 32 bits.
+    pub fn quantized_block(&self, unit: usize) -> Result<Option<QuantizedBlock>, PlacementError> {
+        let (Some(folded), Some(weights)) = (self.folded(unit), self.weights[unit]) else { return Ok(None) };
+        let input = self.units[unit].inputs(&self.graph).next().and_then(|t| self.of_tensor[t.0]);
+        let Some(input) = input.map(|q| self.quantizers[q.0].quantizer()).transpose()?.flatten() else { return Ok(None) };
+        let node = &self.graph.node(self.units[unit].core).name;
+        let weight = fold::quantize_weights(&weights.scheme, &folded)
+            .map_err(|source| PlacementError::Quantizer { tensor: format!("weights of {node}"), source })?;
+        let bias = fold::quantize_bias(node, &folded.bias, input.scale(), &weight.quantizers)?;
+        Ok(Some(QuantizedBlock { weight, bias, input }))
+    }
+}
+
+/// The integers of a block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedBlock {
+    /// Weights, channels first.
+    pub weight: WeightCodes,
+    /// Bias codes on scale s_x·s_w.
+    pub bias: Vec<i32>,
+    /// The quantizer of the input.
+    pub input: Quantizer,
+}
