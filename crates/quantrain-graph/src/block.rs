@@ -92,19 +92,17 @@ pub(crate) fn units(graph: &Graph, target: &Target) -> Vec<Unit> {
         let mut unit = Unit { core: NodeId(n), batch_norm: None, activation: None };
         let mut last = NodeId(n);
         let next = |last: NodeId| graph.single_reader(graph.node(last).output);
-        if block_of(graph, unit.core).is_some() && matches!(graph.node(unit.core).op, Op::Convolution(_) | Op::Gemm(_)) {
-            if let Some(bn) = next(last).filter(|&r| matches!(graph.node(r).op, Op::BatchNormalization(_))) {
-                unit.batch_norm = Some(bn);
-                taken[bn.0] = true;
-                last = bn;
-            }
+        let is_norm = |n: &NodeId| matches!(graph.node(*n).op, Op::BatchNormalization(_));
+        let folds = block_of(graph, unit.core).is_some() && matches!(graph.node(unit.core).op, Op::Convolution(_) | Op::Gemm(_));
+        if let Some(norm) = next(last).filter(is_norm).filter(|_| folds) {
+            unit.batch_norm = Some(norm);
+            taken[norm.0] = true;
+            last = norm;
         }
-        let clips = |n: NodeId| matches!(&graph.node(n).op, Op::Activation(a) if target.fuses(a));
-        if takes_clip(&graph.node(unit.core).op) {
-            if let Some(clip) = next(last).filter(|&r| clips(r)) {
-                unit.activation = Some(clip);
-                taken[clip.0] = true;
-            }
+        let is_clip = |n: &NodeId| matches!(&graph.node(*n).op, Op::Activation(a) if target.fuses(a));
+        if let Some(clip) = next(last).filter(is_clip).filter(|_| takes_clip(&graph.node(unit.core).op)) {
+            unit.activation = Some(clip);
+            taken[clip.0] = true;
         }
         units.push(unit);
     }

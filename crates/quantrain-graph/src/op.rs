@@ -17,7 +17,7 @@ mod straight_through;
 pub use activation::Activation;
 pub use convolution::Convolution;
 pub use elementwise::Binary;
-pub use layout::{Concat, Extent, Flatten, Pad, PadMode, Reshape, Slice, Transpose};
+pub use layout::{Concat, Extent, Flatten, Pad, PadMode, Reshape, Slice, Transpose, Walk};
 pub use matmul::{Gemm, MatMul};
 pub use normalization::BatchNormalization;
 pub use pooling::{AveragePool, GlobalAveragePool, MaxPool, Window};

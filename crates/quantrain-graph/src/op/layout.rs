@@ -38,12 +38,23 @@ pub struct Slice {
     pub steps: Vec<i64>,
 }
 
+/// The elements that a Slice takes of one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// First index.
+    pub start: usize,
+    /// Distance between indices, not zero.
+    pub step: isize,
+    /// Number of indices.
+    pub count: usize,
+}
+
 impl Slice {
-    /// For every axis of `x`: first index, step and count. An axis that is not sliced keeps its extent, `None`.
+    /// For every axis of `x` how it is walked; `None` where it is not sliced.
     ///
     /// # Errors
     /// An axis lies outside the rank or depends on the batch, a step is zero, or nothing is left.
-    pub fn walks(&self, x: &Shape) -> Result<Vec<Option<(usize, isize, usize)>>, ShapeError> {
+    pub fn walks(&self, x: &Shape) -> Result<Vec<Option<Walk>>, ShapeError> {
         let mut walks = vec![None; x.rank()];
         let n = self.axes.len();
         for (what, found) in [("starts", self.starts.len()), ("ends", self.ends.len()), ("steps", self.steps.len())] {
@@ -70,7 +81,7 @@ impl Slice {
                 return Err(ShapeError::Empty { shape: x.with(axis, 0) });
             }
             let count = distance.unsigned_abs().div_ceil(step.unsigned_abs());
-            walks[axis] = Some((start as usize, step as isize, count as usize));
+            walks[axis] = Some(Walk { start: start as usize, step: step as isize, count: count as usize });
         }
         Ok(walks)
     }
@@ -78,7 +89,7 @@ impl Slice {
     pub(super) fn output_shape(&self, x: &Shape) -> Result<Shape, ShapeError> {
         let walks = self.walks(x)?;
         Ok(walks.iter().enumerate().fold(x.clone(), |y, (axis, walk)| match walk {
-            Some((_, _, count)) => y.with(axis, *count),
+            Some(walk) => y.with(axis, walk.count),
             None => y,
         }))
     }
