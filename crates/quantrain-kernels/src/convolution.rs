@@ -1,0 +1,90 @@
+//! Convolution of two spatial axes: dense, grouped and depthwise; strided, dilated, padded.
+//!
+//! ```text
+//! y[n,oh,ow,o] = Σ_{i,j,c} x[n, oh·s₀ + i·d₀ − p₀, ow·s₁ + j·d₁ − p₁, g·C + c] · w[o,i,j,c]
+//! ```
+//!
+//! with `C = in_channels / groups`, `g` the group of `o`, and x zero outside the image. x and y are NHWC, w is OHWI:
+//! `[out_channels][kernel_h][kernel_w][in_channels / groups]`.
+
+mod reference;
+
+/// The geometry of a convolution, checked against all three tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvolutionShape {
+    /// Images.
+    pub batch: usize,
+    /// Rows of the input.
+    pub in_height: usize,
+    /// Columns of the input.
+    pub in_width: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Rows of the output.
+    pub out_height: usize,
+    /// Columns of the output.
+    pub out_width: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    /// Steps between outputs.
+    pub stride: [usize; 2],
+    /// Padding above and to the left; below and to the right it follows from the size of the output.
+    pub padding_begin: [usize; 2],
+    /// Steps between the taps of the kernel.
+    pub dilation: [usize; 2],
+    /// Groups; both numbers of channels are multiples of it.
+    pub groups: usize,
+}
+
+impl ConvolutionShape {
+    /// Elements of the input.
+    pub fn input_len(&self) -> usize {
+        self.batch * self.in_height * self.in_width * self.in_channels
+    }
+
+    /// Elements of the weights.
+    pub fn weight_len(&self) -> usize {
+        self.out_channels * self.kernel[0] * self.kernel[1] * (self.in_channels / self.groups)
+    }
+
+    /// Elements of the output.
+    pub fn output_len(&self) -> usize {
+        self.batch * self.out_height * self.out_width * self.out_channels
+    }
+
+    /// Multiplications of [`forward`], padding counted; each gradient takes as many.
+    pub fn multiplications(&self) -> usize {
+        self.batch * self.out_height * self.out_width * self.weight_len()
+    }
+
+    fn check(&self, x: usize, w: usize, y: usize) {
+        assert!(
+            self.groups > 0 && self.in_channels.is_multiple_of(self.groups) && self.out_channels.is_multiple_of(self.groups),
+            "ConvolutionShape: groups divide the channels"
+        );
+        assert!(self.stride.iter().chain(&self.dilation).all(|step| *step > 0), "ConvolutionShape: steps are positive");
+        assert_eq!(x, self.input_len(), "ConvolutionShape: elements of the input");
+        assert_eq!(w, self.weight_len(), "ConvolutionShape: elements of the weights");
+        assert_eq!(y, self.output_len(), "ConvolutionShape: elements of the output");
+    }
+}
+
+/// `y` from `x` and `w`.
+pub fn forward(shape: &ConvolutionShape, x: &[f32], w: &[f32], y: &mut [f32]) {
+    shape.check(x.len(), w.len(), y.len());
+    reference::forward(shape, x, w, y);
+}
+
+/// `dx` from `dy` and `w`. Overwrites `dx`, or adds to it.
+pub fn input_gradient(shape: &ConvolutionShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+    shape.check(dx.len(), w.len(), dy.len());
+    reference::input_gradient(shape, dy, w, dx, accumulate);
+}
+
+/// `dw` from `x` and `dy`; overwrites `dw`.
+pub fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    shape.check(x.len(), dw.len(), dy.len());
+    reference::weight_gradient(shape, x, dy, dw);
+}

@@ -1,0 +1,233 @@
+//! Element-wise functions of one or two inputs of one shape: Add, Mul, Clip, sums of gradients.
+
+use crate::fake_quantize::{CodeRange, Quantize, limit, with_quantize};
+use crate::parallel::{Extrema, LANES, TASK, put};
+use crate::simd::{simd, simd_kernel};
+use rayon::prelude::*;
+
+#[cfg(test)]
+mod tests;
+
+/// `t = a·ka + b·kb`, each operation rounded; then `clamp(t, clip)`; then, if quantized, `clamp(round(·), lo, hi)`.
+///
+/// With centred codes, `ka = s_a/s_y` and `kb = s_b/s_y` this is ONNX Runtime's QLinearAdd.
+#[derive(Clone, Copy, Debug)]
+pub struct AddPass {
+    /// The factor of the first input.
+    pub ka: f32,
+    /// The factor of the second input.
+    pub kb: f32,
+    /// An activation as a range; infinite where it has no limit.
+    pub clip: (f32, f32),
+    /// The grid of the result, or `None` for a float result.
+    pub quantize: Option<CodeRange>,
+}
+
+/// `t = (a·b)·k`; then clipped and quantized as in [`AddPass`].
+#[derive(Clone, Copy, Debug)]
+pub struct MultiplyPass {
+    /// The factor of the product: `s_a·s_b/s_y` for centred codes.
+    pub k: f32,
+    /// An activation as a range; infinite where it has no limit.
+    pub clip: (f32, f32),
+    /// The grid of the result, or `None` for a float result.
+    pub quantize: Option<CodeRange>,
+}
+
+/// Where the gradient of an input goes, and whether it is added to what is there. `None`: nobody wants it.
+pub type GradientOf<'a> = Option<(&'a mut [f32], bool)>;
+
+/// The function of two values before clip and quantization.
+trait Combine: Copy + Sync + Send {
+    fn combine(self, a: f32, b: f32) -> f32;
+}
+
+impl Combine for AddPass {
+    #[inline(always)]
+    fn combine(self, a: f32, b: f32) -> f32 {
+        a * self.ka + b * self.kb
+    }
+}
+
+impl Combine for MultiplyPass {
+    #[inline(always)]
+    fn combine(self, a: f32, b: f32) -> f32 {
+        a * b * self.k
+    }
+}
+
+/// The pass of an Add. Returns the least and greatest clipped value, before quantization, NaN left out.
+pub fn add(pass: &AddPass, a: &[f32], b: &[f32], y: &mut [f32]) -> (f32, f32) {
+    with_quantize!(pass.quantize, quantize => binary(*pass, quantize, pass.clip, a, b, y))
+}
+
+/// The pass of a Mul. Returns the least and greatest clipped value, before quantization, NaN left out.
+pub fn multiply(pass: &MultiplyPass, a: &[f32], b: &[f32], y: &mut [f32]) -> (f32, f32) {
+    with_quantize!(pass.quantize, quantize => binary(*pass, quantize, pass.clip, a, b, y))
+}
+
+fn binary<C: Combine, Q: Quantize>(function: C, quantize: Q, clip: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) -> (f32, f32) {
+    assert!(a.len() == b.len() && a.len() == y.len(), "elementwise: inputs and result of one length");
+    let simd = simd();
+    (a.par_chunks(TASK), b.par_chunks(TASK), y.par_chunks_mut(TASK))
+        .into_par_iter()
+        .map(|(a, b, y)| binary_task(simd, function, quantize, clip, a, b, y))
+        .reduce(Extrema::default, Extrema::union)
+        .limits()
+}
+
+simd_kernel! {
+    fn binary_task<C: Combine, Q: Quantize>(
+        function: C, quantize: Q, clip: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32],
+    ) -> Extrema {
+        let mut extrema = Extrema::default();
+        let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        let (y_lanes, y_rest) = y.as_chunks_mut::<LANES>();
+        for ((a, b), y) in a_lanes.iter().zip(b_lanes).zip(y_lanes) {
+            let mut t = [0.0; LANES];
+            for l in 0..LANES {
+                t[l] = limit(function.combine(a[l], b[l]), clip.0, clip.1);
+            }
+            extrema.include(&t);
+            for l in 0..LANES {
+                y[l] = quantize.quantize(t[l]);
+            }
+        }
+        for ((a, b), y) in a_rest.iter().zip(b_rest).zip(y_rest) {
+            let t = limit(function.combine(*a, *b), clip.0, clip.1);
+            extrema.include_one(t);
+            *y = quantize.quantize(t);
+        }
+        extrema
+    }
+}
+
+/// The gradients of [`add`], in real units: `da = db = dy` where `mask.0 < t < mask.1`, else 0.
+pub fn add_backward(pass: &AddPass, mask: (f32, f32), a: &[f32], b: &[f32], dy: &[f32], da: GradientOf, db: GradientOf) {
+    for gradient in [da, db].into_iter().flatten() {
+        masked(*pass, One, mask, a, b, dy, gradient);
+    }
+}
+
+/// The gradients of [`multiply`]: with `g = dy` where `mask.0 < t < mask.1`, else 0,
+/// `da = g·b·factors.0` and `db = g·a·factors.1`. The factor of one input is the scale of the other's codes.
+pub fn multiply_backward(
+    pass: &MultiplyPass,
+    mask: (f32, f32),
+    a: &[f32],
+    b: &[f32],
+    dy: &[f32],
+    factors: (f32, f32),
+    da: GradientOf,
+    db: GradientOf,
+) {
+    // The product is symmetric, so the second gradient is the first with the inputs exchanged.
+    if let Some(gradient) = da {
+        masked(*pass, Other(factors.0), mask, a, b, dy, gradient);
+    }
+    if let Some(gradient) = db {
+        masked(*pass, Other(factors.1), mask, b, a, dy, gradient);
+    }
+}
+
+/// The derivative after the first of two inputs, which may depend on the other.
+trait Slope: Copy + Sync + Send {
+    fn times(self, g: f32, other: f32) -> f32;
+}
+
+#[derive(Clone, Copy)]
+struct One;
+#[derive(Clone, Copy)]
+struct Other(f32);
+
+impl Slope for One {
+    #[inline(always)]
+    fn times(self, g: f32, _other: f32) -> f32 {
+        g
+    }
+}
+
+impl Slope for Other {
+    #[inline(always)]
+    fn times(self, g: f32, other: f32) -> f32 {
+        g * other * self.0
+    }
+}
+
+fn masked<C: Combine, S: Slope>(
+    function: C,
+    slope: S,
+    mask: (f32, f32),
+    a: &[f32],
+    b: &[f32],
+    dy: &[f32],
+    (dx, accumulate): (&mut [f32], bool),
+) {
+    assert!(a.len() == b.len() && a.len() == dy.len() && a.len() == dx.len(), "elementwise: inputs and gradients of one length");
+    let simd = simd();
+    (a.par_chunks(TASK), b.par_chunks(TASK), dy.par_chunks(TASK), dx.par_chunks_mut(TASK))
+        .into_par_iter()
+        .for_each(|(a, b, dy, dx)| masked_task(simd, function, slope, mask, a, b, dy, dx, accumulate));
+}
+
+simd_kernel! {
+    fn masked_task<C: Combine, S: Slope>(
+        function: C, slope: S, mask: (f32, f32), a: &[f32], b: &[f32], dy: &[f32], dx: &mut [f32], accumulate: bool,
+    ) {
+        for (((a, b), dy), dx) in a.iter().zip(b).zip(dy).zip(dx) {
+            let t = function.combine(*a, *b);
+            let g = if (mask.0 < t) & (t < mask.1) { *dy } else { 0.0 };
+            put(dx, slope.times(g, *b), accumulate);
+        }
+    }
+}
+
+/// `y = clamp(x, range.0, range.1)`; NaN stays NaN.
+pub fn clip(range: (f32, f32), x: &[f32], y: &mut [f32]) {
+    unary(x, y, |simd, x, y| clip_task(simd, range, x, y));
+}
+
+simd_kernel! {
+    fn clip_task(range: (f32, f32), x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = limit(*x, range.0, range.1);
+        }
+    }
+}
+
+/// The gradient of [`clip`]: `dx = dy` where `range.0 < x < range.1`, else 0.
+pub fn clip_backward(range: (f32, f32), x: &[f32], dy: &[f32], dx: &mut [f32], accumulate: bool) {
+    crate::fake_quantize::backward(1.0, range, x, dy, dx, accumulate);
+}
+
+/// `y += x`.
+pub fn add_assign(x: &[f32], y: &mut [f32]) {
+    unary(x, y, add_assign_task);
+}
+
+simd_kernel! {
+    fn add_assign_task(x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.iter().zip(y) {
+            *y += *x;
+        }
+    }
+}
+
+/// `y = x·k`.
+pub fn scale_into(k: f32, x: &[f32], y: &mut [f32]) {
+    unary(x, y, |simd, x, y| scale_task(simd, k, x, y));
+}
+
+simd_kernel! {
+    fn scale_task(k: f32, x: &[f32], y: &mut [f32]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = *x * k;
+        }
+    }
+}
+
+fn unary(x: &[f32], y: &mut [f32], task: impl Fn(crate::simd::Simd, &[f32], &mut [f32]) + Sync + Send) {
+    assert_eq!(x.len(), y.len(), "elementwise: one result a value");
+    let simd = simd();
+    (x.par_chunks(TASK), y.par_chunks_mut(TASK)).into_par_iter().for_each(|(x, y)| task(simd, x, y));
+}

@@ -1,0 +1,88 @@
+//! How work is split. Every split depends on shapes alone, so a result is the same at any number of threads.
+
+use std::marker::PhantomData;
+
+/// Elements of one task of an element-wise pass: long enough to hide what a task costs, short enough for the L2 cache.
+pub(crate) const TASK: usize = 16 * 1024;
+
+/// Values that a reduction keeps side by side, so that it vectorises.
+pub(crate) const LANES: usize = 16;
+
+/// Overwrites, or adds: what every `accumulate` flag means.
+#[inline(always)]
+pub(crate) fn put(to: &mut f32, value: f32, accumulate: bool) {
+    *to = if accumulate { *to + value } else { value };
+}
+
+/// The least and greatest of the values seen, NaN left out.
+#[derive(Clone, Copy)]
+pub(crate) struct Extrema {
+    low: [f32; LANES],
+    high: [f32; LANES],
+}
+
+impl Default for Extrema {
+    #[inline(always)]
+    fn default() -> Self {
+        Self { low: [f32::INFINITY; LANES], high: [f32::NEG_INFINITY; LANES] }
+    }
+}
+
+impl Extrema {
+    #[inline(always)]
+    pub(crate) fn include(&mut self, values: &[f32; LANES]) {
+        for l in 0..LANES {
+            let value = values[l];
+            self.low[l] = if value < self.low[l] { value } else { self.low[l] };
+            self.high[l] = if value > self.high[l] { value } else { self.high[l] };
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn include_one(&mut self, value: f32) {
+        self.low[0] = if value < self.low[0] { value } else { self.low[0] };
+        self.high[0] = if value > self.high[0] { value } else { self.high[0] };
+    }
+
+    pub(crate) fn union(mut self, other: Self) -> Self {
+        for l in 0..LANES {
+            self.low[l] = self.low[l].min(other.low[l]);
+            self.high[l] = self.high[l].max(other.high[l]);
+        }
+        self
+    }
+
+    /// `(least, greatest)`, or `(∞, −∞)` where nothing was seen.
+    pub(crate) fn limits(self) -> (f32, f32) {
+        (self.low.into_iter().fold(f32::INFINITY, f32::min), self.high.into_iter().fold(f32::NEG_INFINITY, f32::max))
+    }
+}
+
+/// A slice that several tasks write at once, each its own places.
+pub(crate) struct Shared<'a> {
+    start: *mut f32,
+    length: usize,
+    slice: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the pointer stands for an exclusive borrow of f32s; whoever uses it promises not to overlap.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+        Self { start: slice.as_mut_ptr(), length: slice.len(), slice: PhantomData }
+    }
+
+    /// The `length` elements from `start`.
+    ///
+    /// # Safety
+    /// No two tasks may hold overlapping ranges at the same time.
+    #[allow(clippy::mut_from_ref, reason = "the caller promises disjoint ranges")]
+    pub(crate) unsafe fn range(&self, start: usize, length: usize) -> &mut [f32] {
+        assert!(start <= self.length && length <= self.length - start, "a task stays inside its slice");
+        // SAFETY: in bounds by the assertion, exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), length) }
+    }
+}

@@ -1,0 +1,68 @@
+//! Working memory that outlives a call: after the first step of a network no kernel allocates.
+
+use std::sync::Mutex;
+
+/// One cache line, which is also the widest vector.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// Buffers that no call uses now. One is enough for kernels called in turn; calls at the same time take one each.
+static IDLE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
+
+/// A buffer of f32s, aligned to a cache line, with whatever the last call left in it.
+pub(crate) struct Scratch {
+    lines: Vec<Line>,
+}
+
+impl Scratch {
+    /// At least `length` elements.
+    pub(crate) fn take(length: usize) -> Self {
+        let idle = IDLE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
+        let mut lines = idle.unwrap_or_default();
+        if lines.len() * 16 < length {
+            lines.resize(length.div_ceil(16), Line([0.0; 16]));
+        }
+        Self { lines }
+    }
+
+    /// The whole buffer.
+    pub(crate) fn as_mut(&mut self) -> &mut [f32] {
+        // SAFETY: a `Line` is sixteen f32s without padding, so the lines are that many f32s in a row.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        IDLE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(lines);
+    }
+}
+
+/// Elements rounded up to a whole number of cache lines: parts of a buffer that start at such multiples stay aligned.
+pub(crate) fn aligned(length: usize) -> usize {
+    length.next_multiple_of(16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_aligned_to_a_cache_line_and_long_enough() {
+        for length in [0, 1, 16, 1000] {
+            let mut scratch = Scratch::take(length);
+            assert!(scratch.as_mut().len() >= length);
+            assert_eq!(scratch.as_mut().as_ptr().align_offset(64), 0);
+        }
+    }
+
+    #[test]
+    fn two_buffers_at_once_do_not_overlap() {
+        let (mut a, mut b) = (Scratch::take(64), Scratch::take(64));
+        a.as_mut().fill(1.0);
+        b.as_mut().fill(2.0);
+        assert!(a.as_mut().iter().all(|v| *v == 1.0));
+    }
+}
