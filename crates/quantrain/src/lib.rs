@@ -1,1 +1,7 @@
-//! Quantization-aware training as a library: recipes, calibration, training, export
+//! Quantization-aware training as a library: recipes, calibration, training, export.
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod loss;
+
+pub use error::LossError;

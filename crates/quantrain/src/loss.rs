@@ -1,0 +1,55 @@
+//! Losses: a number for how wrong a batch of outputs is, and its gradient.
+//!
+//! Every loss is a mean over the batch, works on plain slices and writes the gradient of that mean with respect to each output. Sums run
+//! in f64 and in the order of the rows, so a result does not depend on threads.
+
+mod cross_entropy;
+mod distillation;
+mod mean_squared_error;
+
+pub use cross_entropy::CrossEntropy;
+pub use distillation::Distillation;
+pub use mean_squared_error::MeanSquaredError;
+
+use crate::LossError;
+
+/// Checks that `values` are rows of `width`, as many as `expected` if given, and gives their count.
+fn rows(what: &'static str, values: usize, width: usize, expected: Option<usize>) -> Result<usize, LossError> {
+    let rows = values.checked_div(width).unwrap_or(0);
+    if rows == 0 || rows * width != values {
+        return Err(LossError::Rows { what, values, width });
+    }
+    match expected {
+        Some(expected) if expected != rows => Err(LossError::Length { what, found: rows, expected }),
+        _ => Ok(rows),
+    }
+}
+
+/// Checks that a slice has as many values as the outputs.
+fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), LossError> {
+    if found == expected { Ok(()) } else { Err(LossError::Length { what, found, expected }) }
+}
+
+/// Refuses a loss that is NaN or infinite.
+fn finite(loss: f64) -> Result<f32, LossError> {
+    let loss = loss as f32;
+    if loss.is_finite() { Ok(loss) } else { Err(LossError::NotFinite { loss }) }
+}
+
+/// Writes `softmax(scale·row)` to `probabilities` and returns `ln Σ exp(scale·row)`; the largest value is taken out first, so nothing
+/// overflows.
+fn softmax(row: &[f32], scale: f32, probabilities: &mut [f32]) -> f32 {
+    let largest = scale * row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0f32;
+    for (p, &x) in probabilities.iter_mut().zip(row) {
+        *p = (scale * x - largest).exp();
+        sum += *p;
+    }
+    for p in probabilities {
+        *p /= sum;
+    }
+    largest + sum.ln()
+}
+
+#[cfg(test)]
+mod tests;
