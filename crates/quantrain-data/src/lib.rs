@@ -1,1 +1,74 @@
-//! Dataset readers, preprocessing, augmentation and batching
+//! Datasets for training and calibration: readers, preprocessing, augmentation, and batches made in
+//! background threads.
+//!
+//! This crate turns files into [`Batch`]es of `f32` in NHWC order. It knows nothing of networks: it
+//! is told the channels, the crop and the normalisation.
+//!
+//! ```no_run
+//! use std::{path::Path, sync::Arc};
+//! use quantrain_data::{Augment, BatchPlan, Columns, Loader, Preprocess};
+//!
+//! # fn main() -> Result<(), quantrain_data::DataError> {
+//! let dataset = quantrain_data::open(Path::new("cifar10_train.parquet"), &Columns::default())?;
+//! println!("{}", dataset.describe());
+//! let preprocess = Preprocess {
+//!     mean: vec![0.485, 0.456, 0.406],
+//!     std: vec![0.229, 0.224, 0.225],
+//!     ..Preprocess::default()
+//! };
+//! let augment = Augment { flip: true, padded_crop: Some(4), ..Augment::default() };
+//! let plan = BatchPlan { batch_size: 128, shuffle: true, ..BatchPlan::default() };
+//! let loader = Loader::new(Arc::from(dataset), &preprocess, Some(&augment), plan)?;
+//! for epoch in 0..10 {
+//!     let mut batches = loader.batches(epoch, 0, 2);
+//!     while let Some(batch) = batches.next() {
+//!         let batch = batch?;
+//!         // … one training step on `batch.images` and `batch.labels` …
+//!         batches.recycle(batch);
+//!     }
+//!     println!("waited {:?} for data", batches.waited());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | what | where |
+//! |---|---|
+//! | [`open`] a path: parquet, IDX, folders of images; all are a [`Dataset`] | `reader` |
+//! | JPEG and PNG to pixels | `decode` |
+//! | [`Preprocess`]: channels, resize, crop, mean and standard deviation | `preprocess` |
+//! | [`Augment`]: random crops, flips and colours | `augment` |
+//! | [`Loader`], [`Batches`]: the order of an epoch, threads, buffers | `batch` |
+//! | [`DataError`]: everything that can go wrong | `error` |
+//!
+//! **Same bits every time.** The order of an epoch depends on (seed, epoch), the augmentation of a
+//! sample on (seed, epoch, index). Any number of threads, and an epoch resumed at any batch, gives
+//! the same bits.
+//!
+//! **Memory.** Opening a parquet or IDX file reads its encoded bytes into memory, once; images are
+//! decoded batch by batch and never kept. What runs ahead is bounded by the number of threads, not
+//! by the number of samples.
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod augment;
+mod batch;
+mod color;
+mod decode;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod geometry;
+mod preprocess;
+mod random;
+mod reader;
+mod resize;
+mod sample;
+
+pub use augment::Augment;
+pub use batch::{Batch, BatchPlan, Batches, Loader};
+pub use decode::DecodeError;
+pub use error::DataError;
+pub use preprocess::{Channels, PixelRange, Preprocess};
+pub use reader::{Columns, open};
+pub use sample::{Annotation, Dataset, Image, Sample};

@@ -1,0 +1,313 @@
+//! Batches of an epoch, in order, made ahead by background threads
+
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::preprocess::Pipeline;
+use crate::random::Random;
+use crate::{Annotation, Augment, DataError, Dataset, Preprocess};
+
+/// Which samples make which batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchPlan {
+    /// Samples a batch, 1 or more.
+    pub batch_size: usize,
+    /// Whether each epoch has an order of its own, drawn from (seed, epoch).
+    pub shuffle: bool,
+    /// Of the order and of the augmentation.
+    pub seed: u64,
+    /// Whether a last batch that is not full is left out.
+    pub drop_last: bool,
+    /// Uses only the first so many samples of the epoch's order: of the dataset, or, shuffled,
+    /// random ones (others in each epoch).
+    pub limit: Option<usize>,
+}
+
+impl Default for BatchPlan {
+    /// Batches of 32, in the dataset's order, all of it.
+    fn default() -> Self {
+        Self { batch_size: 32, shuffle: false, seed: 0, drop_last: false, limit: None }
+    }
+}
+
+/// Samples ready for a network.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// `size · height · width · channels` values, NHWC.
+    pub images: Vec<f32>,
+    /// Samples in it.
+    pub size: usize,
+    /// Rows an image.
+    pub height: usize,
+    /// Pixels a row.
+    pub width: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// The class of each sample; empty if there are none.
+    pub labels: Vec<i64>,
+    /// The class of each pixel, `size · height · width`, if the dataset has masks.
+    pub masks: Option<Vec<u8>>,
+    /// The index of each sample in the dataset.
+    pub indices: Vec<usize>,
+    /// Position in the epoch, from 0.
+    pub number: usize,
+}
+
+/// A dataset with checked parameters: gives the batches of any epoch, from any position.
+#[derive(Clone)]
+pub struct Loader {
+    work: Arc<Work>,
+}
+
+struct Work {
+    dataset: Arc<dyn Dataset>,
+    pipeline: Pipeline,
+    plan: BatchPlan,
+}
+
+impl Loader {
+    /// Checks all parameters.
+    ///
+    /// # Errors
+    /// Parameters out of their range, and a plan that gives no batch.
+    pub fn new(dataset: Arc<dyn Dataset>, preprocess: &Preprocess, augment: Option<&Augment>, plan: BatchPlan) -> Result<Self, DataError> {
+        let pipeline = Pipeline::new(preprocess, augment)?;
+        if plan.batch_size == 0 {
+            return Err(DataError::BatchSize);
+        }
+        let work = Work { dataset, pipeline, plan };
+        if work.batches() == 0 {
+            let batch_size = work.plan.batch_size;
+            return Err(DataError::NoBatches { samples: work.samples(), batch_size });
+        }
+        Ok(Self { work: Arc::new(work) })
+    }
+
+    /// Samples an epoch.
+    pub fn samples(&self) -> usize {
+        let full = self.batches_per_epoch() * self.work.plan.batch_size;
+        full.min(self.work.samples())
+    }
+
+    /// Batches an epoch.
+    pub fn batches_per_epoch(&self) -> usize {
+        self.work.batches()
+    }
+
+    /// Starts `threads` threads (at least one) on the batches of `epoch`, from number `first` on.
+    pub fn batches(&self, epoch: u64, first: usize, threads: usize) -> Batches {
+        let end = self.work.batches();
+        let first = first.min(end);
+        let threads = threads.clamp(1, (end - first).max(1));
+        let queue = Arc::new(Queue {
+            work: Arc::clone(&self.work),
+            epoch,
+            order: self.work.order(epoch),
+            end,
+            ahead: threads + 2,
+            state: Mutex::new(State { claimed: first, taken: first, ..State::default() }),
+            room: Condvar::new(),
+            arrival: Condvar::new(),
+        });
+        let start = |_| {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || queue.run())
+        };
+        Batches { workers: (0..threads).map(start).collect(), queue, waited: Duration::ZERO }
+    }
+}
+
+impl Work {
+    /// Samples that the plan uses.
+    fn samples(&self) -> usize {
+        self.plan.limit.unwrap_or(usize::MAX).min(self.dataset.len())
+    }
+
+    fn batches(&self) -> usize {
+        let (samples, size) = (self.samples(), self.plan.batch_size);
+        if self.plan.drop_last { samples / size } else { samples.div_ceil(size) }
+    }
+
+    /// The shuffled indices of an epoch; none for the dataset's own order.
+    fn order(&self, epoch: u64) -> Option<Vec<usize>> {
+        let mut random = Random::of_order(self.plan.seed, epoch);
+        self.plan.shuffle.then(|| random.permutation(self.dataset.len()))
+    }
+
+    /// Makes batch `number` in the buffers of `batch`.
+    fn fill(&self, epoch: u64, order: Option<&[usize]>, number: usize, mut batch: Batch) -> Result<Batch, DataError> {
+        let first = number * self.plan.batch_size;
+        let last = first.saturating_add(self.plan.batch_size).min(self.samples());
+        batch.number = number;
+        batch.size = last - first;
+        batch.indices.clear();
+        batch.indices.extend((first..last).map(|at| order.map_or(at, |order| order[at])));
+        batch.labels.clear();
+        let mut masks = batch.masks.take().unwrap_or_default();
+        masks.clear();
+        for at in 0..batch.size {
+            let index = batch.indices[at];
+            let mut random = Random::of_sample(self.plan.seed, epoch, index);
+            let sample = self.pipeline.prepare(index, self.dataset.sample(index)?, &mut random)?;
+            let image = sample.image;
+            if at == 0 {
+                (batch.height, batch.width) = (image.height, image.width);
+                batch.channels = image.channels;
+                batch.images.resize(batch.size * image.pixels.len(), 0.0);
+            }
+            let (found, expected) = ([image.height, image.width], [batch.height, batch.width]);
+            if found != expected {
+                return Err(DataError::SizesDiffer { sample: index, found, expected });
+            }
+            let size = image.pixels.len();
+            self.pipeline.values(&image, &mut batch.images[at * size..][..size]);
+            match sample.annotation {
+                Annotation::None => {}
+                Annotation::Class(class) => batch.labels.push(class),
+                Annotation::Mask(mask) => masks.extend_from_slice(&mask.pixels),
+            }
+            let (labelled, masked) = (batch.labels.len(), masks.len());
+            let pixels = batch.height * batch.width;
+            let done = at + 1;
+            if ![(0, 0), (done, 0), (0, done * pixels)].contains(&(labelled, masked)) {
+                return Err(DataError::MixedAnnotations { sample: index });
+            }
+        }
+        batch.masks = (!masks.is_empty()).then_some(masks);
+        Ok(batch)
+    }
+}
+
+/// The batches of an epoch, in order. Dropping it stops its threads.
+///
+/// After an error there are no further batches.
+pub struct Batches {
+    queue: Arc<Queue>,
+    workers: Vec<JoinHandle<()>>,
+    waited: Duration,
+}
+
+/// What the consumer and the workers share.
+struct Queue {
+    work: Arc<Work>,
+    epoch: u64,
+    order: Option<Vec<usize>>,
+    end: usize,
+    /// Batches claimed and not yet taken, at most.
+    ahead: usize,
+    state: Mutex<State>,
+    /// Signals workers: a batch was taken, or all is over.
+    room: Condvar,
+    /// Signals the consumer: a batch is ready.
+    arrival: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The next batch that no worker has begun.
+    claimed: usize,
+    /// The next batch that the consumer takes.
+    taken: usize,
+    /// Finished batches; a worker's panic is passed on to the consumer.
+    ready: BTreeMap<usize, thread::Result<Result<Batch, DataError>>>,
+    /// Buffers handed back.
+    spare: Vec<Batch>,
+    stopped: bool,
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock, and the state stays whole if something does.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker: claims a number, makes the batch, until the end or until stopped.
+    fn run(&self) {
+        while let Some((number, spare)) = self.claim() {
+            let fill = || self.work.fill(self.epoch, self.order.as_deref(), number, spare);
+            let batch = panic::catch_unwind(AssertUnwindSafe(fill));
+            self.state().ready.insert(number, batch);
+            self.arrival.notify_one();
+        }
+    }
+
+    fn claim(&self) -> Option<(usize, Batch)> {
+        let full = |state: &mut State| !state.stopped && state.claimed < self.end && state.claimed >= state.taken + self.ahead;
+        let waited = self.room.wait_while(self.state(), full);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.stopped || state.claimed >= self.end {
+            return None;
+        }
+        state.claimed += 1;
+        Some((state.claimed - 1, state.spare.pop().unwrap_or_default()))
+    }
+
+    fn stop(&self) {
+        self.state().stopped = true;
+        self.room.notify_all();
+    }
+}
+
+impl Batches {
+    /// How long `next` has waited for batches so far: time that more threads could save.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Hands a used batch back, so that its buffers are filled again instead of new ones.
+    pub fn recycle(&mut self, batch: Batch) {
+        let mut state = self.queue.state();
+        // As many as there can be: those ahead, and the one in the consumer's hands.
+        if state.spare.len() <= self.queue.ahead {
+            state.spare.push(batch);
+        }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let started = Instant::now();
+        let mut state = self.queue.state();
+        if state.stopped || state.taken >= self.queue.end {
+            return None;
+        }
+        let number = state.taken;
+        let batch = loop {
+            if let Some(batch) = state.ready.remove(&number) {
+                break batch;
+            }
+            let woken = self.queue.arrival.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        };
+        state.taken += 1;
+        drop(state);
+        self.queue.room.notify_one();
+        self.waited += started.elapsed();
+        match batch {
+            Ok(Ok(batch)) => Some(Ok(batch)),
+            Ok(Err(error)) => {
+                self.queue.stop();
+                Some(Err(error))
+            }
+            Err(payload) => panic::resume_unwind(payload),
+        }
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.queue.stop();
+        for worker in self.workers.drain(..) {
+            // A worker's panic was caught and passed on in its batch's place.
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

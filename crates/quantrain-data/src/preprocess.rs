@@ -1,0 +1,225 @@
+//! From a stored image to a network's input
+
+use crate::decode::MAX_PIXELS;
+use crate::geometry::{self, Window};
+use crate::random::Random;
+use crate::{Annotation, Augment, DataError, Image, Sample, color, resize};
+
+/// What 255 becomes before mean and standard deviation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PixelRange {
+    /// Pixels are 0 to 1.
+    #[default]
+    Unit,
+    /// Pixels stay 0 to 255.
+    Byte,
+}
+
+/// The channels that the network wants: 1 (gray) or 3 (RGB).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// So many; an image that has another number is an error.
+    Exactly(usize),
+    /// So many; RGB becomes its luma (ITU-R 601), gray is repeated.
+    Convert(usize),
+}
+
+impl Channels {
+    /// How many.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Exactly(count) | Self::Convert(count) => count,
+        }
+    }
+}
+
+/// How a stored image becomes a network's input: channels, then resize, crop, and for each pixel p
+///
+/// > x = (p / 255 − mean) / std with [`PixelRange::Unit`], x = (p − mean) / std with [`PixelRange::Byte`],
+///
+/// each operation rounded to `f32`. The default takes RGB images as they are, to 0..1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preprocess {
+    /// Length of the shorter side after resizing, the longer one in proportion, rounded down.
+    /// Bilinear with antialiasing, equal to Pillow's; masks take the nearest pixel.
+    pub resize: Option<usize>,
+    /// Height and width of the part kept from the centre, the odd pixel to the lower right.
+    pub crop: Option<[usize; 2]>,
+    /// The range that `mean` and `std` are given for.
+    pub range: PixelRange,
+    /// One for all channels or one for each; finite.
+    pub mean: Vec<f32>,
+    /// One for all channels or one for each; above zero.
+    pub std: Vec<f32>,
+    /// What the network wants, and whether images that differ are converted.
+    pub channels: Channels,
+}
+
+impl Default for Preprocess {
+    fn default() -> Self {
+        Self { resize: None, crop: None, range: PixelRange::Unit, mean: vec![0.0], std: vec![1.0], channels: Channels::Exactly(3) }
+    }
+}
+
+/// The checked form of [`Preprocess`] and [`Augment`], the only one that runs.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    resize: Option<usize>,
+    crop: Option<[usize; 2]>,
+    channels: Channels,
+    augment: Option<Augment>,
+    /// The value of each of 256 pixels, for each channel.
+    tables: Vec<[f32; 256]>,
+}
+
+/// A longest side beyond which sizes are taken for mistakes.
+const MAX_SIDE: usize = 1 << 14;
+
+impl Pipeline {
+    /// The one place where parameters are checked.
+    pub(crate) fn new(given: &Preprocess, augment: Option<&Augment>) -> Result<Self, DataError> {
+        let side = |what, found| match found {
+            1..=MAX_SIDE => Ok(()),
+            _ => Err(DataError::Side { what, found, limit: MAX_SIDE }),
+        };
+        given.resize.map_or(Ok(()), |found| side("resize", found))?;
+        given.crop.map_or(Ok(()), |[height, width]| side("crop height", height).and(side("crop width", width)))?;
+        let channels = given.channels.count();
+        if !matches!(channels, 1 | 3) {
+            return Err(DataError::Channels { found: channels });
+        }
+        augment.map_or(Ok(()), Augment::check)?;
+        let mean = per_channel("mean", &given.mean, channels)?;
+        let std = per_channel("std", &given.std, channels)?;
+        for (channel, (&mean, &std)) in mean.iter().zip(&std).enumerate() {
+            if !mean.is_finite() {
+                return Err(DataError::Mean { channel, found: mean });
+            }
+            if !(std > 0.0 && std.is_finite()) {
+                return Err(DataError::Std { channel, found: std });
+            }
+        }
+        let tables = mean.iter().zip(&std).map(|(mean, std)| table(given.range, *mean, *std));
+        Ok(Self { resize: given.resize, crop: given.crop, channels: given.channels, augment: augment.cloned(), tables: tables.collect() })
+    }
+
+    /// Everything but the values: channels, geometry and augmentation of sample `index`.
+    pub(crate) fn prepare(&self, index: usize, sample: Sample, random: &mut Random) -> Result<Sample, DataError> {
+        let Sample { image, annotation } = sample;
+        if !image.is_consistent() {
+            return Err(DataError::Inconsistent { sample: index });
+        }
+        let (mask, annotation) = match annotation {
+            Annotation::Mask(mask) => (Some(mask), Annotation::None),
+            other => (None, other),
+        };
+        if let Some(mask) = &mask {
+            check_mask(index, &image, mask)?;
+        }
+        let image = self.converted(index, image)?;
+        let target = self.resized(index, &image)?;
+        let window = self.augment.as_ref().and_then(|augment| augment.window(&image, random));
+        let (mut image, mut mask) = match window {
+            Some(window) => {
+                let size = self.crop.unwrap_or(target);
+                (
+                    fit(geometry::crop(image, window), size, resize::bilinear),
+                    mask.map(|mask| fit(geometry::crop(mask, window), size, nearest)),
+                )
+            }
+            None => self.centred(index, image, mask, target)?,
+        };
+        if let Some(augment) = &self.augment {
+            augment.apply(&mut image, mask.as_mut(), random);
+        }
+        Ok(Sample { image, annotation: mask.map_or(annotation, Annotation::Mask) })
+    }
+
+    /// The values of an image that [`Pipeline::prepare`] gave, one for each of its bytes.
+    pub(crate) fn values(&self, image: &Image, out: &mut [f32]) {
+        match self.tables.as_slice() {
+            [gray] => {
+                for (value, &pixel) in out.iter_mut().zip(&image.pixels) {
+                    *value = gray[usize::from(pixel)];
+                }
+            }
+            tables => {
+                let count = tables.len();
+                let pixels = image.pixels.chunks_exact(count);
+                for (values, pixel) in out.chunks_exact_mut(count).zip(pixels) {
+                    for ((value, &pixel), table) in values.iter_mut().zip(pixel).zip(tables) {
+                        *value = table[usize::from(pixel)];
+                    }
+                }
+            }
+        }
+    }
+
+    fn converted(&self, sample: usize, image: Image) -> Result<Image, DataError> {
+        let expected = self.channels.count();
+        match self.channels {
+            Channels::Convert(_) if matches!(image.channels, 1 | 3) => Ok(color::convert(image, expected)),
+            _ if image.channels == expected => Ok(image),
+            _ => Err(DataError::ChannelMismatch { sample, found: image.channels, expected }),
+        }
+    }
+
+    /// Height and width after `resize`.
+    fn resized(&self, sample: usize, image: &Image) -> Result<[usize; 2], DataError> {
+        let (height, width) = (image.height, image.width);
+        let Some(side) = self.resize else { return Ok([height, width]) };
+        let size = if height <= width { [side, side * width / height] } else { [side * height / width, side] };
+        match size[0].checked_mul(size[1]) {
+            Some(1..=MAX_PIXELS) => Ok(size),
+            _ => Err(DataError::ResizedTooLarge { sample, height: size[0], width: size[1] }),
+        }
+    }
+
+    /// Resize, then centre crop.
+    fn centred(&self, sample: usize, image: Image, mask: Option<Image>, size: [usize; 2]) -> Result<(Image, Option<Image>), DataError> {
+        let image = fit(image, size, resize::bilinear);
+        let mask = mask.map(|mask| fit(mask, size, nearest));
+        let Some(crop) = self.crop else { return Ok((image, mask)) };
+        let window =
+            Window::centre(&image, crop).ok_or(DataError::SmallerThanCrop { sample, height: image.height, width: image.width, crop })?;
+        Ok((geometry::crop(image, window), mask.map(|mask| geometry::crop(mask, window))))
+    }
+}
+
+fn nearest(mask: Image, height: usize, width: usize) -> Image {
+    resize::nearest(&mask, height, width)
+}
+
+/// `image` at `size`, by `filter` unless it has that size already.
+fn fit(image: Image, size: [usize; 2], filter: fn(Image, usize, usize) -> Image) -> Image {
+    let [height, width] = size;
+    if [image.height, image.width] == size { image } else { filter(image, height, width) }
+}
+
+fn check_mask(sample: usize, image: &Image, mask: &Image) -> Result<(), DataError> {
+    let expected = [image.height, image.width, 1];
+    let found = [mask.height, mask.width, mask.channels];
+    if found != expected {
+        return Err(DataError::MaskSize { sample, found, expected });
+    }
+    if mask.is_consistent() { Ok(()) } else { Err(DataError::Inconsistent { sample }) }
+}
+
+fn per_channel(what: &'static str, given: &[f32], channels: usize) -> Result<Vec<f32>, DataError> {
+    match given {
+        [one] => Ok(vec![*one; channels]),
+        all if all.len() == channels => Ok(all.to_vec()),
+        _ => Err(DataError::Counts { what, found: given.len(), channels }),
+    }
+}
+
+fn table(range: PixelRange, mean: f32, std: f32) -> [f32; 256] {
+    let divisor = match range {
+        PixelRange::Unit => 255.0,
+        PixelRange::Byte => 1.0,
+    };
+    std::array::from_fn(|pixel| (pixel as f32 / divisor - mean) / std)
+}
+
+#[cfg(test)]
+mod tests;

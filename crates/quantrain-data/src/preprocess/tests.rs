@@ -1,0 +1,122 @@
+use super::*;
+use crate::fixture::patterned;
+
+fn pipeline(given: Preprocess) -> Pipeline {
+    Pipeline::new(&given, None).expect("good parameters")
+}
+
+fn prepare(pipeline: &Pipeline, image: Image, annotation: Annotation) -> Result<Sample, DataError> {
+    let mut random = Random::of_sample(0, 0, 3);
+    pipeline.prepare(3, Sample { image, annotation }, &mut random)
+}
+
+#[test]
+fn values_follow_the_documented_formula_for_all_bytes() {
+    let image = Image { height: 16, width: 16, channels: 1, pixels: (0..=255).collect() };
+    let mut values = vec![0.0; 256];
+    let with = |range, mean: f32, std: f32| {
+        let (mean, std) = (vec![mean], vec![std]);
+        pipeline(Preprocess { range, mean, std, channels: Channels::Exactly(1), ..Preprocess::default() })
+    };
+    with(PixelRange::Unit, 0.286, 0.353).values(&image, &mut values);
+    for (p, value) in (0..=255u8).zip(&values) {
+        assert_eq!(*value, (f32::from(p) / 255.0 - 0.286) / 0.353);
+    }
+    with(PixelRange::Byte, 127.0, 128.0).values(&image, &mut values);
+    for (p, value) in (0..=255u8).zip(&values) {
+        assert_eq!(*value, (f32::from(p) - 127.0) / 128.0);
+    }
+}
+
+#[test]
+fn each_channel_has_its_own_mean() {
+    let image = Image { height: 1, width: 2, channels: 3, pixels: vec![1, 2, 3, 4, 5, 6] };
+    let mut values = vec![0.0; 6];
+    let (range, mean) = (PixelRange::Byte, vec![1.0, 2.0, 3.0]);
+    pipeline(Preprocess { range, mean, ..Preprocess::default() }).values(&image, &mut values);
+    assert_eq!(values, [0.0, 0.0, 0.0, 3.0, 3.0, 3.0]);
+}
+
+#[test]
+fn each_bad_parameter_has_its_error() {
+    let base = Preprocess::default;
+    let error = |given: Preprocess| Pipeline::new(&given, None).expect_err("a bad parameter");
+    let with_mean = |mean: &[f32]| error(Preprocess { mean: mean.to_vec(), ..base() });
+    let with_std = |std: &[f32]| error(Preprocess { std: std.to_vec(), ..base() });
+    assert!(matches!(with_mean(&[]), DataError::Counts { what: "mean", found: 0, channels: 3 }));
+    assert!(matches!(with_std(&[1.0, 1.0]), DataError::Counts { what: "std", found: 2, .. }));
+    assert!(matches!(with_mean(&[0.0, f32::NAN, 0.0]), DataError::Mean { channel: 1, .. }));
+    for std in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert!(matches!(with_std(&[std]), DataError::Std { channel: 0, .. }), "{std}");
+    }
+    let crop = error(Preprocess { crop: Some([224, 0]), ..base() });
+    assert!(matches!(crop, DataError::Side { what: "crop width", found: 0, .. }));
+    let resize = error(Preprocess { resize: Some(1 << 20), ..base() });
+    assert!(matches!(resize, DataError::Side { what: "resize", .. }));
+    let channels = error(Preprocess { channels: Channels::Convert(4), ..base() });
+    assert!(matches!(channels, DataError::Channels { found: 4 }));
+}
+
+#[test]
+fn channels_are_converted_only_when_asked() {
+    let strict = pipeline(Preprocess { channels: Channels::Exactly(1), ..Preprocess::default() });
+    let result = prepare(&strict, patterned(4, 4, 3), Annotation::None);
+    let message = result.expect_err("three channels").to_string();
+    assert!(message.contains("has 3 channel(s), the network wants 1"), "{message}");
+    for (from, to) in [(3, 1), (1, 3), (1, 1), (3, 3)] {
+        let channels = Channels::Convert(to);
+        let lenient = pipeline(Preprocess { channels, ..Preprocess::default() });
+        let sample = prepare(&lenient, patterned(4, 4, from), Annotation::None).expect("converted");
+        assert_eq!(sample.image.channels, to);
+    }
+}
+
+#[test]
+fn the_shorter_side_is_resized_then_the_centre_is_cut() {
+    let given = Preprocess { resize: Some(8), crop: Some([8, 6]), ..Preprocess::default() };
+    let image = patterned(20, 31, 3);
+    let sample = prepare(&pipeline(given), image.clone(), Annotation::Class(4)).expect("it fits");
+    let resized = resize::bilinear(image, 8, 12);
+    let window = Window { top: 0, left: 3, height: 8, width: 6 };
+    assert_eq!(sample.image, geometry::crop(resized, window));
+    assert_eq!(sample.annotation, Annotation::Class(4));
+}
+
+#[test]
+fn a_mask_is_cut_where_its_image_is() {
+    let given = Preprocess { crop: Some([4, 6]), channels: Channels::Exactly(1), ..Preprocess::default() };
+    let image = patterned(9, 9, 1);
+    let mask = Annotation::Mask(image.clone());
+    let sample = prepare(&pipeline(given), image, mask).expect("it fits");
+    assert_eq!(sample.annotation, Annotation::Mask(sample.image));
+}
+
+#[test]
+fn a_resized_crop_has_the_size_of_the_crop_or_of_the_image() {
+    let augment = Augment { resized_crop: Some((0.2, 0.9)), ..Augment::default() };
+    for (crop, expected) in [(Some([12, 10]), [12, 10]), (None, [20, 30])] {
+        let given = Preprocess { crop, ..Preprocess::default() };
+        let pipeline = Pipeline::new(&given, Some(&augment)).expect("good parameters");
+        let mask = Annotation::Mask(patterned(20, 30, 1));
+        let sample = prepare(&pipeline, patterned(20, 30, 3), mask).expect("it fits");
+        assert_eq!([sample.image.height, sample.image.width], expected);
+        let Annotation::Mask(mask) = sample.annotation else { panic!("the mask is lost") };
+        assert_eq!([mask.height, mask.width], expected);
+    }
+}
+
+#[test]
+fn each_bad_sample_has_its_error() {
+    let given = Preprocess { crop: Some([5, 5]), ..Preprocess::default() };
+    let pipeline = pipeline(given);
+    let error = |image, annotation| prepare(&pipeline, image, annotation).expect_err("a bad sample");
+    let small = error(patterned(4, 9, 3), Annotation::None);
+    assert!(matches!(small, DataError::SmallerThanCrop { sample: 3, height: 4, width: 9, crop: [5, 5] }));
+    let lying = error(Image { height: 5, ..patterned(6, 5, 3) }, Annotation::None);
+    assert!(matches!(lying, DataError::Inconsistent { sample: 3 }));
+    let mask = error(patterned(6, 6, 3), Annotation::Mask(patterned(6, 5, 1)));
+    assert!(matches!(mask, DataError::MaskSize { found: [6, 5, 1], expected: [6, 6, 1], .. }));
+    let thin = Pipeline::new(&Preprocess { resize: Some(4096), ..Preprocess::default() }, None);
+    let result = prepare(&thin.expect("good parameters"), patterned(1, 9999, 3), Annotation::None);
+    assert!(matches!(result, Err(DataError::ResizedTooLarge { .. })));
+}

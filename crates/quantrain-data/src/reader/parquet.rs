@@ -1,0 +1,223 @@
+//! Parquet files in the Hugging Face layout: a struct column of encoded `bytes` and `path`
+//!
+//! The encoded bytes are read once and held: a shuffled epoch touches every row group all the time,
+//! so a cache of a few row groups would decompress a whole one for each image. The values are
+//! slices of the decompressed pages, so nothing is copied, and a file costs about its own size.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use self::columns::{Leaves, Picked};
+use self::pages::Checked;
+use super::{Columns, name_of, read_error};
+use crate::{Annotation, DataError, Dataset, DecodeError, Image, Sample, decode};
+
+mod columns;
+mod pages;
+
+/// The columns of one file that matter, a value for each row.
+pub(super) struct Parquet {
+    path: PathBuf,
+    image: Column<ByteArray>,
+    label: Option<Column<i64>>,
+    mask: Option<Column<ByteArray>>,
+}
+
+struct Column<T> {
+    name: String,
+    rows: Vec<Option<T>>,
+}
+
+/// Bytes in memory for each byte of file, beyond which the header is taken for a lie. Snappy and
+/// DEFLATE stay below; images hardly compress at all.
+const MAX_INFLATION: u64 = 1100;
+
+impl Parquet {
+    pub(super) fn open(path: &Path, columns: &Columns) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(|source| read_error(path, source))?;
+        let length = file.metadata().map_err(|source| read_error(path, source))?.len();
+        let not_parquet = |source| DataError::NotParquet { file: path.into(), source };
+        let reader = SerializedFileReader::new(file).map_err(not_parquet)?;
+        let schema = reader.metadata().file_metadata().schema_descr();
+        let picked = Picked::new(path, &Leaves::new(schema), columns)?;
+        let source = Source { path, reader: &reader };
+        source.check_size(&picked, length)?;
+        Ok(Self {
+            path: path.into(),
+            image: source.images(picked.image)?,
+            label: picked.label.map(|leaf| source.labels(leaf)).transpose()?,
+            mask: picked.mask.map(|leaf| source.images(leaf)).transpose()?,
+        })
+    }
+
+    fn decode(&self, column: &Column<ByteArray>, row: usize, decode: fn(&[u8]) -> Result<Image, DecodeError>) -> Result<Image, DataError> {
+        let length = column.rows.len();
+        let value = column.rows.get(row).ok_or(DataError::OutOfRange { index: row, length })?;
+        let file = || self.path.clone();
+        let missing = || DataError::ImageMissing { file: file(), row, column: column.name.clone() };
+        let bytes = value.as_ref().ok_or_else(missing)?.data();
+        decode(bytes).map_err(|source| DataError::Undecodable { file: file(), row, source })
+    }
+}
+
+impl Dataset for Parquet {
+    fn len(&self) -> usize {
+        self.image.rows.len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample, DataError> {
+        let image = self.decode(&self.image, index, decode::image)?;
+        let annotation = match (&self.mask, &self.label) {
+            (Some(mask), _) => Annotation::Mask(self.decode(mask, index, decode::mask)?),
+            (None, Some(label)) => {
+                let class = label.rows.get(index).copied().flatten();
+                Annotation::Class(class.ok_or_else(|| DataError::LabelMissing {
+                    file: self.path.clone(),
+                    row: index,
+                    column: label.name.clone(),
+                })?)
+            }
+            (None, None) => Annotation::None,
+        };
+        Ok(Sample { image, annotation })
+    }
+
+    fn describe(&self) -> String {
+        let annotated = match (&self.mask, &self.label) {
+            (Some(mask), _) => format!("masks in `{}`", mask.name),
+            (None, Some(label)) => format!("labels in `{}`", label.name),
+            (None, None) => "no labels".into(),
+        };
+        let (file, image) = (name_of(&self.path), &self.image.name);
+        format!("{file}: {} images in `{image}`, {annotated}", self.len())
+    }
+}
+
+/// A column of a file: its place among the leaves of the schema and its name for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Leaf {
+    index: usize,
+    name: String,
+}
+
+/// An open file.
+struct Source<'a> {
+    path: &'a Path,
+    reader: &'a SerializedFileReader<File>,
+}
+
+impl Source<'_> {
+    fn images(&self, leaf: Leaf) -> Result<Column<ByteArray>, DataError> {
+        self.column(leaf, |reader, levels, limit, out| match reader {
+            ColumnReader::ByteArrayColumnReader(reader) => read(reader, levels, limit, out, |v| v),
+            _ => Err(ParquetError::General("not of type BYTE_ARRAY".into())),
+        })
+    }
+
+    fn labels(&self, leaf: Leaf) -> Result<Column<i64>, DataError> {
+        self.column(leaf, |reader, levels, limit, out| match reader {
+            ColumnReader::Int64ColumnReader(reader) => read(reader, levels, limit, out, |v| v),
+            ColumnReader::Int32ColumnReader(reader) => read(reader, levels, limit, out, i64::from),
+            _ => Err(ParquetError::General("not of type INT32 or INT64".into())),
+        })
+    }
+
+    /// Reads a column, row group by row group, and checks the number of rows of each.
+    fn column<T>(
+        &self,
+        leaf: Leaf,
+        read: impl Fn(ColumnReader, i16, usize, &mut Vec<Option<T>>) -> Result<(), ParquetError>,
+    ) -> Result<Column<T>, DataError> {
+        let metadata = self.reader.metadata();
+        let descriptor = metadata.file_metadata().schema_descr().column(leaf.index);
+        let (levels, kind) = (descriptor.max_def_level(), descriptor.physical_type());
+        let checked = |pages| {
+            let pages = Checked { pages, kind, nullable: levels > 0 };
+            get_column_reader(descriptor.clone(), Box::new(pages))
+        };
+        let (mut rows, mut expected) = (Vec::new(), 0);
+        for group in 0..metadata.num_row_groups() {
+            let count = usize::try_from(metadata.row_group(group).num_rows()).unwrap_or(0);
+            expected += count;
+            self.reader
+                .get_row_group(group)
+                .and_then(|group| group.get_column_page_reader(leaf.index))
+                .and_then(|pages| read(checked(pages), levels, count, &mut rows))
+                .map_err(|source| DataError::Column { file: self.path.into(), column: leaf.name.clone(), source })?;
+            if rows.len() != expected {
+                return Err(DataError::Rows { file: self.path.into(), column: leaf.name, found: rows.len(), expected });
+            }
+        }
+        rows.shrink_to_fit();
+        Ok(Column { name: leaf.name, rows })
+    }
+
+    /// Refuses a file whose header claims more than its bytes can hold, before allocating it, and
+    /// places outside the file, on which the parquet crate panics.
+    fn check_size(&self, picked: &Picked, length: u64) -> Result<(), DataError> {
+        let slot = size_of::<Option<ByteArray>>() as u64;
+        let mut claimed = 0u64;
+        for group in self.reader.metadata().row_groups() {
+            let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
+            for leaf in picked.leaves() {
+                let chunk = group.columns().get(leaf.index).filter(|chunk| lies_within(chunk, length));
+                let chunk = chunk.ok_or_else(|| DataError::Column {
+                    file: self.path.into(),
+                    column: leaf.name.clone(),
+                    source: ParquetError::General("its place is outside the file".into()),
+                })?;
+                let bytes = u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX);
+                claimed = claimed.saturating_add(bytes).saturating_add(rows.saturating_mul(slot));
+            }
+        }
+        if claimed > length.saturating_mul(MAX_INFLATION) {
+            return Err(DataError::Inflated { file: self.path.into(), claimed, length });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a column chunk starts and ends within a file of `length` bytes.
+fn lies_within(chunk: &ColumnChunkMetaData, length: u64) -> bool {
+    let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+    match (u64::try_from(start), u64::try_from(chunk.compressed_size())) {
+        (Ok(start), Ok(size)) => start.checked_add(size).is_some_and(|end| end <= length),
+        _ => false,
+    }
+}
+
+/// Appends the rows of a column chunk, one more than `limit` at most; nulls are those whose
+/// definition level is below `levels`.
+fn read<D: DataType, T>(
+    mut reader: ColumnReaderImpl<D>,
+    levels: i16,
+    limit: usize,
+    out: &mut Vec<Option<T>>,
+    convert: impl Fn(D::T) -> T,
+) -> Result<(), ParquetError> {
+    let end = out.len() + limit;
+    while out.len() <= end {
+        let (mut definitions, mut values) = (Vec::new(), Vec::new());
+        let wanted = (end + 1 - out.len()).min(1024);
+        let (records, _, _) = reader.read_records(wanted, Some(&mut definitions), None, &mut values)?;
+        if records == 0 {
+            break;
+        }
+        let mut values = values.into_iter().map(&convert);
+        if levels == 0 {
+            out.extend(values.map(Some));
+        } else {
+            out.extend(definitions.iter().map(|&d| if d == levels { values.next() } else { None }));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! What a dataset gives: images and what is known about them
+
+use crate::DataError;
+
+/// An image of 8-bit channels, rows top to bottom, pixels left to right, channels innermost (HWC).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Rows.
+    pub height: usize,
+    /// Pixels a row.
+    pub width: usize,
+    /// 1 (gray) or 3 (RGB).
+    pub channels: usize,
+    /// `height · width · channels` bytes.
+    pub pixels: Vec<u8>,
+}
+
+impl Image {
+    /// An image of zeros: black, or class 0 for a mask.
+    pub(crate) fn black(height: usize, width: usize, channels: usize) -> Self {
+        Self { height, width, channels, pixels: vec![0; height * width * channels] }
+    }
+
+    /// Bytes a row.
+    pub(crate) fn stride(&self) -> usize {
+        self.width * self.channels
+    }
+
+    /// The bytes of row `y`.
+    pub(crate) fn row(&self, y: usize) -> &[u8] {
+        &self.pixels[y * self.stride()..][..self.stride()]
+    }
+
+    /// Whether the fields agree with each other, as a dataset from outside may get them wrong.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let bytes = self.height.checked_mul(self.width).and_then(|n| n.checked_mul(self.channels));
+        bytes == Some(self.pixels.len()) && !self.pixels.is_empty()
+    }
+}
+
+/// What is known about an image. More kinds (boxes) will come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Annotation {
+    /// Nothing: enough for calibration.
+    None,
+    /// The class of the whole image.
+    Class(i64),
+    /// The class of each pixel: one channel, as high and wide as the image.
+    Mask(Image),
+}
+
+/// One image with its annotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The image as stored.
+    pub image: Image,
+    /// What is known about it.
+    pub annotation: Annotation,
+}
+
+/// Samples by index, decoded when asked for. Background threads share one dataset.
+pub trait Dataset: Send + Sync {
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// Whether there are no samples.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Decodes sample `index`.
+    ///
+    /// # Errors
+    /// An index past the end, or a stored image or annotation that is missing or damaged.
+    fn sample(&self, index: usize) -> Result<Sample, DataError>;
+
+    /// One line for people: where the samples come from, how many, annotated how.
+    fn describe(&self) -> String;
+}

@@ -1,0 +1,185 @@
+//! IDX files, folders, patterns: what `open` makes of a path
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use quantrain_data::{Annotation, Columns, DataError, Dataset, open};
+use tempfile::{TempDir, tempdir};
+
+fn folder() -> TempDir {
+    tempdir().expect("a temporary folder")
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, bytes).expect("a file");
+}
+
+fn try_open(path: &Path) -> Result<Box<dyn Dataset>, DataError> {
+    open(path, &Columns::default())
+}
+
+fn error(path: &Path) -> DataError {
+    try_open(path).err().expect("an error")
+}
+
+fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, sizes.len() as u8];
+    sizes.iter().for_each(|size| file.extend(size.to_be_bytes()));
+    file.extend(bytes);
+    file
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
+}
+
+/// A PNG of 2 x 1 gray pixels.
+fn png(pixels: [u8; 2]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().expect("a header");
+    writer.write_image_data(&pixels).expect("the data fits");
+    drop(writer);
+    bytes
+}
+
+const PIXELS: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+
+#[test]
+fn idx_comes_plain_or_gzipped_with_its_labels() {
+    for gzipped in [false, true] {
+        let folder = folder();
+        let ending = if gzipped { ".gz" } else { "" };
+        let store = |bytes: Vec<u8>| if gzipped { gzip(&bytes) } else { bytes };
+        let images = folder.path().join(format!("train-images-idx3-ubyte{ending}"));
+        write(&images, &store(idx(&[2, 3, 2], &PIXELS)));
+        let unlabelled = try_open(&images).expect("a dataset").sample(1).expect("a sample");
+        assert_eq!(unlabelled.annotation, Annotation::None);
+        let labels = folder.path().join(format!("train-labels-idx1-ubyte{ending}"));
+        write(&labels, &store(idx(&[2], &[7, 9])));
+        for path in [images.as_path(), folder.path()] {
+            let dataset = try_open(path).expect("a dataset");
+            assert_eq!(dataset.len(), 2);
+            let sample = dataset.sample(1).expect("a sample");
+            let image = sample.image;
+            assert_eq!((image.height, image.width, image.channels), (3, 2, 1));
+            assert_eq!((image.pixels.as_slice(), sample.annotation), (&PIXELS[6..], Annotation::Class(9)));
+            assert!(matches!(dataset.sample(2), Err(DataError::OutOfRange { index: 2, length: 2 })));
+        }
+    }
+}
+
+#[test]
+fn truncated_idx_says_what_it_expected_and_found() {
+    let folder = folder();
+    let images = folder.path().join("a-images-idx3-ubyte");
+    let whole = idx(&[2, 3, 2], &PIXELS);
+    for (bytes, expected, found) in [
+        (whole[..whole.len() - 5].to_vec(), 12, 7),
+        ([whole.as_slice(), &[0, 0]].concat(), 12, 13),
+        (whole[..10].to_vec(), 12, 6),
+        // A header of 2^96 bytes is not allocated.
+        (idx(&[u32::MAX; 3], &PIXELS), u64::MAX, 12),
+    ] {
+        write(&images, &bytes);
+        let error = error(&images);
+        assert!(matches!(error, DataError::IdxLength { expected: e, found: f, .. } if (e, f) == (expected, found)), "{error}");
+    }
+    // Noise does not compress, so half of the file is about half of the bytes.
+    let noise: Vec<u8> = (0..10_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let gzipped = gzip(&idx(&[100, 10, 10], &noise));
+    write(&images, &gzipped[..gzipped.len() / 2]);
+    assert!(matches!(error(&images), DataError::IdxLength { expected: 10_000, found: 1..10_000, .. }));
+}
+
+#[test]
+fn files_that_are_not_idx_or_do_not_match_are_refused() {
+    let folder = folder();
+    let images = folder.path().join("a-images-idx3-ubyte");
+    write(&images, b"hello");
+    assert!(matches!(error(&images), DataError::NotIdx { dimensions: 3, .. }));
+    write(&images, b"");
+    assert!(matches!(error(&images), DataError::NotIdx { .. }));
+    write(&images, &idx(&[0, 28, 28], &[]));
+    assert!(matches!(error(&images), DataError::Empty { .. }));
+    write(&images, &idx(&[2, 3, 2], &PIXELS));
+    write(&folder.path().join("a-labels-idx1-ubyte"), &idx(&[3], &[1, 2, 3]));
+    assert!(matches!(error(&images), DataError::LabelCount { labels: 3, images: 2, .. }));
+}
+
+#[test]
+fn a_folder_of_two_datasets_asks_for_one() {
+    let folder = folder();
+    for name in ["t10k-images-idx3-ubyte", "train-images-idx3-ubyte"] {
+        write(&folder.path().join(name), &idx(&[2, 3, 2], &PIXELS));
+    }
+    let message = error(folder.path()).to_string();
+    assert!(message.ends_with("name one of them: t10k-images-idx3-ubyte, train-images-idx3-ubyte"));
+}
+
+#[test]
+fn class_folders_are_numbered_by_name_and_a_flat_folder_has_no_classes() {
+    let folder = folder();
+    write(&folder.path().join("dog/1.png"), &png([1, 2]));
+    write(&folder.path().join("cat/2.PNG"), &png([5, 6]));
+    write(&folder.path().join("cat/1.png"), &png([3, 4]));
+    write(&folder.path().join("cat/notes.txt"), b"no image");
+    let dataset = try_open(folder.path()).expect("a dataset");
+    let found = (0..dataset.len()).map(|index| {
+        let sample = dataset.sample(index).expect("a sample");
+        (sample.image.pixels, sample.annotation)
+    });
+    let class = Annotation::Class;
+    let expected = [(vec![3, 4], class(0)), (vec![5, 6], class(0)), (vec![1, 2], class(1))];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    let flat = try_open(&folder.path().join("cat")).expect("a dataset");
+    assert_eq!((flat.len(), flat.sample(0).expect("a sample").annotation), (2, Annotation::None));
+    write(&folder.path().join("stray.png"), &png([1, 2]));
+    assert!(matches!(error(folder.path()), DataError::MixedFolder { .. }));
+}
+
+#[test]
+fn an_undecodable_file_is_named() {
+    let folder = folder();
+    write(&folder.path().join("a.jpg"), b"no image");
+    let dataset = try_open(folder.path()).expect("a dataset");
+    let message = dataset.sample(0).expect_err("no image").to_string();
+    assert!(message.contains("a.jpg: row 0: neither JPEG nor PNG"), "{message}");
+}
+
+#[test]
+fn commas_and_stars_join_datasets() {
+    let folder = folder();
+    for (name, first) in [("1", 0), ("2", 2), ("3", 4)] {
+        let images = idx(&[2, 1, 1], &[first, first + 1]);
+        write(&folder.path().join(format!("{name}-images-idx3-ubyte")), &images);
+    }
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let pixels = |path: String| -> Vec<u8> {
+        let dataset = try_open(Path::new(&path)).expect("a dataset");
+        assert!(matches!(dataset.sample(dataset.len()), Err(DataError::OutOfRange { .. })));
+        (0..dataset.len()).map(|i| dataset.sample(i).expect("a sample").image.pixels[0]).collect()
+    };
+    assert_eq!(pixels(at("*-images-*")), [0, 1, 2, 3, 4, 5]);
+    let listed = format!("{}, {}", at("3-images-idx3-ubyte"), at("1-*"));
+    assert_eq!(pixels(listed), [4, 5, 0, 1]);
+}
+
+#[test]
+fn paths_that_lead_nowhere_say_so() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    assert!(matches!(error(&at("a.parquet")), DataError::NotFound { .. }));
+    assert!(matches!(error(&at("*.parquet")), DataError::NoFiles { .. }));
+    assert!(matches!(error(&at("none/*.parquet")), DataError::NotFound { .. }));
+    assert!(matches!(error(folder.path()), DataError::NoFiles { .. }));
+    write(&at("a.csv"), b"1,2");
+    assert!(matches!(error(&at("a.csv")), DataError::UnknownKind { .. }));
+}
