@@ -44,3 +44,52 @@ pub enum LossError {
         loss: f32,
     },
 }
+
+/// An optimizer could not make a step or take up a state.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum OptimizerError {
+    /// A gradient holds NaN or infinity.
+    #[error("the gradient of `{parameter}` is not finite; lower the learning rate, clip the gradient, or look for broken inputs")]
+    NotFinite {
+        /// The parameter.
+        parameter: String,
+    },
+    /// Gradient or moments of a parameter have another length than its values.
+    #[error(
+        "parameter `{parameter}`: {found} gradients or moments found, {expected} expected; does the checkpoint belong to this network?"
+    )]
+    Length {
+        /// The parameter.
+        parameter: String,
+        /// The length found.
+        found: usize,
+        /// Number of its values.
+        expected: usize,
+    },
+    /// More or fewer parameters than in the steps before or in the checkpoint.
+    #[error("{found} parameters found, {expected} expected; does the checkpoint belong to this network?")]
+    ParameterCount {
+        /// Parameters found.
+        found: usize,
+        /// Parameters expected.
+        expected: usize,
+    },
+    /// A parameter is not the one that was at its place before.
+    #[error("parameter `{found}` found, `{expected}` expected; does the checkpoint belong to this network?")]
+    ParameterName {
+        /// The parameter found.
+        found: String,
+        /// The parameter expected.
+        expected: String,
+    },
+    /// A stored tensor is not a moment of this optimizer.
+    #[error(
+        "stored tensor `{tensor}` found, the moment `{moment}` of a parameter expected; was the checkpoint written with another optimizer?"
+    )]
+    StateTensor {
+        /// The tensor, or the parameter that lacks the moment.
+        tensor: String,
+        /// The moment expected.
+        moment: &'static str,
+    },
+}

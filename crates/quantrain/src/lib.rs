@@ -3,5 +3,6 @@
 
 mod error;
 pub mod loss;
+pub mod optimizer;
 
-pub use error::LossError;
+pub use error::{LossError, OptimizerError};
