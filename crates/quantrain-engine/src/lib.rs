@@ -1,1 +1,34 @@
-//! Runs a quantized graph forward and backward by a plan made ahead of time
+//! Runs a [`QuantGraph`](quantrain_graph::QuantGraph): forward in float or in simulated integers, and backward.
+//!
+//! A [`Network`] owns the float master parameters. A [`Plan`] is made once for a batch size and a [`Purpose`]: the order of work, which
+//! buffer holds what and when it may be reused, what the backward replays and what it skips; it prints itself. A [`Workspace`] holds the
+//! buffers of a plan.
+//!
+//! Inside, images are NHWC and quantized tensors hold *centred codes* `q − z` as f32: sums of their products are exact below 2^24, so a
+//! simulated evaluation has the integers of the device. Gradients are in real units.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `network` | parameters, quantizers, the walk forward and backward |
+//! | `plan`, `buffers`, `layout` | what is made ahead of time |
+//! | `block` | convolutions and products with BatchNorm: both gradient paths, all BatchNorm modes |
+//! | `op` | everything without weights, a file for each family |
+//!
+//! This crate knows neither files nor optimizers.
+#![forbid(unsafe_code)]
+
+mod block;
+mod buffers;
+mod error;
+mod layout;
+mod monitor;
+mod network;
+mod op;
+mod plan;
+
+pub use block::{BatchNormMode, GradientPath};
+pub use error::EngineError;
+pub use layout::physical_shape;
+pub use monitor::{Monitor, Want};
+pub use network::{Mode, Network, Parameter, Training, Workspace};
+pub use plan::{Plan, Purpose};

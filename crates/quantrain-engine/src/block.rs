@@ -1,0 +1,174 @@
+//! Convolutions and products with weights: BatchNorm, activation and quantization in one pass each way (design sections 4 and 5).
+//!
+//! Everything is written over accumulators `acc = x ⋆ W` of centred codes (or plain values, scale 1). With `a` such that the float
+//! convolution is `v = acc·a + b`:
+//!
+//! | W | a |
+//! |---|---|
+//! | master weights w | `s_x` |
+//! | codes of ŵ, `w̃ = w·f`, `f = γ/√(σ²+ε)` (1 without BatchNorm) | `s_x·s_w/f` |
+//!
+//! one formula serves both gradient paths: a gradient δ of v gives `dacc = δ·a`, `dx̂ = (δ·a/s_x) ⋆ᵀ W` and `dw = s_x·(x ⋆ δ)`.
+
+mod coefficients;
+mod parameters;
+
+use quantrain_graph::Quantizer;
+use quantrain_kernels::block_pass::{self, BlockPass};
+use quantrain_kernels::convolution::{self, ConvolutionShape};
+use quantrain_kernels::fake_quantize::{CodeRange, Rounding};
+use quantrain_kernels::{batch_norm, fake_quantize};
+
+pub(crate) use coefficients::Statistics;
+pub(crate) use parameters::{BlockParameters, NormParameters, Trained};
+
+use crate::op::Scaled;
+
+/// Which path's derivative the backward takes; the value is always the quantized path's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GradientPath {
+    /// Derivative of `clip(BN_batch(x̂ ⋆ w))`: the devkit's "ste".
+    Float,
+    /// Derivative of `clip(x̂ ⋆ ŵ + b̂)`, straight through every rounding: the devkit's "qte", whitepaper formula 16.
+    Quantized,
+}
+
+/// How BatchNormalization behaves in a training step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BatchNormMode {
+    /// Values use the running statistics; they are updated from the batch.
+    Running,
+    /// Weights are quantized with the running statistics, the result is corrected to the batch's (whitepaper section 3.2.2).
+    Corrected,
+    /// Running statistics, not updated.
+    Frozen,
+}
+
+/// What one pass of a block depends on beside its parameters.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass {
+    pub shape: ConvolutionShape,
+    /// Scale of the input.
+    pub input_scale: f32,
+    /// The output's quantizer; `None` gives plain values.
+    pub output: Option<Quantizer>,
+    /// The fused activation, in real units.
+    pub clip: (f32, f32),
+    /// `None` outside training.
+    pub training: Option<(GradientPath, BatchNormMode)>,
+}
+
+impl Pass {
+    fn output_scale(&self) -> f32 {
+        self.output.map_or(1.0, |q| q.scale())
+    }
+
+    /// The activation's limits in steps of the output.
+    fn clip_steps(&self) -> (f32, f32) {
+        let s = self.output_scale();
+        (self.clip.0 / s, self.clip.1 / s)
+    }
+
+    fn mask(&self) -> (f32, f32) {
+        mask(self.clip_steps(), self.output.as_ref())
+    }
+}
+
+/// Where gradients pass, in steps of the output: strictly inside the activation's limits, and where rounding stays among the codes.
+pub(crate) fn mask(clip: (f32, f32), output: Option<&Quantizer>) -> (f32, f32) {
+    match output.map(|q| q.centred_limits()) {
+        Some((qmin, qmax)) => (clip.0.max(qmin - 0.5), clip.1.min(qmax + 0.5)),
+        None => clip,
+    }
+}
+
+/// The grid of a quantizer as the kernels take it.
+pub(crate) fn code_range(q: &Quantizer) -> CodeRange {
+    let (lo, hi) = q.centred_limits();
+    let rounding = match q.rounding() {
+        quantrain_graph::Rounding::HalfToEven => Rounding::HalfToEven,
+        quantrain_graph::Rounding::HalfUp => Rounding::HalfUp,
+        quantrain_graph::Rounding::HalfAwayFromZero => Rounding::HalfAwayFromZero,
+    };
+    CodeRange { lo, hi, rounding }
+}
+
+/// Runs a block forward. `accumulator` and `float_accumulator` are kept for the backward; `y` gets the output.
+/// `unquantized`, where wanted, gets the real values before quantization. Returns their least and greatest.
+pub(crate) fn forward(
+    p: &mut BlockParameters,
+    pass: &Pass,
+    x: &[f32],
+    accumulator: &mut [f32],
+    float_accumulator: Option<&mut [f32]>,
+    unquantized: Option<&mut [f32]>,
+    y: &mut [f32],
+) -> (f32, f32) {
+    convolution::forward(&pass.shape, x, p.used_weights(), accumulator);
+    let two_paths = p.is_simulated() && matches!(pass.training, Some((GradientPath::Float, _)));
+    let mut of_gradient: &[f32] = accumulator;
+    if two_paths {
+        let float = float_accumulator.expect("a plan for the float gradient path keeps float accumulators");
+        convolution::forward(&pass.shape, x, &p.weight.value, float);
+        of_gradient = float;
+    }
+    let measures = pass.training.filter(|(_, mode)| p.norm.is_some() && *mode != BatchNormMode::Frozen);
+    if measures.is_some() {
+        let c = &mut p.coefficients;
+        batch_norm::statistics(p.channels, of_gradient, &mut c.mean, &mut c.variance);
+    }
+    // Folded weights normalise with the running statistics: in mode `running` the batch's only update those.
+    let folded_only = p.is_simulated() && !two_paths;
+    p.statistics = match measures {
+        Some((_, BatchNormMode::Running)) if folded_only => Statistics::Running,
+        Some(_) => Statistics::Batch,
+        None => Statistics::Running,
+    };
+    coefficients::of_forward(p, pass, two_paths);
+    if measures.is_some() {
+        p.update_running_statistics(pass.input_scale, two_paths, accumulator.len() / p.channels);
+    }
+    let value = p.coefficients.value.pass(pass.clip_steps(), pass.output.as_ref().map(code_range));
+    let (min, max) = match unquantized {
+        None => block_pass::forward(&value, accumulator, y),
+        Some(real) => {
+            let limits = block_pass::forward(&BlockPass { quantize: None, ..value }, accumulator, real);
+            match value.quantize {
+                Some(range) => drop(fake_quantize::codes(&range, 1.0, real, y)),
+                None => y.copy_from_slice(real),
+            }
+            real.iter_mut().for_each(|v| *v *= pass.output_scale());
+            limits
+        }
+    };
+    (min * pass.output_scale(), max * pass.output_scale())
+}
+
+/// Runs a block backward: parameter gradients, and that of the input where wanted. `accumulator` is the gradient path's, `delta` is
+/// working memory of its size.
+pub(crate) fn backward(
+    p: &mut BlockParameters,
+    pass: &Pass,
+    x: Scaled,
+    accumulator: &[f32],
+    dy: &[f32],
+    delta: &mut [f32],
+    dx: Option<(&mut [f32], bool)>,
+) {
+    let two_paths = p.is_simulated() && matches!(pass.training, Some((GradientPath::Float, _)));
+    let simulated = p.is_simulated() && !two_paths;
+    coefficients::centre(p, pass, simulated);
+    let c = &mut p.coefficients;
+    let gradient = c.gradient.pass(pass.clip_steps(), None);
+    block_pass::backward_sums(&gradient, pass.mask(), &c.center, accumulator, dy, &mut c.sum_g, &mut c.sum_g_acc);
+    coefficients::of_backward(p, pass, simulated, accumulator.len() / p.channels);
+    let c = &p.coefficients;
+    let gradient = c.gradient.pass(pass.clip_steps(), None);
+    block_pass::backward(&gradient, pass.mask(), accumulator, dy, &c.k_g, &c.k_acc, &c.k_1, delta);
+    let weights = if simulated { p.used_weights() } else { &p.weight.value };
+    if let Some((dx, accumulate)) = dx {
+        convolution::input_gradient(&pass.shape, delta, weights, dx, accumulate);
+    }
+    convolution::weight_gradient(&pass.shape, x.values, delta, &mut p.weight.gradient);
+    coefficients::finish_weight_gradient(p, pass, simulated);
+}

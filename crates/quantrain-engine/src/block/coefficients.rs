@@ -1,0 +1,196 @@
+//! The numbers per channel that turn accumulators into outputs, and gradients of outputs into gradients of accumulators.
+
+use quantrain_graph::fold::accumulator_scale;
+use quantrain_kernels::block_pass::BlockPass;
+use quantrain_kernels::fake_quantize::CodeRange;
+
+use super::{BatchNormMode, BlockParameters, Pass};
+
+/// Which statistics a forward normalised with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statistics {
+    Running,
+    Batch,
+}
+
+/// `t = (acc + before)·multiplier + after`, in steps of the output.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub before: Vec<f32>,
+    pub multiplier: Vec<f32>,
+    pub after: Vec<f32>,
+}
+
+impl Line {
+    fn new(channels: usize) -> Self {
+        Line { before: vec![0.0; channels], multiplier: vec![0.0; channels], after: vec![0.0; channels] }
+    }
+
+    pub fn pass(&self, clip: (f32, f32), quantize: Option<CodeRange>) -> BlockPass<'_> {
+        BlockPass { before: &self.before, multiplier: &self.multiplier, after: &self.after, clip, quantize }
+    }
+
+    fn set(&mut self, c: usize, before: f32, multiplier: f32, after: f32) {
+        (self.before[c], self.multiplier[c], self.after[c]) = (before, multiplier, after);
+    }
+}
+
+/// One value a channel each.
+#[derive(Clone, Debug)]
+pub(crate) struct Coefficients {
+    /// From the value path's accumulators to the output.
+    pub value: Line,
+    /// From the gradient path's accumulators to its (float) output.
+    pub gradient: Line,
+    /// Mean and variance of the gradient path's accumulators over the batch.
+    pub mean: Vec<f32>,
+    pub variance: Vec<f32>,
+    /// What accumulators are measured from in `sum_g_acc`.
+    pub center: Vec<f32>,
+    pub sum_g: Vec<f32>,
+    pub sum_g_acc: Vec<f32>,
+    /// `dacc = k_g·g + k_acc·acc + k_1`.
+    pub k_g: Vec<f32>,
+    pub k_acc: Vec<f32>,
+    pub k_1: Vec<f32>,
+}
+
+impl Coefficients {
+    pub fn new(channels: usize) -> Self {
+        let zeros = || vec![0.0; channels];
+        Coefficients {
+            value: Line::new(channels),
+            gradient: Line::new(channels),
+            mean: zeros(),
+            variance: zeros(),
+            center: zeros(),
+            sum_g: zeros(),
+            sum_g_acc: zeros(),
+            k_g: zeros(),
+            k_acc: zeros(),
+            k_1: zeros(),
+        }
+    }
+}
+
+/// What a BatchNorm does to one channel of the float convolution v: `(v − mean)/deviation·γ + β`.
+struct Normalised {
+    mean: f32,
+    deviation: f32,
+    gamma: f32,
+    beta: f32,
+}
+
+/// The normalisation of channel `c`; the identity without BatchNorm. `simulated` tells which accumulators the batch statistics are of.
+fn normalised(p: &BlockParameters, pass: &Pass, c: usize, simulated: bool) -> Normalised {
+    let Some(norm) = &p.norm else { return Normalised { mean: 0.0, deviation: 1.0, gamma: 1.0, beta: 0.0 } };
+    let a = p.accumulator_unit(c, pass.input_scale, simulated);
+    // A dead channel (a = 0) has no batch statistics.
+    let (mean, deviation) = match p.statistics {
+        Statistics::Batch if a != 0.0 => {
+            let variance = p.coefficients.variance[c] * a * a;
+            (p.coefficients.mean[c] * a + p.bias_of(c), (variance + norm.epsilon).sqrt())
+        }
+        _ => (p.running.0[c], p.running.1[c]),
+    };
+    Normalised { mean, deviation, gamma: norm.gamma.value[c], beta: norm.beta.value[c] }
+}
+
+/// Fills `value` and `gradient`. `two_paths`: the gradient path has float accumulators of its own.
+pub(super) fn of_forward(p: &mut BlockParameters, pass: &Pass, two_paths: bool) {
+    let s_y = pass.output_scale();
+    let corrected = matches!(pass.training, Some((_, BatchNormMode::Corrected))) && p.statistics == Statistics::Batch;
+    for c in 0..p.channels {
+        // The float line: normalise v = acc·s_x + b.
+        let float = |p: &BlockParameters| {
+            let n = normalised(p, pass, c, false);
+            let k = n.gamma / n.deviation;
+            (0.0, pass.input_scale * k / s_y, ((p.bias_of(c) - n.mean) * k + n.beta) / s_y)
+        };
+        let value = match &p.simulated {
+            None => float(p),
+            Some(_) if corrected => {
+                let n = normalised(p, pass, c, !two_paths);
+                let correction = p.running.1[c] / n.deviation;
+                let unit = accumulator_scale(pass.input_scale, p.weight_scale(c));
+                (0.0, unit * correction / s_y, ((p.bias_of(c) - n.mean) * n.gamma / n.deviation + n.beta) / s_y)
+            }
+            // The device's own formula: integer bias, then one multiplication.
+            Some(s) => (s.bias[c], accumulator_scale(pass.input_scale, p.weight_scale(c)) / s_y, 0.0),
+        };
+        let gradient = if two_paths { float(p) } else { value };
+        p.coefficients.value.set(c, value.0, value.1, value.2);
+        p.coefficients.gradient.set(c, gradient.0, gradient.1, gradient.2);
+    }
+}
+
+/// Fills `center`: where `v` equals the mean that it is normalised with.
+pub(super) fn centre(p: &mut BlockParameters, pass: &Pass, simulated: bool) {
+    for c in 0..p.channels {
+        let a = p.accumulator_unit(c, pass.input_scale, simulated);
+        p.coefficients.center[c] = match (p.statistics, &p.norm) {
+            (Statistics::Batch, _) => p.coefficients.mean[c],
+            (Statistics::Running, Some(_)) if a != 0.0 => (p.running.0[c] - p.bias_of(c)) / a,
+            _ => 0.0,
+        };
+    }
+}
+
+/// Parameter gradients from the sums, and the coefficients of `dacc`.
+///
+/// With `ṽ = (v − mean)/deviation` and g the gradient where the output is not clipped: `dβ = Σg`, `dγ = Σg·ṽ`, and
+/// `δ = γ/deviation·(g − [mean(g) + ṽ·mean(g·ṽ)])`, the bracket only with batch statistics (Ioffe and Szegedy 2015).
+/// What is written is `δ·a/s_x`, so that a product with W gives the gradient of x̂.
+pub(super) fn of_backward(p: &mut BlockParameters, pass: &Pass, simulated: bool, rows: usize) {
+    let n = rows as f32;
+    for c in 0..p.channels {
+        let a = p.accumulator_unit(c, pass.input_scale, simulated);
+        let Normalised { deviation, gamma, .. } = normalised(p, pass, c, simulated);
+        let batch = p.statistics == Statistics::Batch;
+        // γ/deviation·a/s_x, without dividing by a factor that may be 0.
+        let k_g = if simulated { p.weight_scale(c) * if batch { p.running.1[c] / deviation } else { 1.0 } } else { gamma / deviation };
+        let k = &mut p.coefficients;
+        let (sum_g, sum_gv) = (k.sum_g[c], k.sum_g_acc[c] * a / deviation);
+        let k_acc = if batch { -k_g * sum_gv / n * a / deviation } else { 0.0 };
+        let k_1 = if batch { -k_g * sum_g / n - k_acc * k.center[c] } else { 0.0 };
+        (k.k_g[c], k.k_acc[c], k.k_1[c]) = (k_g, k_acc, k_1);
+        if let Some(norm) = &mut p.norm {
+            norm.beta.gradient[c] = sum_g;
+            norm.gamma.gradient[c] = sum_gv;
+        }
+        if let Some(bias) = &mut p.bias {
+            // Batch statistics subtract the bias again.
+            bias.gradient[c] = if batch { 0.0 } else { sum_g * gamma / deviation };
+        }
+    }
+}
+
+/// From `x ⋆ (δ·a/s_x)` to `dw = s_x·(x ⋆ δ)`, zero where ŵ was clipped.
+///
+/// With folded running statistics γ acts through `w̃ = w·γ/σ` and `b̃`: `dγ = Σ dw̃·w/σ + (b−μ)/σ·Σg`.
+pub(super) fn finish_weight_gradient(p: &mut BlockParameters, pass: &Pass, simulated: bool) {
+    let rows = p.weight.value.len() / p.channels;
+    for c in 0..p.channels {
+        let span = c * rows..(c + 1) * rows;
+        let (scale, factor) = (p.weight_scale(c), p.factors[c]);
+        let gradient = &mut p.weight.gradient[span.clone()];
+        let Some(codes) = p.simulated.as_ref().filter(|_| simulated) else {
+            gradient.iter_mut().for_each(|g| *g *= pass.input_scale);
+            continue;
+        };
+        let q = &codes.quantizers[if codes.quantizers.len() == 1 { 0 } else { c }];
+        let (low, high) = q.centred_limits();
+        let to_folded = pass.input_scale / scale;
+        let mut through_gamma = 0.0;
+        for ((g, folded), w) in gradient.iter_mut().zip(&p.folded.weight[span.clone()]).zip(&p.weight.value[span]) {
+            let t = folded / scale;
+            let of_folded = if low - 0.5 < t && t < high + 0.5 { *g * to_folded } else { 0.0 };
+            through_gamma += f64::from(of_folded) * f64::from(*w);
+            *g = of_folded * factor;
+        }
+        let (bias, mean, deviation) = (p.bias_of(c), p.running.0[c], p.running.1[c]);
+        if let (Some(norm), Statistics::Running) = (&mut p.norm, p.statistics) {
+            norm.gamma.gradient[c] = (through_gamma as f32 + (bias - mean) * p.coefficients.sum_g[c]) / deviation;
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Buffers laid out by lifetime: two that never live at once share memory.
+
+/// A buffer of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BufferId(usize);
+
+/// Collects what a plan needs, when, and how large.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    lives: Vec<Life>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    from: usize,
+    to: usize,
+    len: usize,
+}
+
+impl Layout {
+    /// A buffer of `len` values, alive from time `at`.
+    pub fn add(&mut self, len: usize, at: usize) -> BufferId {
+        self.lives.push(Life { from: at, to: at, len });
+        BufferId(self.lives.len() - 1)
+    }
+
+    /// Keeps a buffer alive up to and including time `at`.
+    pub fn keep(&mut self, buffer: BufferId, at: usize) {
+        let life = &mut self.lives[buffer.0];
+        life.to = life.to.max(at);
+        life.from = life.from.min(at);
+    }
+
+    /// Gives every buffer a slot: the smallest free one that fits, else the largest free one, enlarged.
+    pub fn assign(&self) -> Slots {
+        let mut order: Vec<usize> = (0..self.lives.len()).collect();
+        order.sort_by_key(|&b| (self.lives[b].from, b));
+        let mut slot_of = vec![0; self.lives.len()];
+        let mut slots: Vec<(usize, usize)> = Vec::new(); // (values, busy until)
+        for b in order {
+            let Life { from, to, len } = self.lives[b];
+            let free = slots.iter().enumerate().filter(|(_, s)| s.1 < from);
+            let best = free.min_by_key(|(_, s)| if s.0 >= len { (0, s.0) } else { (1, usize::MAX - s.0) }).map(|(i, _)| i);
+            let slot = best.unwrap_or(slots.len());
+            if best.is_none() {
+                slots.push((0, 0));
+            }
+            slots[slot] = (slots[slot].0.max(len), to);
+            slot_of[b] = slot;
+        }
+        let buffers = slot_of.into_iter().zip(&self.lives).map(|(slot, life)| (slot, life.len)).collect();
+        Slots { buffers, sizes: slots.iter().map(|s| s.0).collect() }
+    }
+}
+
+/// Which slot holds which buffer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slots {
+    buffers: Vec<(usize, usize)>,
+    sizes: Vec<usize>,
+}
+
+impl Slots {
+    /// Values in all slots together.
+    pub fn total(&self) -> usize {
+        self.sizes.iter().sum()
+    }
+}
+
+/// The memory of a plan, allocated once.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    slots: Slots,
+    data: Vec<Vec<f32>>,
+}
+
+impl Memory {
+    /// Allocates every slot.
+    pub fn new(slots: &Slots) -> Self {
+        Memory { data: slots.sizes.iter().map(|&n| vec![0.0; n]).collect(), slots: slots.clone() }
+    }
+
+    /// The values of a buffer.
+    pub fn get(&self, buffer: BufferId) -> &[f32] {
+        let (slot, len) = self.slots.buffers[buffer.0];
+        &self.data[slot][..len]
+    }
+
+    /// Takes the memory of a buffer out, to write it while others are read; [`Memory::put`] gives it back.
+    pub fn take(&mut self, buffer: BufferId) -> Taken {
+        let (slot, len) = self.slots.buffers[buffer.0];
+        Taken { data: std::mem::take(&mut self.data[slot]), slot, len }
+    }
+
+    /// Gives taken memory back.
+    pub fn put(&mut self, taken: Taken) {
+        self.data[taken.slot] = taken.data;
+    }
+}
+
+/// A buffer taken out of its memory.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    data: Vec<f32>,
+    slot: usize,
+    len: usize,
+}
+
+impl std::ops::Deref for Taken {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.data[..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Taken {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.data[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_that_live_together_have_memory_of_their_own() {
+        let mut layout = Layout::default();
+        let ids: Vec<BufferId> = (0..40).map(|i| layout.add(1 + i * 7 % 13, i)).collect();
+        for (i, &id) in ids.iter().enumerate() {
+            layout.keep(id, i + i % 5);
+        }
+        let slots = layout.assign();
+        for a in 0..ids.len() {
+            for b in 0..a {
+                let overlap = layout.lives[a].from <= layout.lives[b].to && layout.lives[b].from <= layout.lives[a].to;
+                assert!(!overlap || slots.buffers[a].0 != slots.buffers[b].0, "{a} and {b}");
+            }
+            assert!(slots.sizes[slots.buffers[a].0] >= slots.buffers[a].1);
+        }
+        assert!(slots.total() < layout.lives.iter().map(|l| l.len).sum());
+    }
+}

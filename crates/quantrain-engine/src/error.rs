@@ -1,0 +1,46 @@
+//! Every failure of this crate.
+
+use quantrain_graph::PlacementError;
+use thiserror::Error;
+
+/// A network could not be planned or run.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum EngineError {
+    /// A node's form is readable but this engine cannot run it.
+    #[error("node `{node}` ({op}): {problem}")]
+    Unsupported {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: &'static str,
+        /// What is not supported, and what to do.
+        problem: &'static str,
+    },
+    /// A simulated run needs every range.
+    #[error("tensor `{tensor}` has no range yet; calibrate the network first")]
+    NotCalibrated {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A quantizer or a bias cannot be made from the present weights and ranges.
+    #[error(transparent)]
+    Quantization(#[from] PlacementError),
+    /// The caller's input has another length than the plan's.
+    #[error("input `{tensor}`: {found} values found, {expected} expected")]
+    InputLength {
+        /// The network input.
+        tensor: String,
+        /// Values found.
+        found: usize,
+        /// Values expected.
+        expected: usize,
+    },
+    /// The network has another number of inputs than were given.
+    #[error("{found} inputs found, {expected} expected")]
+    InputCount {
+        /// Inputs found.
+        found: usize,
+        /// Inputs expected.
+        expected: usize,
+    },
+}

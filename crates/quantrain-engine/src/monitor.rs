@@ -1,0 +1,37 @@
+//! What watches values pass: the observers of calibration and training.
+
+use quantrain_graph::QuantizerId;
+
+/// What a monitor wants to see of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Nothing.
+    Nothing,
+    /// The least and greatest value, which cost no further pass.
+    Extrema,
+    /// All values.
+    Values,
+}
+
+/// Sees the values that reach each quantizer, before they are quantized.
+pub trait Monitor {
+    /// What to show of this quantizer's tensor.
+    fn want(&self, quantizer: QuantizerId) -> Want;
+
+    /// The least and greatest value of this batch.
+    fn extrema(&mut self, quantizer: QuantizerId, min: f32, max: f32);
+
+    /// All values of this batch.
+    fn values(&mut self, quantizer: QuantizerId, values: &[f32]);
+}
+
+/// Watches nothing.
+impl Monitor for () {
+    fn want(&self, _: QuantizerId) -> Want {
+        Want::Nothing
+    }
+
+    fn extrema(&mut self, _: QuantizerId, _: f32, _: f32) {}
+
+    fn values(&mut self, _: QuantizerId, _: &[f32]) {}
+}

@@ -1,0 +1,483 @@
+//! The walk through a plan, forward and backward.
+
+use quantrain_graph::{Op, QuantGraph, Quantizer, TensorId};
+use quantrain_kernels::elementwise::{self, AddPass};
+use quantrain_kernels::fake_quantize;
+use quantrain_kernels::permute::permute;
+use rayon::prelude::*;
+
+use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, NormParameters, Pass, Trained, code_range};
+use crate::buffers::Memory;
+use crate::layout::logical_permutation;
+use crate::op::Scaled;
+use crate::plan::{Plan, UnitPlan, Work};
+use crate::{EngineError, Monitor, Want};
+
+/// How a step runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// With simulated integers, else in float.
+    pub simulate: bool,
+    /// A training step; `None` evaluates.
+    pub training: Option<Training>,
+}
+
+/// What a training step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Training {
+    /// Which path's derivative is taken.
+    pub gradient_path: GradientPath,
+    /// How BatchNormalization behaves.
+    pub batch_norm: BatchNormMode,
+}
+
+impl Mode {
+    /// The float network with its running statistics.
+    pub const FLOAT: Mode = Mode { simulate: false, training: None };
+    /// The integers of the target with running statistics.
+    pub const SIMULATE: Mode = Mode { simulate: true, training: None };
+}
+
+/// A trained tensor as optimizers and checkpoints see it.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    /// Name of the tensor in the graph.
+    pub name: &'a str,
+    /// Its value, in the engine's order.
+    pub value: &'a mut [f32],
+    /// Its gradient, in the same order.
+    pub gradient: &'a [f32],
+}
+
+/// The buffers of a plan.
+pub struct Workspace {
+    memory: Memory,
+    /// Of each tensor, the unit of what its buffer holds.
+    scales: Vec<f32>,
+}
+
+impl Workspace {
+    /// Allocates the buffers of `plan`.
+    pub fn new(plan: &Plan) -> Self {
+        Workspace { memory: Memory::new(&plan.slots), scales: vec![1.0; plan.values.len()] }
+    }
+}
+
+/// A network with float master parameters.
+pub struct Network {
+    net: QuantGraph,
+    blocks: Vec<Option<BlockParameters>>,
+    /// Of each activation quantizer, in a simulated step.
+    quantizers: Vec<Option<Quantizer>>,
+}
+
+impl Network {
+    /// Takes the parameters of `net`.
+    pub fn new(net: QuantGraph) -> Self {
+        let blocks = (0..net.units().len()).map(|u| block_parameters(&net, u)).collect();
+        Network { quantizers: vec![None; net.quantizers().len()], blocks, net }
+    }
+
+    /// The network; its weights are those of the last [`Network::store`].
+    pub fn quant_graph(&self) -> &QuantGraph {
+        &self.net
+    }
+
+    /// The network, to change ranges.
+    pub fn quant_graph_mut(&mut self) -> &mut QuantGraph {
+        &mut self.net
+    }
+
+    /// Writes the trained parameters back into the graph.
+    pub fn store(&mut self) {
+        for u in 0..self.blocks.len() {
+            let Some(p) = &self.blocks[u] else { continue };
+            let weights = to_onnx_order(&self.net, u, &p.weight.value);
+            let unit = self.net.units()[u];
+            let block = unit.block(self.net.graph()).expect("parameters belong to blocks");
+            let mut constants: Vec<(TensorId, Vec<f32>)> = Vec::new();
+            constants.extend(block.bias.zip(p.bias.as_ref().map(|b| b.value.clone())));
+            if let (Some(node), Some(norm)) = (unit.batch_norm, &p.norm) {
+                let inputs = &self.net.graph().node(node).inputs;
+                let values = [&norm.gamma.value, &norm.beta.value, &norm.mean, &norm.variance];
+                constants.extend(inputs[1..].iter().copied().zip(values.into_iter().cloned()));
+            }
+            self.net.set_weights_of(u, weights);
+            for (tensor, values) in constants {
+                self.net.graph_mut().set_constant(tensor, values).expect("trained tensors keep their size");
+            }
+        }
+    }
+
+    /// Writes the parameters back and hands the network over.
+    pub fn into_quant_graph(mut self) -> QuantGraph {
+        self.store();
+        self.net
+    }
+
+    /// Calls `f` with every trained tensor, in the order of the graph.
+    pub fn for_each_parameter(&mut self, mut f: impl FnMut(Parameter)) {
+        for parameter in self.parameters() {
+            f(parameter);
+        }
+    }
+
+    /// Every trained tensor, in the order of the graph.
+    pub fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        let (net, mut all) = (&self.net, Vec::new());
+        for (u, p) in self.blocks.iter_mut().enumerate() {
+            let Some(p) = p else { continue };
+            let graph = net.graph();
+            let unit = net.units()[u];
+            let Some(block) = unit.block(graph) else { continue };
+            let name = |t: TensorId| graph.tensor(t).name.as_str();
+            all.push(Parameter { name: name(block.weight), value: &mut p.weight.value, gradient: &p.weight.gradient });
+            if let (Some(tensor), Some(b)) = (block.bias, &mut p.bias) {
+                all.push(Parameter { name: name(tensor), value: &mut b.value, gradient: &b.gradient });
+            }
+            if let (Some(node), Some(norm)) = (unit.batch_norm, &mut p.norm) {
+                let inputs = &graph.node(node).inputs;
+                all.push(Parameter { name: name(inputs[1]), value: &mut norm.gamma.value, gradient: &norm.gamma.gradient });
+                all.push(Parameter { name: name(inputs[2]), value: &mut norm.beta.value, gradient: &norm.beta.gradient });
+            }
+        }
+        all
+    }
+
+    /// The running statistics of every BatchNormalization, by tensor name: what a checkpoint holds beside the parameters.
+    pub fn statistics(&mut self) -> Vec<(&str, &mut [f32])> {
+        let (net, mut all) = (&self.net, Vec::new());
+        for (u, p) in self.blocks.iter_mut().enumerate() {
+            let (Some(node), Some(norm)) = (net.units()[u].batch_norm, p.as_mut().and_then(|p| p.norm.as_mut())) else { continue };
+            let inputs = &net.graph().node(node).inputs;
+            all.push((net.graph().tensor(inputs[3]).name.as_str(), norm.mean.as_mut_slice()));
+            all.push((net.graph().tensor(inputs[4]).name.as_str(), norm.variance.as_mut_slice()));
+        }
+        all
+    }
+
+    /// Runs forward. `inputs` are real values as they lie in memory (images NHWC); what `monitor` wants, it sees before quantization.
+    ///
+    /// # Errors
+    /// A range is missing or does not fit its scheme, a bias does not fit 32 bits, or an input has the wrong length.
+    pub fn forward(
+        &mut self,
+        plan: &Plan,
+        workspace: &mut Workspace,
+        mode: Mode,
+        inputs: &[&[f32]],
+        monitor: &mut dyn Monitor,
+    ) -> Result<(), EngineError> {
+        self.prepare(mode)?;
+        self.feed(plan, workspace, inputs, monitor)?;
+        for u in 0..plan.units.len() {
+            self.forward_unit(u, plan, workspace, mode, monitor);
+        }
+        Ok(())
+    }
+
+    /// The real values of output `i` as they lie in memory.
+    pub fn output(&self, plan: &Plan, workspace: &Workspace, i: usize) -> Vec<f32> {
+        let tensor = self.net.graph().outputs()[i];
+        let scale = workspace.scales[tensor.0];
+        self.values(plan, workspace, tensor).iter().map(|v| v * scale).collect()
+    }
+
+    /// The real values of output `i` in ONNX's axis order.
+    pub fn output_in_onnx_order(&self, plan: &Plan, workspace: &Workspace, i: usize) -> Vec<f32> {
+        let shape = &self.net.graph().tensor(self.net.graph().outputs()[i]).shape;
+        let values = self.output(plan, workspace, i);
+        let mut logical = vec![0.0; values.len()];
+        permute(&values, &crate::physical_shape(shape, plan.batch), &logical_permutation(shape.rank()), &mut logical);
+        logical
+    }
+
+    /// Runs backward from the gradients of the outputs (as they lie in memory), after a forward with the same mode. Parameter gradients
+    /// are overwritten.
+    pub fn backward(&mut self, plan: &Plan, workspace: &mut Workspace, mode: Mode, gradients: &[&[f32]]) {
+        for (&tensor, gradient) in self.net.graph().outputs().iter().zip(gradients) {
+            if let Some(buffer) = plan.gradients[tensor.0] {
+                let mut dy = workspace.memory.take(buffer);
+                dy.copy_from_slice(gradient);
+                workspace.memory.put(dy);
+            }
+        }
+        for u in (0..plan.units.len()).rev() {
+            self.backward_unit(u, plan, workspace, mode);
+        }
+    }
+
+    /// Quantizers and codes of this step.
+    fn prepare(&mut self, mode: Mode) -> Result<(), EngineError> {
+        for (slot, q) in self.quantizers.iter_mut().zip(self.net.quantizers()) {
+            let not_calibrated = || EngineError::NotCalibrated { tensor: q.tensor.clone() };
+            *slot = if mode.simulate { Some(q.quantizer()?.ok_or_else(not_calibrated)?) } else { None };
+        }
+        let (net, quantizers) = (&self.net, &self.quantizers);
+        let input = |u: usize| net.units()[u].inputs(net.graph()).next().and_then(|t| net.quantizer_of(t)).and_then(|q| quantizers[q.0]);
+        let prepare = |(u, p): (usize, &mut Option<BlockParameters>)| p.as_mut().map_or(Ok(()), |p| p.prepare(input(u)));
+        self.blocks.par_iter_mut().enumerate().map(prepare).collect::<Result<Vec<()>, _>>()?;
+        Ok(())
+    }
+
+    /// Copies or quantizes the inputs into their buffers.
+    fn feed(&self, plan: &Plan, workspace: &mut Workspace, inputs: &[&[f32]], monitor: &mut dyn Monitor) -> Result<(), EngineError> {
+        let graph = self.net.graph();
+        if inputs.len() != graph.inputs().len() {
+            return Err(EngineError::InputCount { found: inputs.len(), expected: graph.inputs().len() });
+        }
+        for (&tensor, x) in graph.inputs().iter().zip(inputs) {
+            let mut buffer = workspace.memory.take(plan.values[tensor.0].expect("inputs have buffers"));
+            if x.len() != buffer.len() {
+                let (found, expected) = (x.len(), buffer.len());
+                workspace.memory.put(buffer);
+                return Err(EngineError::InputLength { tensor: graph.tensor(tensor).name.clone(), found, expected });
+            }
+            self.quantize(tensor, 1.0, x, &mut buffer, monitor);
+            workspace.scales[tensor.0] = self.scale(tensor);
+            workspace.memory.put(buffer);
+        }
+        Ok(())
+    }
+
+    /// Shows `x` (in units of `unit`) to the monitor and writes its codes, or its values where the tensor has no quantizer now.
+    fn quantize(&self, tensor: TensorId, unit: f32, x: &[f32], y: &mut [f32], monitor: &mut dyn Monitor) {
+        let limits = match self.quantizer(tensor) {
+            Some(q) => fake_quantize::codes(&code_range(&q), q.scale() / unit, x, y),
+            None => {
+                y.copy_from_slice(x);
+                (f32::INFINITY, f32::NEG_INFINITY)
+            }
+        };
+        let Some(id) = self.net.quantizer_of(tensor) else { return };
+        match monitor.want(id) {
+            Want::Nothing => {}
+            Want::Extrema => {
+                let (min, max) = if limits.0 <= limits.1 { limits } else { extrema(x) };
+                monitor.extrema(id, min * unit, max * unit);
+            }
+            Want::Values if unit == 1.0 => monitor.values(id, x),
+            Want::Values => monitor.values(id, &x.iter().map(|v| v * unit).collect::<Vec<_>>()),
+        }
+    }
+
+    fn quantizer(&self, tensor: TensorId) -> Option<Quantizer> {
+        self.net.quantizer_of(tensor).and_then(|q| self.quantizers[q.0])
+    }
+
+    fn scale(&self, tensor: TensorId) -> f32 {
+        self.quantizer(tensor).map_or(1.0, |q| q.scale())
+    }
+
+    fn values<'w>(&self, plan: &Plan, workspace: &'w Workspace, tensor: TensorId) -> &'w [f32] {
+        workspace.memory.get(plan.values[tensor.0].expect("a tensor that is no constant has a buffer"))
+    }
+
+    fn pass(&self, u: usize, unit: &UnitPlan, shape: quantrain_kernels::convolution::ConvolutionShape, mode: Mode) -> Pass {
+        Pass {
+            shape,
+            input_scale: self.scale(unit.inputs[0]),
+            output: self.quantizer(unit.output),
+            clip: self.net.units()[u].clip(self.net.graph()),
+            training: mode.training.map(|t| (t.gradient_path, t.batch_norm)),
+        }
+    }
+
+    fn add_pass(&self, u: usize, unit: &UnitPlan) -> (AddPass, (f32, f32)) {
+        let output = self.quantizer(unit.output);
+        let clip = self.clip_steps(u, unit);
+        let k = |i: usize| self.scale(unit.inputs[i]) / self.scale(unit.output);
+        (AddPass { ka: k(0), kb: k(1), clip, quantize: output.as_ref().map(code_range) }, self.mask(u, unit))
+    }
+
+    /// The fused activation's limits, in steps of the output.
+    fn clip_steps(&self, u: usize, unit: &UnitPlan) -> (f32, f32) {
+        let (low, high) = self.net.units()[u].clip(self.net.graph());
+        let s_y = self.scale(unit.output);
+        (low / s_y, high / s_y)
+    }
+
+    /// Where gradients pass, in steps of the output.
+    fn mask(&self, u: usize, unit: &UnitPlan) -> (f32, f32) {
+        block::mask(self.clip_steps(u, unit), self.quantizer(unit.output).as_ref())
+    }
+
+    fn forward_unit(&mut self, u: usize, plan: &Plan, workspace: &mut Workspace, mode: Mode, monitor: &mut dyn Monitor) {
+        let unit = &plan.units[u];
+        let id = self.net.quantizer_of(unit.output);
+        let want = id.map_or(Want::Nothing, |id| monitor.want(id));
+        let mut y = workspace.memory.take(plan.values[unit.output.0].expect("outputs have buffers"));
+        workspace.scales[unit.output.0] = self.scale(unit.output);
+        match &unit.work {
+            Work::Block { shape, accumulator, float_accumulator } => {
+                let pass = self.pass(u, unit, *shape, mode);
+                let mut accumulator = workspace.memory.take(*accumulator);
+                let mut float = float_accumulator.map(|b| workspace.memory.take(b));
+                let mut unquantized = (want == Want::Values).then(|| vec![0.0; y.len()]);
+                let x = self.values(plan, workspace, unit.inputs[0]);
+                let p = self.blocks[u].as_mut().expect("a block has parameters");
+                let (min, max) = block::forward(p, &pass, x, &mut accumulator, float.as_deref_mut(), unquantized.as_deref_mut(), &mut y);
+                if let Some(id) = id {
+                    match (want, &unquantized) {
+                        (Want::Values, Some(values)) => monitor.values(id, values),
+                        (Want::Extrema, _) => monitor.extrema(id, min, max),
+                        _ => {}
+                    }
+                }
+                workspace.memory.put(accumulator);
+                float.into_iter().for_each(|f| workspace.memory.put(f));
+            }
+            Work::Add => {
+                let (pass, _) = self.add_pass(u, unit);
+                let (a, b) = (self.values(plan, workspace, unit.inputs[0]), self.values(plan, workspace, unit.inputs[1]));
+                let (min, max) = elementwise::add(&pass, a, b, &mut y);
+                let s_y = self.scale(unit.output);
+                match (id, want) {
+                    (Some(id), Want::Extrema) => monitor.extrema(id, min * s_y, max * s_y),
+                    (Some(id), Want::Values) if pass.quantize.is_none() => monitor.values(id, &y),
+                    (Some(id), Want::Values) => {
+                        let mut real = vec![0.0; y.len()];
+                        elementwise::add(&AddPass { quantize: None, ..pass }, a, b, &mut real);
+                        real.iter_mut().for_each(|v| *v *= s_y);
+                        monitor.values(id, &real);
+                    }
+                    _ => {}
+                }
+            }
+            Work::Kernel(kernel) => {
+                match unit.before_quantization {
+                    // Nothing to quantize: codes are carried, or the values are float.
+                    None => kernel.forward(&self.scaled(plan, workspace, &unit.inputs), self.scale(unit.output), &mut y),
+                    Some(buffer) => {
+                        let mut before = workspace.memory.take(buffer);
+                        let unit_scale = self.scale(unit.output);
+                        kernel.forward(&self.scaled(plan, workspace, &unit.inputs), unit_scale, &mut before);
+                        if self.net.units()[u].activation.is_some() {
+                            let (low, high) = self.clip_steps(u, unit);
+                            before.iter_mut().for_each(|v| *v = v.max(low).min(high));
+                        }
+                        self.quantize(unit.output, unit_scale, &before, &mut y, monitor);
+                        workspace.memory.put(before);
+                    }
+                }
+            }
+        }
+        workspace.memory.put(y);
+    }
+
+    fn scaled<'w>(&self, plan: &Plan, workspace: &'w Workspace, tensors: &[TensorId]) -> Vec<Scaled<'w>> {
+        tensors.iter().map(|&t| Scaled { values: self.values(plan, workspace, t), scale: workspace.scales[t.0] }).collect()
+    }
+
+    fn backward_unit(&mut self, u: usize, plan: &Plan, workspace: &mut Workspace, mode: Mode) {
+        let unit = &plan.units[u];
+        let Some(backward) = &unit.backward else { return };
+        let dy = workspace.memory.take(plan.gradients[unit.output.0].expect("a unit that runs backward receives a gradient"));
+        let target = |i: usize| backward.inputs[i].and_then(|accumulate| Some((plan.gradients[unit.inputs[i].0]?, accumulate)));
+        match &unit.work {
+            Work::Block { shape, accumulator, float_accumulator } => {
+                let pass = self.pass(u, unit, *shape, mode);
+                let mut delta = workspace.memory.take(backward.delta.expect("a block has a delta"));
+                let mut dx = target(0).map(|(buffer, accumulate)| (workspace.memory.take(buffer), accumulate));
+                let x = Scaled { values: self.values(plan, workspace, unit.inputs[0]), scale: pass.input_scale };
+                let p = self.blocks[u].as_mut().expect("a block has parameters");
+                let kept = if p.is_simulated() { float_accumulator.unwrap_or(*accumulator) } else { *accumulator };
+                let accumulator = workspace.memory.get(kept);
+                block::backward(p, &pass, x, accumulator, &dy, &mut delta, dx.as_mut().map(|(d, a)| (&mut **d, *a)));
+                workspace.memory.put(delta);
+                dx.into_iter().for_each(|(d, _)| workspace.memory.put(d));
+            }
+            Work::Add => {
+                let (pass, mask) = self.add_pass(u, unit);
+                let (a, b) = (unit.inputs[0], unit.inputs[1]);
+                // x + x hands the gradient to one buffer twice.
+                let rounds: &[[bool; 2]] = if a == b { &[[true, false], [false, true]] } else { &[[true, true]] };
+                for wanted in rounds {
+                    let take =
+                        |w: &mut Workspace, i: usize| target(i).filter(|_| wanted[i]).map(|(buffer, add)| (w.memory.take(buffer), add));
+                    let (mut da, mut db) = (take(workspace, 0), take(workspace, 1));
+                    let (a, b) = (self.values(plan, workspace, a), self.values(plan, workspace, b));
+                    let da_ref = da.as_mut().map(|(d, add)| (&mut **d, *add));
+                    let db_ref = db.as_mut().map(|(d, add)| (&mut **d, *add));
+                    elementwise::add_backward(&pass, mask, a, b, &dy, da_ref, db_ref);
+                    [da, db].into_iter().flatten().for_each(|(d, _)| workspace.memory.put(d));
+                }
+            }
+            Work::Kernel(kernel) => {
+                let s_y = self.scale(unit.output);
+                let delta = unit.before_quantization.zip(backward.delta).map(|(before, delta)| {
+                    let mut delta = workspace.memory.take(delta);
+                    let mask = self.mask(u, unit);
+                    fake_quantize::backward(1.0, mask, workspace.memory.get(before), &dy, &mut delta, false);
+                    delta
+                });
+                for i in 0..unit.inputs.len() {
+                    let Some((buffer, accumulate)) = target(i) else { continue };
+                    let mut dx = workspace.memory.take(buffer);
+                    let x = self.scaled(plan, workspace, &unit.inputs);
+                    let result = unit.before_quantization.or(plan.values[unit.output.0]).expect("outputs have buffers");
+                    let y = Scaled { values: workspace.memory.get(result), scale: s_y };
+                    kernel.backward(i, &x, y, delta.as_deref().unwrap_or(&dy), &mut dx, accumulate);
+                    workspace.memory.put(dx);
+                }
+                delta.into_iter().for_each(|d| workspace.memory.put(d));
+            }
+        }
+        workspace.memory.put(dy);
+    }
+}
+
+/// The parameters of a unit, where it is a block.
+fn block_parameters(net: &QuantGraph, u: usize) -> Option<BlockParameters> {
+    let (graph, unit) = (net.graph(), net.units()[u]);
+    let block = unit.block(graph)?;
+    let node = graph.node(unit.core);
+    let weight = to_engine_order(net, u, &net.weights_of(u)?);
+    let bias = block.bias.and_then(|b| graph.constant(b)).map(<[f32]>::to_vec);
+    let norm = unit.batch_norm.and_then(|n| match &graph.node(n).op {
+        Op::BatchNormalization(op) => Some(op),
+        _ => None,
+    });
+    let norm = norm.zip(net.batch_norm_of(u)).map(|(op, values)| NormParameters {
+        gamma: Trained::new(values.gamma.to_vec()),
+        beta: Trained::new(values.beta.to_vec()),
+        mean: values.mean.to_vec(),
+        variance: values.variance.to_vec(),
+        epsilon: values.epsilon,
+        momentum: op.momentum,
+    });
+    let scheme = net.weight_quantizer(u).map(|w| w.scheme);
+    Some(BlockParameters::new(node.name.clone(), weight, bias, norm, block.channels, scheme))
+}
+
+/// Channels-first weights as the kernels read them: `[O, I, kh, kw]` as `[O, kh, kw, I]`.
+fn to_engine_order(net: &QuantGraph, u: usize, weights: &[f32]) -> Vec<f32> {
+    reorder(weights, &weight_extents(net, u), &[0, 2, 3, 1])
+}
+
+/// The way back.
+fn to_onnx_order(net: &QuantGraph, u: usize, weights: &[f32]) -> Vec<f32> {
+    let [o, i, h, w] = weight_extents(net, u);
+    reorder(weights, &[o, h, w, i], &[0, 3, 1, 2])
+}
+
+fn reorder(weights: &[f32], shape: &[usize], permutation: &[usize]) -> Vec<f32> {
+    let mut reordered = vec![0.0; weights.len()];
+    permute(weights, shape, permutation, &mut reordered);
+    reordered
+}
+
+/// `[O, I, kh, kw]`; a product has one pixel.
+fn weight_extents(net: &QuantGraph, u: usize) -> [usize; 4] {
+    let unit = net.units()[u];
+    let block = unit.block(net.graph()).expect("only blocks have weights");
+    let shape = net.graph().tensor(block.weight).shape.at(1);
+    match shape[..] {
+        [o, i, h, w] => [o, i, h, w],
+        _ => [block.channels, shape.iter().product::<usize>() / block.channels, 1, 1],
+    }
+}
+
+fn extrema(x: &[f32]) -> (f32, f32) {
+    x.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &v| (min.min(v), max.max(v)))
+}

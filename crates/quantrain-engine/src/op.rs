@@ -1,0 +1,120 @@
+//! Operators without weights, a file for each family: how they run forward and backward.
+//!
+//! A kernel reads its inputs as values times a scale (centred codes, or plain values with scale 1) and writes `y / out_scale`, so that the
+//! same code serves float runs and simulated integers. [`build`] is the only registration.
+
+mod activation;
+mod elementwise;
+mod layout;
+mod matmul;
+mod normalization;
+mod pooling;
+mod quantize;
+mod reduction;
+mod resize;
+mod straight_through;
+
+use quantrain_graph::{Graph, Node, Op};
+
+use crate::EngineError;
+
+/// Values and the scale that makes them real.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scaled<'a> {
+    /// Centred codes, or plain values.
+    pub values: &'a [f32],
+    /// Their unit.
+    pub scale: f32,
+}
+
+/// What the backward pass must still have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Replays {
+    /// The inputs' values.
+    pub inputs: bool,
+    /// The output, before quantization.
+    pub output: bool,
+}
+
+/// An operator of one batch size.
+pub(crate) trait Kernel: Send + Sync {
+    /// Writes `f(x) / out_scale`.
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]);
+
+    /// Writes or adds the gradient of input `which`, in real units, given that of the output. `y` is what forward wrote.
+    fn backward(&self, which: usize, x: &[Scaled], y: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool);
+
+    /// What [`Kernel::backward`] reads.
+    fn replays(&self) -> Replays {
+        Replays::default()
+    }
+
+    /// The output's values are the inputs' own, moved: with equal scales, codes pass through.
+    fn moves(&self) -> bool {
+        false
+    }
+
+    /// Whether a gradient flows to input `which`.
+    fn passes_gradient(&self, _which: usize) -> bool {
+        true
+    }
+}
+
+/// The kernel of a node for a batch of `batch`.
+pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn Kernel>, EngineError> {
+    let site = Site { graph, node, batch };
+    Ok(match &node.op {
+        Op::Convolution(_) | Op::Gemm(_) => {
+            return Err(site.unsupported("its weights must be constants, alpha and beta 1, and a not transposed"));
+        }
+        Op::MatMul(op) => Box::new(matmul::build(op, &site)?),
+        Op::BatchNormalization(op) => Box::new(normalization::build(op, &site)?),
+        Op::Activation(op) => Box::new(activation::build(op)),
+        Op::Binary(op) => Box::new(elementwise::build(*op, &site)),
+        Op::Concat(op) => Box::new(layout::concat(op, &site)?),
+        Op::Slice(op) => Box::new(layout::slice(op, &site)?),
+        Op::Pad(op) => Box::new(layout::pad(op, &site)),
+        Op::Reshape(_) | Op::Flatten(_) => Box::new(layout::reshape(&site)),
+        Op::Transpose(op) => Box::new(layout::transpose(op, &site)),
+        Op::Identity => Box::new(layout::Identity),
+        Op::MaxPool(op) => Box::new(pooling::max(op, &site)),
+        Op::AveragePool(op) => Box::new(pooling::average(op, &site)),
+        Op::GlobalAveragePool(_) => Box::new(pooling::global_average(&site)),
+        Op::ReduceMean(op) => Box::new(reduction::mean(op, &site)?),
+        Op::Softmax(op) => Box::new(reduction::softmax(op, &site)?),
+        Op::Resize(op) => Box::new(resize::build(op, &site)),
+        Op::FakeQuantize(op) => Box::new(quantize::build(op, &site)?),
+        Op::StraightThrough(op) => Box::new(straight_through::function(op, &site)),
+        Op::Propagate(_) => Box::new(straight_through::Propagate),
+    })
+}
+
+/// A node where it stands.
+pub(crate) struct Site<'g> {
+    graph: &'g Graph,
+    node: &'g Node,
+    batch: usize,
+}
+
+impl Site<'_> {
+    /// The extents of input `i` in ONNX's order.
+    fn input(&self, i: usize) -> Vec<usize> {
+        self.graph.tensor(self.node.inputs[i]).shape.at(self.batch)
+    }
+
+    /// The extents of the output in ONNX's order.
+    fn output(&self) -> Vec<usize> {
+        self.graph.tensor(self.node.output).shape.at(self.batch)
+    }
+
+    fn unsupported(&self, problem: &'static str) -> EngineError {
+        EngineError::Unsupported { node: self.node.name.clone(), op: self.node.op.name(), problem }
+    }
+}
+
+/// Writes or adds `value(i)` to every element.
+fn write(dx: &mut [f32], accumulate: bool, value: impl Fn(usize) -> f32) {
+    for (i, d) in dx.iter_mut().enumerate() {
+        *d = if accumulate { *d + value(i) } else { value(i) };
+    }
+}

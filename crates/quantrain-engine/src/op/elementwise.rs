@@ -1,0 +1,118 @@
+//! Two operands that broadcast. An Add of equal shapes has a fused pass of its own, see `network`.
+
+use quantrain_graph::op::Binary;
+
+use super::{Kernel, Replays, Scaled, Site, write};
+use crate::layout::to_physical;
+
+pub(super) struct Broadcast {
+    op: Binary,
+    /// Extents of the output in memory order, and each operand's stride along them (0 where it repeats).
+    extents: Vec<usize>,
+    strides: [Vec<usize>; 2],
+    constants: [Option<Vec<f32>>; 2],
+}
+
+pub(super) fn build(op: Binary, site: &Site) -> Broadcast {
+    let output = site.output();
+    let operand = |i: usize| {
+        let mut shape = site.input(i);
+        // Operands of lower rank broadcast from the front.
+        shape.splice(0..0, std::iter::repeat_n(1, output.len() - shape.len()));
+        let own_rank = site.graph.tensor(site.node.inputs[i]).shape.rank();
+        let is_constant = site.graph.constant(site.node.inputs[i]).is_some();
+        // Constants and operands of lower rank lie in ONNX's order, images in memory order.
+        let channels_first = is_constant || own_rank != 4;
+        strides(&shape, channels_first)
+    };
+    let constant = |i: usize| site.graph.constant(site.node.inputs[i]).map(<[f32]>::to_vec);
+    Broadcast { op, strides: [operand(0), operand(1)], constants: [constant(0), constant(1)], extents: to_physical(&output) }
+}
+
+/// Strides along the axes of the output in memory order.
+fn strides(shape: &[usize], channels_first: bool) -> Vec<usize> {
+    let stored = if channels_first { shape.to_vec() } else { to_physical(shape) };
+    let mut stride = 1;
+    let mut strides = vec![0; stored.len()];
+    for axis in (0..stored.len()).rev() {
+        strides[axis] = if stored[axis] == 1 { 0 } else { stride };
+        stride *= stored[axis];
+    }
+    if channels_first { to_physical(&strides) } else { strides }
+}
+
+impl Broadcast {
+    /// Calls `f(output index, index of a, index of b)` in order.
+    fn walk(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let rank = self.extents.len();
+        let total: usize = self.extents.iter().product();
+        let mut index = vec![0; rank];
+        let (mut a, mut b) = (0, 0);
+        for i in 0..total {
+            f(i, a, b);
+            for axis in (0..rank).rev() {
+                index[axis] += 1;
+                a += self.strides[0][axis];
+                b += self.strides[1][axis];
+                if index[axis] < self.extents[axis] {
+                    break;
+                }
+                a -= self.strides[0][axis] * index[axis];
+                b -= self.strides[1][axis] * index[axis];
+                index[axis] = 0;
+            }
+        }
+    }
+
+    /// Both operands; `x` holds those that are no constants, in order.
+    fn operands<'a>(&'a self, x: &[Scaled<'a>]) -> [Scaled<'a>; 2] {
+        let mut given = x.iter().copied();
+        let mut operand = |c: &'a Option<Vec<f32>>| match c {
+            Some(values) => Scaled { values, scale: 1.0 },
+            None => given.next().expect("one input for each operand that is no constant"),
+        };
+        [operand(&self.constants[0]), operand(&self.constants[1])]
+    }
+}
+
+impl Kernel for Broadcast {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        let [a, b] = self.operands(x);
+        let (ka, kb) = (a.scale / out_scale, b.scale / out_scale);
+        let product = a.scale * b.scale / out_scale;
+        let quotient = a.scale / (b.scale * out_scale);
+        match self.op {
+            Binary::Add => self.walk(|i, p, q| y[i] = a.values[p] * ka + b.values[q] * kb),
+            Binary::Sub => self.walk(|i, p, q| y[i] = a.values[p] * ka - b.values[q] * kb),
+            Binary::Mul => self.walk(|i, p, q| y[i] = a.values[p] * b.values[q] * product),
+            Binary::Div => self.walk(|i, p, q| y[i] = a.values[p] / b.values[q] * quotient),
+        }
+    }
+
+    /// Sums over the places where an operand repeats. Add: `da = dy`; Sub: `db = −dy`; Mul: `da = dy·b`; Div: `da = dy/b`, `db = −dy·a/b²`.
+    fn backward(&self, which: usize, x: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        let [a, b] = self.operands(x);
+        // `which` counts the inputs that are no constants.
+        let second = which == 1 || self.constants[0].is_some();
+        if !accumulate {
+            write(dx, false, |_| 0.0);
+        }
+        self.walk(|i, p, q| {
+            let (av, bv) = (a.values[p] * a.scale, b.values[q] * b.scale);
+            let (at, slope) = match (self.op, second) {
+                (Binary::Add | Binary::Sub, false) => (p, 1.0),
+                (Binary::Add, true) => (q, 1.0),
+                (Binary::Sub, true) => (q, -1.0),
+                (Binary::Mul, false) => (p, bv),
+                (Binary::Mul, true) => (q, av),
+                (Binary::Div, false) => (p, 1.0 / bv),
+                (Binary::Div, true) => (q, -av / (bv * bv)),
+            };
+            dx[at] += dy[i] * slope;
+        });
+    }
+
+    fn replays(&self) -> Replays {
+        Replays { inputs: true, output: false }
+    }
+}

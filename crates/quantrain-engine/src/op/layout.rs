@@ -1,0 +1,247 @@
+//! Operators that move elements.
+
+use quantrain_graph::op::{Concat, Pad, PadMode, Slice, Transpose};
+use quantrain_kernels::permute::permute;
+
+use super::{Kernel, Scaled, Site, write};
+use crate::EngineError;
+use crate::layout::{keeps_order, logical_permutation, physical_axis, physical_permutation, to_physical};
+
+/// Copies values, multiplied where the output has another unit.
+fn copy(x: &[f32], factor: f32, y: &mut [f32]) {
+    if factor == 1.0 { y.copy_from_slice(x) } else { y.iter_mut().zip(x).for_each(|(y, x)| *y = x * factor) }
+}
+
+fn accumulate_or_copy(dy: &[f32], dx: &mut [f32], accumulate: bool) {
+    if accumulate { dx.iter_mut().zip(dy).for_each(|(d, g)| *d += g) } else { dx.copy_from_slice(dy) }
+}
+
+pub(super) struct Identity;
+
+impl Kernel for Identity {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        copy(x[0].values, x[0].scale / out_scale, y);
+    }
+
+    fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        accumulate_or_copy(dy, dx, accumulate);
+    }
+
+    fn moves(&self) -> bool {
+        true
+    }
+}
+
+/// Runs of elements along one axis: Concat.
+pub(super) struct Join {
+    outer: usize,
+    /// Elements of each input for one step of the outer axes.
+    runs: Vec<usize>,
+}
+
+pub(super) fn concat(op: &Concat, site: &Site) -> Result<Join, EngineError> {
+    let output = site.output();
+    let rank = output.len();
+    let axis = if op.axis < 0 { (op.axis + rank as i64) as usize } else { op.axis as usize };
+    if site.node.inputs.iter().any(|&t| site.graph.constant(t).is_some()) {
+        return Err(site.unsupported("constants among its inputs are not supported"));
+    }
+    let axis = physical_axis(rank, axis);
+    let run = |i: usize| to_physical(&site.input(i))[axis..].iter().product();
+    Ok(Join { outer: to_physical(&output)[..axis].iter().product(), runs: (0..site.node.inputs.len()).map(run).collect() })
+}
+
+impl Join {
+    /// For each outer step the span of input `which` in the output.
+    fn spans(&self, which: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let (before, total): (usize, usize) = (self.runs[..which].iter().sum(), self.runs.iter().sum());
+        let run = self.runs[which];
+        (0..self.outer).map(move |o| o * total + before..o * total + before + run)
+    }
+}
+
+impl Kernel for Join {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        for (i, x) in x.iter().enumerate() {
+            for (span, x_run) in self.spans(i).zip(x.values.chunks_exact(self.runs[i])) {
+                copy(x_run, x.scale / out_scale, &mut y[span]);
+            }
+        }
+    }
+
+    fn backward(&self, which: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        for (span, dx_run) in self.spans(which).zip(dx.chunks_exact_mut(self.runs[which])) {
+            accumulate_or_copy(&dy[span], dx_run, accumulate);
+        }
+    }
+
+    fn moves(&self) -> bool {
+        true
+    }
+}
+
+/// Along each axis in memory order, which input index an output index reads; `None` reads `fill`.
+pub(super) struct Gather {
+    input: Vec<usize>,
+    maps: Vec<Vec<Option<usize>>>,
+    fill: f32,
+}
+
+pub(super) fn slice(op: &Slice, site: &Site) -> Result<Gather, EngineError> {
+    let shape = &site.graph.tensor(site.node.inputs[0]).shape;
+    let walks = op.walks(shape).map_err(|_| site.unsupported("its attributes do not fit the input"))?;
+    let input = site.input(0);
+    let rank = input.len();
+    let mut maps = vec![Vec::new(); rank];
+    for axis in 0..rank {
+        maps[physical_axis(rank, axis)] = match walks[axis] {
+            Some(walk) => (0..walk.count).map(|i| walk.start.checked_add_signed(walk.step * i as isize)).collect(),
+            None => (0..input[axis]).map(Some).collect(),
+        };
+    }
+    Ok(Gather { input: to_physical(&input), maps, fill: 0.0 })
+}
+
+pub(super) fn pad(op: &Pad, site: &Site) -> Gather {
+    let (input, output) = (site.input(0), site.output());
+    let rank = input.len();
+    let mut maps = vec![Vec::new(); rank];
+    for axis in 0..rank {
+        let (before, extent) = (op.pads[axis] as isize, input[axis] as isize);
+        let source = |o: usize| {
+            let i = o as isize - before;
+            let i = match op.mode {
+                PadMode::Constant(_) => i,
+                PadMode::Edge => i.clamp(0, extent - 1),
+                // Mirrored without repeating the edge.
+                PadMode::Reflect => {
+                    let i = if i < 0 { -i } else { i };
+                    if i >= extent { 2 * (extent - 1) - i } else { i }
+                }
+            };
+            usize::try_from(i).ok().filter(|_| i < extent)
+        };
+        maps[physical_axis(rank, axis)] = (0..output[axis]).map(source).collect();
+    }
+    let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
+    Gather { input: to_physical(&input), maps, fill }
+}
+
+impl Gather {
+    /// Calls `f(output index, input index)` in order.
+    fn walk(&self, mut f: impl FnMut(usize, Option<usize>)) {
+        let mut strides = vec![1; self.input.len()];
+        for axis in (1..self.input.len()).rev() {
+            strides[axis - 1] = strides[axis] * self.input[axis];
+        }
+        let mut index = 0;
+        self.descend(0, Some(0), &strides, &mut index, &mut f);
+    }
+
+    fn descend(&self, axis: usize, at: Option<usize>, strides: &[usize], index: &mut usize, f: &mut impl FnMut(usize, Option<usize>)) {
+        let Some(map) = self.maps.get(axis) else {
+            f(*index, at);
+            *index += 1;
+            return;
+        };
+        for source in map {
+            let at = at.zip(*source).map(|(at, s)| at + s * strides[axis]);
+            self.descend(axis + 1, at, strides, index, f);
+        }
+    }
+}
+
+impl Kernel for Gather {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        let factor = x[0].scale / out_scale;
+        let fill = self.fill / out_scale;
+        self.walk(|o, i| y[o] = i.map_or(fill, |i| x[0].values[i] * factor));
+    }
+
+    fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        if !accumulate {
+            dx.fill(0.0);
+        }
+        self.walk(|o, i| {
+            if let Some(i) = i {
+                dx[i] += dy[o];
+            }
+        });
+    }
+
+    fn moves(&self) -> bool {
+        true
+    }
+}
+
+/// Another order of axes in memory, then another shape, then memory order again: Reshape, Flatten, Transpose.
+pub(super) struct Reorder {
+    /// Shape and permutation of each step that moves anything.
+    there: Vec<(Vec<usize>, Vec<usize>)>,
+}
+
+pub(super) fn reshape(site: &Site) -> Reorder {
+    let (input, output) = (site.input(0), site.output());
+    Reorder::new(vec![(to_physical(&input), logical_permutation(input.len())), (output.clone(), physical_permutation(output.len()))])
+}
+
+pub(super) fn transpose(op: &Transpose, site: &Site) -> Reorder {
+    let (input, output) = (site.input(0), site.output());
+    let rank = input.len();
+    let (logical, physical) = (logical_permutation(rank), physical_permutation(rank));
+    let whole = (0..rank).map(|axis| logical[op.permutation[physical[axis]]]).collect();
+    debug_assert_eq!(output.len(), rank);
+    Reorder::new(vec![(to_physical(&input), whole)])
+}
+
+impl Reorder {
+    fn new(steps: Vec<(Vec<usize>, Vec<usize>)>) -> Self {
+        Reorder { there: steps.into_iter().filter(|(shape, permutation)| !keeps_order(shape, permutation)).collect() }
+    }
+
+    fn back(&self) -> Vec<(Vec<usize>, Vec<usize>)> {
+        let inverse = |(shape, permutation): &(Vec<usize>, Vec<usize>)| {
+            let mut back = vec![0; permutation.len()];
+            permutation.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+            (permutation.iter().map(|&axis| shape[axis]).collect(), back)
+        };
+        self.there.iter().rev().map(inverse).collect()
+    }
+}
+
+/// Applies permutations one after the other.
+fn reorder(steps: &[(Vec<usize>, Vec<usize>)], x: &[f32], y: &mut [f32]) {
+    match steps {
+        [] => y.copy_from_slice(x),
+        [(shape, permutation)] => permute(x, shape, permutation, y),
+        [(shape, permutation), rest @ ..] => {
+            let mut between = vec![0.0; x.len()];
+            permute(x, shape, permutation, &mut between);
+            reorder(rest, &between, y);
+        }
+    }
+}
+
+impl Kernel for Reorder {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        reorder(&self.there, x[0].values, y);
+        let factor = x[0].scale / out_scale;
+        if factor != 1.0 {
+            y.iter_mut().for_each(|v| *v *= factor);
+        }
+    }
+
+    fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        if accumulate {
+            let mut moved = vec![0.0; dy.len()];
+            reorder(&self.back(), dy, &mut moved);
+            write(dx, true, |i| moved[i]);
+        } else {
+            reorder(&self.back(), dy, dx);
+        }
+    }
+
+    fn moves(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,335 @@
+//! What is made ahead of time for a batch size: kernels, buffers by lifetime, and what the backward replays and skips.
+
+use std::fmt;
+
+use quantrain_graph::{Graph, NodeId, Op, QuantGraph, TensorId, Unit};
+use quantrain_kernels::convolution::ConvolutionShape;
+
+use crate::block::GradientPath;
+use crate::buffers::{BufferId, Layout, Slots};
+use crate::op::{self, Kernel};
+use crate::{EngineError, layout};
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forward only; buffers are reused as soon as nothing reads them.
+    Inference,
+    /// Forward and backward along a gradient path.
+    Training(GradientPath),
+}
+
+/// The order of work for one batch size.
+pub struct Plan {
+    pub(crate) batch: usize,
+    pub(crate) purpose: Purpose,
+    pub(crate) units: Vec<UnitPlan>,
+    /// Of each tensor that is no constant: where its values are.
+    pub(crate) values: Vec<Option<BufferId>>,
+    /// Of each tensor that a gradient reaches: where it is.
+    pub(crate) gradients: Vec<Option<BufferId>>,
+    pub(crate) slots: Slots,
+    lines: Vec<Line>,
+}
+
+/// How one unit runs.
+pub(crate) struct UnitPlan {
+    pub work: Work,
+    pub inputs: Vec<TensorId>,
+    pub output: TensorId,
+    /// The unit's result before it is quantized, where that is kept apart.
+    pub before_quantization: Option<BufferId>,
+    /// What flows back: `None` where no gradient reaches the unit or nothing before it wants one.
+    pub backward: Option<BackwardPlan>,
+}
+
+/// The kinds of work.
+pub(crate) enum Work {
+    /// A convolution or a product with weights (as a 1x1 convolution over rows).
+    Block {
+        shape: ConvolutionShape,
+        /// Accumulators of the value path.
+        accumulator: BufferId,
+        /// Accumulators of the float path, where the value path is another.
+        float_accumulator: Option<BufferId>,
+    },
+    /// Two inputs of one shape added, clipped and quantized in one pass.
+    Add,
+    /// Anything else.
+    Kernel(Box<dyn Kernel>),
+}
+
+/// What the backward of a unit writes.
+pub(crate) struct BackwardPlan {
+    /// The gradient of the accumulators, or of the result before quantization.
+    pub delta: Option<BufferId>,
+    /// For each input: `None` where it wants no gradient, else whether the gradient is added to what is there.
+    pub inputs: Vec<Option<bool>>,
+}
+
+/// A line of the printed plan.
+struct Line {
+    name: String,
+    op: String,
+    shape: String,
+    backward: String,
+}
+
+impl Plan {
+    /// Plans `net` for batches of `batch` samples.
+    ///
+    /// # Errors
+    /// A node's form that this engine cannot run.
+    pub fn new(net: &QuantGraph, batch: usize, purpose: Purpose) -> Result<Self, EngineError> {
+        let graph = net.graph();
+        let units = net.units();
+        let flow = Flow::trace(graph, units, purpose);
+        let backward_at = |u: usize| 2 * units.len() + 1 - u;
+        let last = 2 * units.len() + 2;
+        let len = |t: TensorId| graph.tensor(t).shape.elements(batch);
+        let mut layout = Layout::default();
+        let mut values = vec![None; graph.tensors().len()];
+        for &input in graph.inputs() {
+            values[input.0] = Some(layout.add(len(input), 0));
+        }
+        let mut plans = Vec::with_capacity(units.len());
+        for (u, unit) in units.iter().enumerate() {
+            let at = u + 1;
+            let output = unit.output(graph);
+            let inputs: Vec<TensorId> = unit.inputs(graph).collect();
+            let y = layout.add(len(output), at);
+            values[output.0] = Some(y);
+            let trains = flow.backward[u];
+            let back = backward_at(u);
+            let mut before_quantization = None;
+            let mut replays_inputs = true;
+            let work = match block_shape(net, unit, batch) {
+                Some(shape) => {
+                    let accumulator = layout.add(shape.output_len(), at);
+                    let two_paths = trains && purpose == Purpose::Training(GradientPath::Float) && net.weight_quantizer(u).is_some();
+                    let float_accumulator = two_paths.then(|| layout.add(shape.output_len(), at));
+                    if trains {
+                        layout.keep(float_accumulator.unwrap_or(accumulator), back);
+                    }
+                    Work::Block { shape, accumulator, float_accumulator }
+                }
+                None if is_plain_add(graph, unit) => Work::Add,
+                None => {
+                    let kernel = op::build(graph, graph.node(unit.core), batch)?;
+                    let replays = kernel.replays();
+                    let quantizer = net.quantizer_of(output);
+                    let carries = kernel.moves() && inputs.iter().all(|&t| net.quantizer_of(t) == quantizer);
+                    if (quantizer.is_some() && !carries) || unit.activation.is_some() {
+                        let buffer = layout.add(len(output), at);
+                        before_quantization = Some(buffer);
+                        if trains {
+                            layout.keep(buffer, back);
+                        }
+                    }
+                    if trains && replays.output {
+                        layout.keep(before_quantization.unwrap_or(y), back);
+                    }
+                    replays_inputs = replays.inputs;
+                    Work::Kernel(kernel)
+                }
+            };
+            for &input in &inputs {
+                let buffer = values[input.0].expect("nodes come after what they read");
+                layout.keep(buffer, if trains && replays_inputs { back } else { at });
+            }
+            plans.push(UnitPlan { work, inputs, output, before_quantization, backward: None });
+        }
+        for &output in graph.outputs() {
+            if let Some(buffer) = values[output.0] {
+                layout.keep(buffer, units.len() + 1);
+            }
+        }
+        let gradients = plan_backward(net, &flow, &mut plans, &mut layout, &len, &backward_at, last);
+        let lines = plans.iter().enumerate().map(|(u, plan)| line(net, u, plan, batch)).collect();
+        Ok(Plan { batch, purpose, units: plans, values, gradients, slots: layout.assign(), lines })
+    }
+
+    /// Number of samples of a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Bytes of all buffers.
+    pub fn bytes(&self) -> usize {
+        self.slots.total() * size_of::<f32>()
+    }
+}
+
+/// Gradient buffers, who writes first, and what each backward step needs. Returns the gradient buffer of each tensor.
+fn plan_backward(
+    net: &QuantGraph,
+    flow: &Flow,
+    plans: &mut [UnitPlan],
+    layout: &mut Layout,
+    len: &dyn Fn(TensorId) -> usize,
+    backward_at: &dyn Fn(usize) -> usize,
+    last: usize,
+) -> Vec<Option<BufferId>> {
+    let graph = net.graph();
+    let mut gradients = vec![None; graph.tensors().len()];
+    let mut written = vec![false; graph.tensors().len()];
+    for &output in graph.outputs().iter().filter(|t| flow.receives[t.0]) {
+        gradients[output.0] = Some(layout.add(len(output), net.units().len() + 1));
+        written[output.0] = true;
+    }
+    for u in (0..plans.len()).rev().filter(|&u| flow.backward[u]) {
+        let (at, plan) = (backward_at(u), &mut plans[u]);
+        let dy = gradients[plan.output.0].expect("a unit that runs backward receives a gradient");
+        layout.keep(dy, at);
+        let delta = match &plan.work {
+            Work::Block { shape, .. } => Some(layout.add(shape.output_len(), at)),
+            Work::Add => None,
+            Work::Kernel(_) => plan.before_quantization.map(|_| layout.add(len(plan.output), at)),
+        };
+        let mut inputs = Vec::with_capacity(plan.inputs.len());
+        for (i, input) in plan.inputs.iter().enumerate() {
+            if !flow.wants(plan, i) {
+                inputs.push(None);
+                continue;
+            }
+            let buffer = *gradients[input.0].get_or_insert_with(|| layout.add(len(*input), at));
+            layout.keep(buffer, at);
+            inputs.push(Some(std::mem::replace(&mut written[input.0], true)));
+        }
+        plan.backward = Some(BackwardPlan { delta, inputs });
+    }
+    debug_assert!(plans.len() * 2 < last);
+    gradients
+}
+
+/// Which tensors and units gradients pass.
+struct Flow {
+    /// Parameters lie before this tensor, so a gradient of it is worth having.
+    wanted: Vec<bool>,
+    /// A gradient arrives at this tensor.
+    receives: Vec<bool>,
+    /// The unit runs backward.
+    backward: Vec<bool>,
+}
+
+impl Flow {
+    fn trace(graph: &Graph, units: &[Unit], purpose: Purpose) -> Self {
+        let mut flow = Flow {
+            wanted: vec![false; graph.tensors().len()],
+            receives: vec![false; graph.tensors().len()],
+            backward: vec![false; units.len()],
+        };
+        if purpose == Purpose::Inference {
+            return flow;
+        }
+        for unit in units {
+            flow.wanted[unit.output(graph).0] = unit.block(graph).is_some() || unit.inputs(graph).any(|t| flow.wanted[t.0]);
+        }
+        graph.outputs().iter().for_each(|t| flow.receives[t.0] = flow.wanted[t.0]);
+        for (u, unit) in units.iter().enumerate().rev() {
+            let output = unit.output(graph).0;
+            flow.backward[u] = flow.receives[output] && flow.wanted[output];
+            if flow.backward[u] {
+                let value_only = |i: usize| matches!(graph.node(unit.core).op, Op::Propagate(_)) && i == 0;
+                unit.inputs(graph).enumerate().filter(|(i, _)| !value_only(*i)).for_each(|(_, t)| flow.receives[t.0] = true);
+            }
+        }
+        flow
+    }
+
+    fn wants(&self, plan: &UnitPlan, input: usize) -> bool {
+        let passes = if let Work::Kernel(kernel) = &plan.work { kernel.passes_gradient(input) } else { true };
+        passes && self.wanted[plan.inputs[input].0]
+    }
+}
+
+/// The convolution that a block computes.
+fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Option<ConvolutionShape> {
+    let graph = net.graph();
+    let block = unit.block(graph)?;
+    let node = graph.node(unit.core);
+    let x = graph.tensor(node.inputs[0]).shape.at(batch);
+    let y = graph.tensor(node.output).shape.at(batch);
+    Some(match &node.op {
+        Op::Convolution(op) => ConvolutionShape {
+            batch: x[0],
+            in_height: x[2],
+            in_width: x[3],
+            in_channels: x[1],
+            out_height: y[2],
+            out_width: y[3],
+            out_channels: y[1],
+            kernel: op.window.kernel,
+            stride: op.window.strides,
+            padding_begin: [op.window.pads[0], op.window.pads[1]],
+            dilation: op.window.dilations,
+            groups: op.groups,
+        },
+        _ => {
+            let (&inputs, rows) = x.split_last()?;
+            ConvolutionShape {
+                batch: rows.iter().product(),
+                in_height: 1,
+                in_width: 1,
+                in_channels: inputs,
+                out_height: 1,
+                out_width: 1,
+                out_channels: block.channels,
+                kernel: [1, 1],
+                stride: [1, 1],
+                padding_begin: [0, 0],
+                dilation: [1, 1],
+                groups: 1,
+            }
+        }
+    })
+}
+
+/// An Add of two activations of one shape.
+fn is_plain_add(graph: &Graph, unit: &Unit) -> bool {
+    let node = graph.node(unit.core);
+    let shapes: Vec<_> = unit.inputs(graph).map(|t| &graph.tensor(t).shape).collect();
+    matches!(node.op, Op::Binary(quantrain_graph::op::Binary::Add)) && shapes.len() == 2 && shapes[0] == shapes[1]
+}
+
+fn line(net: &QuantGraph, u: usize, plan: &UnitPlan, batch: usize) -> Line {
+    let graph = net.graph();
+    let unit = &net.units()[u];
+    let name = |t: TensorId| graph.tensor(t).name.clone();
+    let ops: Vec<&str> = unit.nodes().map(|n: NodeId| graph.node(n).op.name()).collect();
+    let backward = match &plan.backward {
+        None => "skipped".to_owned(),
+        Some(backward) => {
+            let kept = match &plan.work {
+                Work::Block { float_accumulator: Some(_), .. } => "x̂, float accumulator, w (skips ŵ and its product)",
+                Work::Block { .. } if net.weight_quantizer(u).is_some() => "x̂, accumulator, ŵ",
+                Work::Block { .. } => "x, accumulator, w",
+                Work::Add => "both inputs",
+                Work::Kernel(k) => match (k.replays().inputs, k.replays().output || plan.before_quantization.is_some()) {
+                    (true, true) => "inputs, result before quantization",
+                    (true, false) => "inputs",
+                    (false, true) => "result before quantization",
+                    (false, false) => "nothing",
+                },
+            };
+            let to: Vec<String> = plan.inputs.iter().zip(&backward.inputs).filter(|(_, b)| b.is_some()).map(|(t, _)| name(*t)).collect();
+            let to = if to.is_empty() { "no input".into() } else { to.join(", ") };
+            format!("replays {kept}; gradient to {to}")
+        }
+    };
+    let shape = layout::physical_shape(&graph.tensor(plan.output).shape, batch);
+    Line { name: graph.node(unit.core).name.clone(), op: ops.join("+"), shape: format!("{shape:?}"), backward }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |field: fn(&Line) -> &String| self.lines.iter().map(|l| field(l).chars().count()).max().unwrap_or(0);
+        let (name, op, shape) = (width(|l| &l.name), width(|l| &l.op), width(|l| &l.shape));
+        writeln!(f, "batch {}, {} units, {:.1} MB of buffers", self.batch, self.units.len(), self.bytes() as f64 / 1e6)?;
+        for (u, l) in self.lines.iter().enumerate() {
+            write!(f, "{u:>4}  {:name$}  {:op$}  {:shape$}", l.name, l.op, l.shape)?;
+            if self.purpose == Purpose::Inference { writeln!(f)? } else { writeln!(f, "  {}", l.backward)? }
+        }
+        Ok(())
+    }
+}
