@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::observe::ObserverKind;
+
 /// A loss could not be computed.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum LossError {
@@ -91,5 +93,33 @@ pub enum OptimizerError {
         tensor: String,
         /// The moment expected.
         moment: &'static str,
+    },
+}
+
+/// An observer has no range to give, or does not take up a state.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ObserveError {
+    /// Not one value was observed.
+    #[error("no value was observed, at least one batch is needed")]
+    Nothing,
+    /// A value was NaN.
+    #[error("NaN found among the values; look for broken weights or inputs")]
+    Nan,
+    /// A value was infinite.
+    #[error("an infinite value found; look for broken weights or inputs")]
+    Infinite,
+    /// A stored state is another observer's.
+    #[error("the state of a {found} observer found, of a {expected} observer expected; was the checkpoint written with another recipe?")]
+    State {
+        /// Whose state it is.
+        found: ObserverKind,
+        /// The observer that was to take it up.
+        expected: ObserverKind,
+    },
+    /// No observer has this name.
+    #[error("observer `{name}` is not known; one of min-max, moving-average, percentile, pact2, mean-squared-error expected")]
+    Unknown {
+        /// The name.
+        name: String,
     },
 }

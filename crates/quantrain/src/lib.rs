@@ -3,6 +3,7 @@
 
 mod error;
 pub mod loss;
+pub mod observe;
 pub mod optimizer;
 
-pub use error::{LossError, OptimizerError};
+pub use error::{LossError, ObserveError, OptimizerError};
