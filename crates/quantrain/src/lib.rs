@@ -5,5 +5,6 @@ mod error;
 pub mod loss;
 pub mod observe;
 pub mod optimizer;
+pub mod schedule;
 
 pub use error::{LossError, ObserveError, OptimizerError};
