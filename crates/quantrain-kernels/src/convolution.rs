@@ -7,7 +7,15 @@
 //! with `C = in_channels / groups`, `g` the group of `o`, and x zero outside the image. x and y are NHWC, w is OHWI:
 //! `[out_channels][kernel_h][kernel_w][in_channels / groups]`.
 
+mod axis;
+mod dense;
+#[cfg(test)]
 mod reference;
+mod weight_gradient;
+mod window;
+
+#[cfg(test)]
+mod tests;
 
 /// The geometry of a convolution, checked against all three tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +82,17 @@ impl ConvolutionShape {
 /// `y` from `x` and `w`.
 pub fn forward(shape: &ConvolutionShape, x: &[f32], w: &[f32], y: &mut [f32]) {
     shape.check(x.len(), w.len(), y.len());
-    reference::forward(shape, x, w, y);
+    dense::forward(shape, x, w, y);
 }
 
 /// `dx` from `dy` and `w`. Overwrites `dx`, or adds to it.
 pub fn input_gradient(shape: &ConvolutionShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     shape.check(dx.len(), w.len(), dy.len());
-    reference::input_gradient(shape, dy, w, dx, accumulate);
+    dense::input_gradient(shape, dy, w, dx, accumulate);
 }
 
 /// `dw` from `x` and `dy`; overwrites `dw`.
 pub fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     shape.check(x.len(), dw.len(), dy.len());
-    reference::weight_gradient(shape, x, dy, dw);
+    weight_gradient::weight_gradient(shape, x, dy, dw);
 }

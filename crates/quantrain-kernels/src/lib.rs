@@ -33,11 +33,13 @@ pub mod matmul;
 mod parallel;
 pub mod permute;
 pub mod pooling;
+mod product;
 pub mod resize;
 mod scratch;
 mod simd;
 pub mod softmax;
 #[cfg(test)]
 mod test_data;
+mod vector;
 
 pub use simd::{ENVIRONMENT_VARIABLE, Simd, SimdError, simd};

@@ -14,6 +14,13 @@ pub(crate) fn put(to: &mut f32, value: f32, accumulate: bool) {
     *to = if accumulate { *to + value } else { value };
 }
 
+/// The number of the thread that runs this task, below `rayon::current_num_threads()`.
+///
+/// A thread outside the pool runs an iteration itself only where rayon did not split it, so alone: it is number 0.
+pub(crate) fn worker() -> usize {
+    rayon::current_thread_index().unwrap_or(0)
+}
+
 /// The least and greatest of the values seen, NaN left out.
 #[derive(Clone, Copy)]
 pub(crate) struct Extrema {
@@ -84,5 +91,11 @@ impl<'a> Shared<'a> {
         assert!(start <= self.length && length <= self.length - start, "a task stays inside its slice");
         // SAFETY: in bounds by the assertion, exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), length) }
+    }
+
+    /// A pointer to the element at `start`. To write through it is to promise what [`Shared::range`] asks for.
+    pub(crate) fn from(&self, start: usize) -> *mut f32 {
+        assert!(start <= self.length, "a task stays inside its slice");
+        self.start.wrapping_add(start)
     }
 }

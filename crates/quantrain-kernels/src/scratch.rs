@@ -45,6 +45,12 @@ pub(crate) fn aligned(length: usize) -> usize {
     length.next_multiple_of(16)
 }
 
+/// The same memory as integers, for tables of offsets.
+pub(crate) fn as_integers(floats: &mut [f32]) -> &mut [u32] {
+    // SAFETY: f32 and u32 have one size and alignment, and any bits are a value of either.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
