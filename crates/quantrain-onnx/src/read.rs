@@ -1,0 +1,190 @@
+//! From a file to a graph: checks the model, then reads its nodes in order through the table of operators.
+#![deny(clippy::as_conversions)]
+
+mod activation;
+mod array;
+mod constant;
+mod convolution;
+mod elementwise;
+mod identity;
+mod layout;
+mod matmul;
+mod node;
+mod normalization;
+mod number;
+mod operators;
+mod pooling;
+mod quantize;
+mod reduction;
+mod resize;
+mod shape;
+mod tensor;
+
+pub use operators::{Operator, operators, operators_page};
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use quantrain_graph::{Dim, Graph, GraphBuilder, GraphError, Shape};
+
+use self::node::{Model, NodeReader, Value, node_name};
+use crate::ReadError;
+use crate::proto::{GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, data_type};
+
+/// The operator sets that are read.
+const OPSETS: std::ops::RangeInclusive<i64> = 9..=21;
+
+/// Elements that folding may make whatever the file's size: scalars grow by broadcasting.
+const SMALL_BUDGET: usize = 1 << 20;
+
+/// Reads a float network from an ONNX file of operator set 9 to 21.
+///
+/// Shape arithmetic is folded with the batch size unknown: the first extent of an input is the batch unless it is a positive number.
+/// QuantizeLinear and DequantizeLinear pairs become [`quantrain_graph::Op::FakeQuantize`].
+///
+/// # Errors
+/// The file cannot be opened, is no ONNX model, or holds what a [`Graph`] cannot: see [`ReadError`].
+pub fn read(path: impl AsRef<Path>) -> Result<Graph, ReadError> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|source| ReadError::Io { file: path.into(), source })?;
+    read_bytes(path, &bytes)
+}
+
+/// Reads a network from the bytes of an ONNX file; `name` stands for the file in errors.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Graph, ReadError> {
+    let file = name.as_ref();
+    let not_onnx = |reason: String| ReadError::NotOnnx { file: file.into(), reason };
+    let model = ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
+    let proto = model.graph.as_ref().filter(|_| model.ir_version.is_some()).ok_or_else(|| not_onnx("it has no graph".into()))?;
+    let opset = default_opset(&model).ok_or_else(|| not_onnx("it names no operator set of ONNX's own".into()))?;
+    if !OPSETS.contains(&opset) {
+        return Err(ReadError::Opset { file: file.into(), found: opset });
+    }
+    let mut builder = GraphBuilder::new(proto.name.as_deref().unwrap_or_default());
+    let text = |t: &Option<String>| t.clone().unwrap_or_default();
+    builder.describe(opset, model.metadata_props.iter().map(|p| (text(&p.key), text(&p.value))).collect());
+    let budget = bytes.len().saturating_add(SMALL_BUDGET);
+    let mut reader = Reader { file: file.into(), model: Model { builder, values: HashMap::new(), opset, budget } };
+    reader.initializers(proto)?;
+    reader.inputs(proto)?;
+    for node in &proto.node {
+        reader.node(node)?;
+    }
+    reader.outputs(proto)?;
+    let graph_error = |e| ReadError::Graph { file: file.into(), source: Box::new(e) };
+    reader.model.builder.finish().map_err(graph_error)
+}
+
+fn default_opset(model: &ModelProto) -> Option<i64> {
+    model.opset_import.iter().find(|o| is_default_domain(o.domain.as_deref())).and_then(|o| o.version)
+}
+
+fn is_default_domain(domain: Option<&str>) -> bool {
+    matches!(domain, None | Some("" | "ai.onnx"))
+}
+
+struct Reader<'m> {
+    file: PathBuf,
+    model: Model<'m>,
+}
+
+impl<'m> Reader<'m> {
+    fn initializers(&mut self, proto: &'m GraphProto) -> Result<(), ReadError> {
+        for stored in &proto.initializer {
+            let name = stored.name.as_deref().unwrap_or_default();
+            tensor::check(stored).map_err(|source| ReadError::Initializer { file: self.file.clone(), tensor: name.into(), source })?;
+            self.define(name, Value::Stored(stored))?;
+        }
+        Ok(())
+    }
+
+    /// Network inputs are those that have no initializer (older files list both).
+    fn inputs(&mut self, proto: &'m GraphProto) -> Result<(), ReadError> {
+        let initialized: HashSet<&str> = proto.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
+        for input in proto.input.iter().filter(|i| !initialized.contains(i.name.as_deref().unwrap_or_default())) {
+            let name = input.name.as_deref().unwrap_or_default();
+            let shape = self.input_shape(input)?;
+            let id = self.model.builder.input_shaped(name, shape).map_err(|e| self.graph_error(e))?;
+            self.define(name, Value::Activation(id))?;
+        }
+        Ok(())
+    }
+
+    fn define(&mut self, name: &'m str, value: Value<'m>) -> Result<(), ReadError> {
+        self.model.define(name, value).map_err(|e| self.graph_error(e))
+    }
+
+    fn graph_error(&self, source: GraphError) -> ReadError {
+        ReadError::Graph { file: self.file.clone(), source: Box::new(source) }
+    }
+
+    fn input_shape(&self, input: &ValueInfoProto) -> Result<Shape, ReadError> {
+        let (file, name) = (self.file.clone(), input.name.clone().unwrap_or_default());
+        let tensor = input.r#type.as_ref().and_then(|TypeProto { tensor_type }| tensor_type.as_ref());
+        let kind = tensor.and_then(|t| t.elem_type).unwrap_or(0);
+        let dims = match tensor.and_then(|t| t.shape.as_ref()) {
+            Some(shape) if kind == data_type::FLOAT => &shape.dim,
+            Some(_) => return Err(ReadError::InputType { file, input: name, found: data_type::name(kind) }),
+            None => return Err(ReadError::InputType { file, input: name, found: "no shape".into() }),
+        };
+        let mut shape = Vec::with_capacity(dims.len());
+        for (axis, dim) in dims.iter().enumerate() {
+            let fixed = dim.dim_value.filter(|n| (1..=tensor::LARGEST_EXTENT).contains(n)).and_then(|n| usize::try_from(n).ok());
+            shape.push(match (axis, fixed) {
+                (_, Some(n)) => Dim::Fixed(n),
+                (0, None) if dim.dim_value.is_none_or(|n| n <= 0) => Dim::Batch(1),
+                _ => {
+                    let value = dim.dim_value.map(|n| n.to_string());
+                    let found = value.or_else(|| dim.dim_param.clone()).unwrap_or_else(|| "unknown".into());
+                    return Err(ReadError::InputExtent { file, input: name, axis, found });
+                }
+            });
+        }
+        Ok(Shape(shape))
+    }
+
+    fn node(&mut self, proto: &'m NodeProto) -> Result<(), ReadError> {
+        let operator = self.operator(proto)?;
+        let mut node = NodeReader::new(&mut self.model, proto);
+        (operator.read)(&mut node).and_then(|()| node.finish()).map_err(|source| ReadError::Node {
+            file: self.file.clone(),
+            node: node_name(proto).into(),
+            operator: operator.name,
+            source: Box::new(source),
+        })
+    }
+
+    fn operator(&self, proto: &NodeProto) -> Result<&'static Operator, ReadError> {
+        let (file, node, opset) = (self.file.clone(), node_name(proto).to_owned(), self.model.opset);
+        let name = proto.op_type.as_deref().unwrap_or_default();
+        let own = is_default_domain(proto.domain.as_deref());
+        let Some(operator) = operators().iter().find(|o| own && o.name == name) else {
+            let domain = proto.domain.as_deref().filter(|_| !own).map(|d| format!("{d}.")).unwrap_or_default();
+            let supported = operators().iter().map(|o| o.name).collect::<Vec<_>>().join(", ");
+            return Err(ReadError::UnknownOperator { file, node, operator: format!("{domain}{name}"), opset, supported });
+        };
+        let (first, last) = operator.opsets;
+        if opset < first || opset > last {
+            return Err(ReadError::OperatorOpset { file, node, operator: operator.name, opset, first, last });
+        }
+        Ok(operator)
+    }
+
+    fn outputs(&mut self, proto: &'m GraphProto) -> Result<(), ReadError> {
+        for output in &proto.output {
+            let name = output.name.as_deref().unwrap_or_default();
+            match self.model.values.get(name) {
+                Some(&Value::Activation(id)) => self.model.builder.output(id),
+                _ => return Err(ReadError::Output { file: self.file.clone(), output: name.into() }),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

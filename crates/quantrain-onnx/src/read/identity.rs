@@ -1,0 +1,25 @@
+//! Operators that hand their input on: Identity, and Dropout in inference.
+
+use quantrain_graph::Op;
+
+use super::node::NodeReader;
+use crate::NodeError;
+
+pub(super) fn identity(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    node.add(Op::Identity, vec![x])
+}
+
+pub(super) fn dropout(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    // The ratio matters in training only.
+    node.float("ratio")?;
+    node.int("seed")?;
+    node.constant_floats(1)?;
+    if let Some([mode]) = node.constant_ints(2)?.as_deref() {
+        if *mode != 0 {
+            return Err(NodeError::Value { what: "training_mode", found: "true".into(), expected: "false".into() });
+        }
+    }
+    node.add(Op::Identity, vec![x])
+}

@@ -1,0 +1,157 @@
+//! Operators that move elements: Concat, Slice, Pad, Reshape, Squeeze, Unsqueeze, Flatten, Transpose.
+
+use quantrain_graph::op::{Concat, Extent, Flatten, Pad, PadMode, Reshape, Slice, Transpose};
+use quantrain_graph::{Dim, GraphError, Op, ShapeError};
+
+use super::node::{NodeReader, Operand, dimension};
+use super::number::Number;
+use crate::NodeError;
+
+pub(super) fn concat(node: &mut NodeReader) -> Result<(), NodeError> {
+    let operands = node.operands(0)?;
+    let axis = node.int("axis")?.ok_or(NodeError::AttributeMissing { attribute: "axis" })?;
+    node.add(Op::Concat(Concat { axis }), operands)
+}
+
+/// Starts, ends and axes are attributes before operator set 10; inputs, with steps, since.
+pub(super) fn slice(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let (starts, ends, axes, steps) = if node.opset() < 10 {
+        (node.ints("starts")?, node.ints("ends")?, node.ints("axes")?, None)
+    } else {
+        (node.constant_ints(1)?, node.constant_ints(2)?, node.constant_ints(3)?, node.constant_ints(4)?)
+    };
+    let starts = starts.ok_or(NodeError::InputMissing { position: 1 })?;
+    let ends = ends.ok_or(NodeError::InputMissing { position: 2 })?;
+    let axes = axes.unwrap_or_else(|| (0i64..).take(starts.len()).collect());
+    let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
+    node.add(Op::Slice(Slice { starts, ends, axes, steps }), vec![x])
+}
+
+/// Pads and value are attributes before operator set 11, inputs since; axes are an input since 18.
+pub(super) fn pad(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let shape = node.shape(&x);
+    let mode = node.string("mode")?;
+    let (pads, value, axes) = if node.opset() < 11 {
+        (node.ints("pads")?, node.float("value")?, None)
+    } else {
+        let value = match node.constant_floats(2)? {
+            None => None,
+            Some(v) => Some(v.single().ok_or_else(|| wrong("constant_value", format!("{} values", v.values.len()), "one value"))?),
+        };
+        (node.constant_ints(1)?, value, node.constant_ints(3)?)
+    };
+    let value = value.unwrap_or(0.0);
+    let mode = match mode.as_deref().unwrap_or("constant") {
+        "constant" if value.is_finite() => PadMode::Constant(value),
+        "constant" => return Err(wrong("constant_value", value.to_string(), "a finite number")),
+        "reflect" => PadMode::Reflect,
+        "edge" => PadMode::Edge,
+        other => return Err(wrong("mode", other.into(), "constant, reflect or edge")),
+    };
+    let given = pads.ok_or(NodeError::InputMissing { position: 1 })?;
+    let axes = axes.unwrap_or_else(|| (0i64..).take(shape.rank()).collect());
+    let refused = || wrong("pads", format!("{given:?}"), "two numbers for each axis, none negative");
+    if given.len() != 2 * axes.len() {
+        return Err(refused());
+    }
+    let mut pads = vec![0; 2 * shape.rank()];
+    for (i, &axis) in axes.iter().enumerate() {
+        let axis = shape.axis(axis).map_err(|e| shape_error(node, "Pad", e))?;
+        for (to, from) in [(axis, i), (axis + shape.rank(), i + axes.len())] {
+            pads[to] = usize::try_from(given[from]).ok().filter(|&p| p < 1 << 31).ok_or_else(refused)?;
+        }
+    }
+    node.add(Op::Pad(Pad { pads, mode }), vec![x])
+}
+
+pub(super) fn reshape(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let target = match node.constant_numbers(1)? {
+        Some(target) => target.values,
+        None => return Err(NodeError::InputMissing { position: 1 }),
+    };
+    let zero_is_zero = node.opset() >= 14 && node.flag("allowzero", false)?;
+    let extent = |n: &Number| match *n {
+        Number::Fixed(-1) => Ok(Extent::Infer),
+        Number::Fixed(0) if !zero_is_zero => Ok(Extent::Copy),
+        n => dimension("shape", n).map(Extent::Is),
+    };
+    let extents = target.iter().map(extent).collect::<Result<Vec<_>, _>>()?;
+    add_reshape(node, x, extents)
+}
+
+/// Axes are an attribute before operator set 13, an input since; without any, all axes of 1 go.
+pub(super) fn squeeze(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let shape = node.shape(&x);
+    let axes = if node.opset() < 13 { node.ints("axes")? } else { node.constant_ints(1)? };
+    let mut gone: Vec<bool> = shape.0.iter().map(|&d| axes.is_none() && d == Dim::Fixed(1)).collect();
+    for axis in axes.unwrap_or_default() {
+        let at = shape.axis(axis).map_err(|e| shape_error(node, "Squeeze", e))?;
+        if shape.0[at] != Dim::Fixed(1) {
+            return Err(wrong("axes", format!("axis {axis} of {shape}"), "axes of extent 1"));
+        }
+        gone[at] = true;
+    }
+    let kept = shape.0.iter().zip(gone).filter(|(_, gone)| !gone).map(|(&d, _)| Extent::Is(d)).collect();
+    add_reshape(node, x, kept)
+}
+
+/// Axes are an attribute before operator set 13, an input since.
+pub(super) fn unsqueeze(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let shape = node.shape(&x);
+    let axes = if node.opset() < 13 { node.ints("axes")? } else { node.constant_ints(1)? };
+    let axes = axes.ok_or(NodeError::AttributeMissing { attribute: "axes" })?;
+    let mut added = vec![false; shape.rank() + axes.len()];
+    let rank = i64::try_from(added.len()).unwrap_or(i64::MAX);
+    for &axis in &axes {
+        let from_front = if axis < 0 { axis.saturating_add(rank) } else { axis };
+        let at = usize::try_from(from_front).ok().and_then(|at| added.get_mut(at)).filter(|taken| !**taken);
+        *at.ok_or_else(|| wrong("axes", format!("{axes:?}"), "distinct axes of the result"))? = true;
+    }
+    let mut old = shape.0.iter();
+    let extents = added.iter().filter_map(|&new| if new { Some(Dim::Fixed(1)) } else { old.next().copied() });
+    let extents = extents.map(Extent::Is).collect();
+    add_reshape(node, x, extents)
+}
+
+/// An extent that depends on the batch is written as ONNX writes it: copied from the same place, else inferred.
+fn add_reshape(node: &mut NodeReader, x: Operand, mut extents: Vec<Extent>) -> Result<(), NodeError> {
+    let from = node.shape(&x);
+    for i in 0..extents.len() {
+        let Extent::Is(dim @ Dim::Batch(_)) = extents[i] else { continue };
+        if from.0.get(i) == Some(&dim) {
+            extents[i] = Extent::Copy;
+        } else if !extents.contains(&Extent::Infer) {
+            extents[i] = Extent::Infer;
+        }
+    }
+    node.add(Op::Reshape(Reshape { extents }), vec![x])
+}
+
+pub(super) fn flatten(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let axis = node.int("axis")?.unwrap_or(1);
+    node.add(Op::Flatten(Flatten { axis }), vec![x])
+}
+
+/// Without a permutation the axes are reversed.
+pub(super) fn transpose(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let permutation = match node.ints("perm")? {
+        None => (0..node.shape(&x).rank()).rev().collect(),
+        Some(axes) => axes.iter().map(|&a| usize::try_from(a).unwrap_or(usize::MAX)).collect(),
+    };
+    node.add(Op::Transpose(Transpose { permutation }), vec![x])
+}
+
+fn wrong(what: &'static str, found: String, expected: &str) -> NodeError {
+    NodeError::Value { what, found, expected: expected.into() }
+}
+
+fn shape_error(node: &NodeReader, op: &'static str, source: ShapeError) -> NodeError {
+    NodeError::Graph(GraphError::Shape { node: node.name().into(), op, source })
+}

@@ -1,0 +1,328 @@
+//! What a reader of one operator works with: attributes and inputs, each marked once read, and the graph that grows.
+
+use std::collections::HashMap;
+
+use quantrain_graph::{Dim, GraphBuilder, GraphError, Op, Quantizer, Shape, TensorId};
+
+use super::array::{Array, Constant};
+use super::number::Number;
+use super::tensor;
+use crate::proto::{AttributeProto, NodeProto, TensorProto, attribute_type};
+use crate::{NodeError, TensorError};
+
+/// What a name of the file stands for.
+#[derive(Clone, Debug)]
+pub(super) enum Value<'m> {
+    /// A float tensor of the graph.
+    Activation(TensorId),
+    /// A constant as the file has it, decoded where it is read.
+    Stored(&'m TensorProto),
+    /// A constant that was computed.
+    Constant(Constant),
+    /// What a QuantizeLinear made.
+    Codes(Codes),
+}
+
+/// The result of a QuantizeLinear, waiting for its DequantizeLinear.
+#[derive(Clone, Debug)]
+pub(super) struct Codes {
+    pub source: Operand,
+    pub quantizers: Vec<Quantizer>,
+    /// The axis of the quantizers, where there are several.
+    pub axis: usize,
+}
+
+/// An input of a node.
+#[derive(Clone, Debug)]
+pub(super) enum Operand {
+    Activation(TensorId),
+    Constant { name: String, value: Constant },
+}
+
+/// The graph on its way, and what its names stand for.
+#[derive(Debug)]
+pub(super) struct Model<'m> {
+    pub builder: GraphBuilder,
+    pub values: HashMap<&'m str, Value<'m>>,
+    pub opset: i64,
+    /// How many elements folding may still make; files justify no more than a few times their size.
+    pub budget: usize,
+}
+
+impl<'m> Model<'m> {
+    /// Says what a name stands for.
+    pub fn define(&mut self, name: &'m str, value: Value<'m>) -> Result<(), GraphError> {
+        match self.values.insert(name, value) {
+            None => Ok(()),
+            Some(_) => Err(GraphError::DefinedTwice { tensor: name.into() }),
+        }
+    }
+}
+
+/// One node, its attributes and inputs counted as they are read.
+pub(super) struct NodeReader<'r, 'm> {
+    pub model: &'r mut Model<'m>,
+    proto: &'m NodeProto,
+    attributes_read: Vec<bool>,
+    inputs_read: Vec<bool>,
+}
+
+impl<'r, 'm> NodeReader<'r, 'm> {
+    pub fn new(model: &'r mut Model<'m>, proto: &'m NodeProto) -> Self {
+        NodeReader { model, proto, attributes_read: vec![false; proto.attribute.len()], inputs_read: vec![false; proto.input.len()] }
+    }
+
+    /// The node's name; unnamed nodes have their output's.
+    pub fn name(&self) -> &'m str {
+        node_name(self.proto)
+    }
+
+    pub fn opset(&self) -> i64 {
+        self.model.opset
+    }
+
+    /// Checks that nothing of the node was overlooked.
+    pub fn finish(&self) -> Result<(), NodeError> {
+        if let Some(a) = self.attributes_read.iter().position(|read| !read) {
+            let attribute = self.proto.attribute.get(a).and_then(|a| a.name.clone()).unwrap_or_default();
+            return Err(NodeError::AttributeUnread { attribute });
+        }
+        let unread = |(position, (name, read)): (usize, (&String, &bool))| {
+            (!read && !name.is_empty()).then(|| NodeError::InputUnread { position, tensor: name.clone() })
+        };
+        self.proto.input.iter().zip(&self.inputs_read).enumerate().find_map(unread).map_or(Ok(()), Err)
+    }
+
+    fn attribute<T>(
+        &mut self,
+        name: &'static str,
+        kind: i32,
+        expected: &'static str,
+        get: impl Fn(&'m AttributeProto) -> T,
+    ) -> Result<Option<T>, NodeError> {
+        let Some(at) = self.proto.attribute.iter().position(|a| a.name.as_deref() == Some(name)) else { return Ok(None) };
+        self.attributes_read[at] = true;
+        let attribute = &self.proto.attribute[at];
+        // Files before IR version 2 have no types.
+        match attribute.r#type {
+            Some(found) if found != kind && found != 0 => Err(NodeError::AttributeType { attribute: name, expected }),
+            _ => Ok(Some(get(attribute))),
+        }
+    }
+
+    pub fn int(&mut self, name: &'static str) -> Result<Option<i64>, NodeError> {
+        self.attribute(name, attribute_type::INT, "an integer", |a| a.i.unwrap_or(0))
+    }
+
+    pub fn float(&mut self, name: &'static str) -> Result<Option<f32>, NodeError> {
+        self.attribute(name, attribute_type::FLOAT, "a float", |a| a.f.unwrap_or(0.0))
+    }
+
+    pub fn ints(&mut self, name: &'static str) -> Result<Option<Vec<i64>>, NodeError> {
+        self.attribute(name, attribute_type::INTS, "integers", |a| a.ints.clone())
+    }
+
+    pub fn floats(&mut self, name: &'static str) -> Result<Option<Vec<f32>>, NodeError> {
+        self.attribute(name, attribute_type::FLOATS, "floats", |a| a.floats.clone())
+    }
+
+    pub fn string(&mut self, name: &'static str) -> Result<Option<String>, NodeError> {
+        self.attribute(name, attribute_type::STRING, "text", |a| String::from_utf8_lossy(a.s.as_deref().unwrap_or_default()).into_owned())
+    }
+
+    pub fn tensor(&mut self, name: &'static str) -> Result<Option<&'m TensorProto>, NodeError> {
+        Ok(self.attribute(name, attribute_type::TENSOR, "a tensor", |a| a.t.as_ref())?.flatten())
+    }
+
+    /// An attribute that is 0 or 1.
+    pub fn flag(&mut self, name: &'static str, default: bool) -> Result<bool, NodeError> {
+        match self.int(name)? {
+            None => Ok(default),
+            Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            Some(other) => Err(NodeError::Value { what: name, found: other.to_string(), expected: "0 or 1".into() }),
+        }
+    }
+
+    /// Refuses any value but the one that changes nothing.
+    pub fn only(&mut self, name: &'static str, neutral: i64) -> Result<(), NodeError> {
+        match self.int(name)? {
+            Some(found) if found != neutral => {
+                Err(NodeError::Value { what: name, found: found.to_string(), expected: format!("{neutral}") })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Number of inputs, empty ones at the end left out.
+    pub fn input_count(&self) -> usize {
+        self.proto.input.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1)
+    }
+
+    /// The name of an input that is there.
+    pub fn input_name(&self, position: usize) -> Option<&'m str> {
+        self.proto.input.get(position).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// What an optional input stands for.
+    pub fn value(&mut self, position: usize) -> Result<Option<Value<'m>>, NodeError> {
+        let Some(name) = self.input_name(position) else { return Ok(None) };
+        self.inputs_read[position] = true;
+        let value = self.model.values.get(name).cloned();
+        value.map(Some).ok_or_else(|| NodeError::NotDefined { tensor: name.into() })
+    }
+
+    /// An optional input.
+    pub fn optional(&mut self, position: usize) -> Result<Option<Operand>, NodeError> {
+        let Some(value) = self.value(position)? else { return Ok(None) };
+        let name = self.input_name(position).unwrap_or_default().to_owned();
+        match value {
+            Value::Activation(id) => Ok(Some(Operand::Activation(id))),
+            Value::Constant(value) => Ok(Some(Operand::Constant { name, value })),
+            Value::Codes(_) => Err(NodeError::NotFloat { tensor: name }),
+            Value::Stored(stored) => {
+                let value = constant(stored).map_err(|source| NodeError::Tensor { tensor: name.clone(), source })?;
+                Ok(Some(Operand::Constant { name, value }))
+            }
+        }
+    }
+
+    /// An input that must be there.
+    pub fn operand(&mut self, position: usize) -> Result<Operand, NodeError> {
+        self.optional(position)?.ok_or(NodeError::InputMissing { position })
+    }
+
+    /// All inputs from `first` on.
+    pub fn operands(&mut self, first: usize) -> Result<Vec<Operand>, NodeError> {
+        (first..self.input_count()).map(|i| self.operand(i)).collect()
+    }
+
+    /// An optional input that must be a constant.
+    pub fn constant(&mut self, position: usize) -> Result<Option<Constant>, NodeError> {
+        match self.optional(position)? {
+            None => Ok(None),
+            Some(Operand::Constant { value, .. }) => Ok(Some(value)),
+            Some(Operand::Activation(_)) => Err(NodeError::NotConstant { tensor: self.tensor_name(position) }),
+        }
+    }
+
+    /// An optional input that must be constant floats.
+    pub fn constant_floats(&mut self, position: usize) -> Result<Option<Array<f32>>, NodeError> {
+        match self.constant(position)? {
+            None => Ok(None),
+            Some(Constant::Floats(array)) => Ok(Some(array)),
+            Some(Constant::Integers(_)) => Err(NodeError::NotFloat { tensor: self.tensor_name(position) }),
+        }
+    }
+
+    /// An optional input that must be constant integers.
+    pub fn constant_numbers(&mut self, position: usize) -> Result<Option<Array<Number>>, NodeError> {
+        match self.constant(position)? {
+            None => Ok(None),
+            Some(Constant::Integers(array)) => Ok(Some(array)),
+            Some(Constant::Floats(_)) => Err(NodeError::NotInteger { tensor: self.tensor_name(position) }),
+        }
+    }
+
+    /// An optional input that must be constant integers which do not depend on the batch.
+    pub fn constant_ints(&mut self, position: usize) -> Result<Option<Vec<i64>>, NodeError> {
+        let numbers = self.constant_numbers(position)?;
+        numbers.map(|a| a.values.iter().map(|n| n.fixed()).collect()).transpose()
+    }
+
+    fn tensor_name(&self, position: usize) -> String {
+        self.input_name(position).unwrap_or_default().to_owned()
+    }
+
+    /// The shape of an operand.
+    pub fn shape(&self, operand: &Operand) -> Shape {
+        match operand {
+            Operand::Activation(id) => self.model.builder.graph().tensor(*id).shape.clone(),
+            Operand::Constant { value, .. } => Shape::fixed(value.shape()),
+        }
+    }
+
+    /// Says what the node's output stands for.
+    pub fn define(&mut self, value: Value<'m>) -> Result<(), NodeError> {
+        let output = self.output()?;
+        Ok(self.model.define(output, value)?)
+    }
+
+    /// Says that the output is a constant, and counts it against the budget of folding.
+    pub fn define_constant(&mut self, value: Constant) -> Result<(), NodeError> {
+        let elements = value.shape().iter().product();
+        let too_large = || NodeError::TooLarge { shape: format!("{:?}", value.shape()) };
+        self.model.budget = self.model.budget.checked_sub(elements).ok_or_else(too_large)?;
+        self.define(Value::Constant(value))
+    }
+
+    fn output(&self) -> Result<&'m str, NodeError> {
+        self.proto.output.first().map(String::as_str).filter(|o| !o.is_empty()).ok_or(NodeError::OutputMissing)
+    }
+
+    /// Adds the operator to the graph; where all inputs are constants, computes it at once.
+    pub fn add(&mut self, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+        let (fewest, most) = op.input_count();
+        if operands.len() < fewest {
+            return Err(NodeError::InputMissing { position: operands.len() });
+        }
+        if operands.len() > most {
+            return Err(NodeError::InputUnread { position: most, tensor: self.tensor_name(most) });
+        }
+        let constants: Option<Vec<Constant>> =
+            operands.iter().map(|o| if let Operand::Constant { value, .. } = o { Some(value.clone()) } else { None }).collect();
+        if let Some(constants) = constants {
+            let value = Constant::evaluate(self.name(), &op, &constants, self.model.budget)?;
+            return self.define_constant(value);
+        }
+        let inputs = operands.into_iter().map(|o| self.place(o)).collect::<Result<Vec<_>, _>>()?;
+        let id = self.model.builder.node(self.name(), op, &inputs, self.output()?)?;
+        let shape = &self.model.builder.graph().tensor(id).shape;
+        let elements = shape.0.iter().try_fold(1usize, |p, d| p.checked_mul(d.at(1)));
+        if elements.is_none_or(|n| n > tensor::MOST_ELEMENTS) {
+            return Err(NodeError::TooLarge { shape: shape.to_string() });
+        }
+        self.define(Value::Activation(id))
+    }
+
+    /// The operand's tensor in the graph; float constants enter it where they are first read.
+    fn place(&mut self, operand: Operand) -> Result<TensorId, NodeError> {
+        match operand {
+            Operand::Activation(id) => Ok(id),
+            Operand::Constant { name, value: Constant::Integers(_) } => Err(NodeError::NotFloat { tensor: name }),
+            Operand::Constant { name, value: Constant::Floats(array) } => match self.model.builder.find(&name) {
+                Some(id) => Ok(id),
+                None => Ok(self.model.builder.constant(&name, &array.shape, array.values)?),
+            },
+        }
+    }
+}
+
+/// The node's name; unnamed nodes have their output's.
+pub(super) fn node_name(proto: &NodeProto) -> &str {
+    let named = proto.name.as_deref().filter(|name| !name.is_empty());
+    named.or_else(|| proto.output.first().map(String::as_str)).unwrap_or_default()
+}
+
+/// Decodes a stored constant.
+pub(super) fn constant(stored: &TensorProto) -> Result<Constant, TensorError> {
+    if tensor::is_float(stored) {
+        tensor::floats(stored).map(Constant::Floats)
+    } else {
+        Ok(Constant::Integers(tensor::integers(stored)?.map(Number::Fixed)))
+    }
+}
+
+/// A positive extent from a file.
+pub(super) fn extent(what: &'static str, value: i64) -> Result<usize, NodeError> {
+    let found = usize::try_from(value).ok().filter(|_| (1..=tensor::LARGEST_EXTENT).contains(&value));
+    found.ok_or_else(|| NodeError::Value { what, found: value.to_string(), expected: "a number from 1 to 2147483647".into() })
+}
+
+/// An extent that may be a multiple of the batch size.
+pub(super) fn dimension(what: &'static str, number: Number) -> Result<Dim, NodeError> {
+    match number {
+        Number::Fixed(n) => extent(what, n).map(Dim::Fixed),
+        Number::Batch(k) => extent(what, k).map(Dim::Batch),
+    }
+}

@@ -1,0 +1,110 @@
+//! The table of operators: the only place where one is registered. docs/operators.md is printed from it.
+
+use super::node::NodeReader;
+use super::{
+    activation, constant, convolution, elementwise, identity, layout, matmul, normalization, pooling, quantize, reduction, resize, shape,
+};
+use crate::NodeError;
+
+/// An operator that [`crate::read`] knows.
+pub struct Operator {
+    /// ONNX's name.
+    pub name: &'static str,
+    /// First and last operator set in which it is read.
+    pub opsets: (i64, i64),
+    /// What becomes of it, and which of its forms are refused.
+    pub notes: &'static str,
+    pub(super) read: fn(&mut NodeReader) -> Result<(), NodeError>,
+}
+
+macro_rules! operators {
+    ($($name:ident $first:literal..=$last:literal $reader:path, $notes:literal;)*) => {
+        &[$(Operator { name: stringify!($name), opsets: ($first, $last), notes: $notes, read: $reader }),*]
+    };
+}
+
+const OPERATORS: &[Operator] = operators! {
+    Add 9..=21 elementwise::add, "broadcasting; folded between constants";
+    AveragePool 9..=21 pooling::average_pool, "two-dimensional";
+    BatchNormalization 9..=21 normalization::batch_normalization, "inference form";
+    Cast 9..=21 shape::cast, "constants and shapes: FLOAT, INT32, INT64; activations: FLOAT to FLOAT";
+    Ceil 9..=21 shape::ceil, "constants only";
+    Clip 9..=21 activation::clip, "limits constant";
+    Concat 9..=21 layout::concat, "not along the batch";
+    Constant 9..=21 constant::constant, "tensors, numbers and lists of them";
+    ConstantOfShape 9..=21 shape::constant_of_shape, "shape constant";
+    Conv 9..=21 convolution::conv, "two-dimensional: dense, grouped, depthwise; every auto_pad; weights constant";
+    DequantizeLinear 10..=21 quantize::dequantize_linear, "of constants, and after a QuantizeLinear of the same scale; not in blocks";
+    Div 9..=21 elementwise::div, "as Add";
+    Dropout 9..=21 identity::dropout, "inference: Identity";
+    Flatten 9..=21 layout::flatten, "";
+    Floor 9..=21 shape::floor, "constants only";
+    Gather 9..=21 shape::gather, "constants and shapes only";
+    Gemm 9..=21 matmul::gemm, "C constant, one value a column";
+    GlobalAveragePool 9..=21 pooling::global_average_pool, "two-dimensional";
+    HardSigmoid 9..=21 activation::hard_sigmoid, "";
+    HardSwish 14..=21 activation::hard_swish, "";
+    Identity 9..=21 identity::identity, "";
+    LeakyRelu 9..=21 activation::leaky_relu, "";
+    MatMul 9..=21 matmul::matmul, "at least two axes each";
+    MaxPool 9..=21 pooling::max_pool, "two-dimensional; without Indices";
+    Mul 9..=21 elementwise::mul, "as Add";
+    Pad 9..=21 layout::pad, "constant, reflect, edge; none negative";
+    QuantizeLinear 10..=21 quantize::quantize_linear, "with its DequantizeLinear: FakeQuantize; not in blocks";
+    Range 11..=21 shape::range, "constant integers";
+    ReduceMean 9..=21 reduction::reduce_mean, "axes constant, not the batch";
+    Relu 9..=21 activation::relu, "";
+    Reshape 9..=21 layout::reshape, "target constant, or computed from shapes";
+    Resize 10..=21 resize::resize, "height and width; nearest and linear; scales or sizes constant";
+    Shape 9..=21 shape::shape, "folded, the batch size unknown";
+    Sigmoid 9..=21 activation::sigmoid, "";
+    Slice 9..=21 layout::slice, "limits constant";
+    Softmax 9..=21 reduction::softmax, "before operator set 13 along the last axis only";
+    Squeeze 9..=21 layout::squeeze, "becomes Reshape";
+    Sub 9..=21 elementwise::sub, "as Add";
+    Tanh 9..=21 activation::tanh, "";
+    Transpose 9..=21 layout::transpose, "";
+    Unsqueeze 9..=21 layout::unsqueeze, "becomes Reshape";
+    Upsample 9..=9 resize::upsample, "becomes Resize; scales constant and at least 1";
+};
+
+/// Every operator that is read, by name.
+pub fn operators() -> &'static [Operator] {
+    OPERATORS
+}
+
+/// The text of docs/operators.md.
+pub fn operators_page() -> String {
+    let mut page = String::from(
+        "# Which ONNX operators can be read?\n\n\
+         Those in the table, in files of operator sets 9 to 21 with float32 weights inside the file. Anything else is refused with an error that\n\
+         names file, node and operator; an attribute that a reader does not know is refused too, since ignoring it would change results.\n\
+         This page is printed from the table in `crates/quantrain-onnx/src/read/operators.rs`.\n\n\
+         | operator | operator sets | notes |\n|---|---|---|\n",
+    );
+    for Operator { name, opsets: (first, last), notes, .. } in OPERATORS {
+        let sets = if first == last { first.to_string() } else { format!("{first} to {last}") };
+        page += &format!("| {name} | {sets} | {notes} |\n");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_are_sorted_by_name() {
+        assert!(OPERATORS.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    #[test]
+    fn the_page_in_docs_is_fresh() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operators.md");
+        if std::env::var_os("QUANTRAIN_UPDATE_DOCS").is_some() {
+            std::fs::write(path, operators_page()).expect("docs can be written");
+        }
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(page, operators_page(), "run the test with QUANTRAIN_UPDATE_DOCS=1 to rewrite docs/operators.md");
+    }
+}

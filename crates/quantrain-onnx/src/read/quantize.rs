@@ -1,0 +1,137 @@
+//! QuantizeLinear and DequantizeLinear: a pair around an activation becomes FakeQuantize, constants become float constants.
+
+use quantrain_graph::op::FakeQuantize;
+use quantrain_graph::{GraphError, Op, Quantizer, Rounding, Shape};
+
+use super::array::{Array, Constant};
+use super::node::{Codes, NodeReader, Operand, Value};
+use super::number;
+use super::tensor;
+use crate::NodeError;
+use crate::proto::data_type;
+
+/// Scales and zero points, as both operators have them.
+struct Parameters {
+    scales: Vec<f32>,
+    zero_points: Vec<i64>,
+    /// The type of the zero point, where there is one.
+    kind: Option<i32>,
+    axis: i64,
+}
+
+pub(super) fn quantize_linear(node: &mut NodeReader) -> Result<(), NodeError> {
+    let source = node.operand(0)?;
+    let parameters = parameters(node)?;
+    // Saturation concerns 8-bit floats only, which are refused by their type.
+    node.int("saturate")?;
+    node.only("precision", 0)?;
+    let asked = node.int("output_dtype")?.and_then(|t| i32::try_from(t).ok()).filter(|&t| t != 0);
+    let kind = parameters.kind.or(asked).unwrap_or(data_type::UINT8);
+    let quantizers = quantizers(&parameters, kind)?;
+    let axis = checked_axis(node, &node.shape(&source), &parameters)?;
+    node.define(Value::Codes(Codes { source, quantizers, axis }))
+}
+
+pub(super) fn dequantize_linear(node: &mut NodeReader) -> Result<(), NodeError> {
+    let name = node.input_name(0).unwrap_or_default().to_owned();
+    let value = node.value(0)?.ok_or(NodeError::InputMissing { position: 0 })?;
+    let parameters = parameters(node)?;
+    match value {
+        Value::Activation(_) | Value::Constant(Constant::Floats(_)) => Err(NodeError::NotInteger { tensor: name }),
+        Value::Codes(codes) => dequantize_codes(node, codes, &parameters),
+        Value::Stored(stored) => {
+            let integers = tensor::integers(stored).map_err(|source| NodeError::Tensor { tensor: name, source })?;
+            dequantize_constant(node, &integers, &parameters)
+        }
+        Value::Constant(Constant::Integers(numbers)) => {
+            let values = numbers.values.iter().map(|n| n.fixed()).collect::<Result<_, _>>()?;
+            dequantize_constant(node, &Array { shape: numbers.shape, values }, &parameters)
+        }
+    }
+}
+
+fn parameters(node: &mut NodeReader) -> Result<Parameters, NodeError> {
+    let scales = node.constant_floats(1)?.ok_or(NodeError::InputMissing { position: 1 })?.values;
+    let kind = match node.value(2)? {
+        Some(Value::Stored(stored)) => Some(tensor::element_type(stored)),
+        _ => None,
+    };
+    let zero_points = node.constant_ints(2)?.unwrap_or_else(|| vec![0; scales.len()]);
+    node.only("block_size", 0)?;
+    let axis = node.int("axis")?.unwrap_or(1);
+    if zero_points.len() != scales.len() {
+        let expected = format!("{} values, one for each scale", scales.len());
+        return Err(NodeError::Value { what: "zero_point", found: format!("{} values", zero_points.len()), expected });
+    }
+    Ok(Parameters { scales, zero_points, kind, axis })
+}
+
+fn quantizers(parameters: &Parameters, kind: i32) -> Result<Vec<Quantizer>, NodeError> {
+    let unsupported = || {
+        let expected = "INT4, UINT4, INT8, UINT8, INT16 or UINT16".into();
+        NodeError::Value { what: "zero_point", found: data_type::name(kind), expected }
+    };
+    let (qmin, qmax) = data_type::code_limits(kind).ok_or_else(unsupported)?;
+    let each = parameters.scales.iter().zip(&parameters.zero_points);
+    each.map(|(&scale, &zero_point)| {
+        let zero_point = i32::try_from(zero_point).map_err(|_| unsupported())?;
+        Ok(Quantizer::new(scale, zero_point, qmin, qmax, Rounding::HalfToEven)?)
+    })
+    .collect()
+}
+
+/// The axis that several scales belong to, its extent compared with their count.
+fn checked_axis(node: &NodeReader, shape: &Shape, parameters: &Parameters) -> Result<usize, NodeError> {
+    let count = parameters.scales.len();
+    if count == 1 {
+        return Ok(0);
+    }
+    let axis =
+        shape.axis(parameters.axis).map_err(|source| GraphError::Shape { node: node.name().into(), op: "QuantizeLinear", source })?;
+    if shape.fixed_at(axis) == Ok(count) {
+        Ok(axis)
+    } else {
+        let expected = format!("one, or one for each element of axis {axis} of {shape}");
+        Err(NodeError::Value { what: "scale", found: format!("{count} values"), expected })
+    }
+}
+
+fn dequantize_codes(node: &mut NodeReader, codes: Codes, parameters: &Parameters) -> Result<(), NodeError> {
+    let same = |(q, (&scale, &zero)): (&Quantizer, (&f32, &i64))| q.scale() == scale && i64::from(q.zero_point()) == zero;
+    let pairs = parameters.scales.iter().zip(&parameters.zero_points);
+    if codes.quantizers.len() != parameters.scales.len() || !codes.quantizers.iter().zip(pairs).all(same) {
+        return Err(NodeError::PairMismatch);
+    }
+    if checked_axis(node, &node.shape(&codes.source), parameters)? != codes.axis {
+        return Err(NodeError::PairMismatch);
+    }
+    match codes.source {
+        Operand::Constant { value: Constant::Floats(x), .. } => {
+            let values = by_axis(&x, codes.axis, codes.quantizers.len(), |v, c| codes.quantizers[c].fake_quantize(v));
+            node.define_constant(Constant::Floats(Array { shape: x.shape, values }))
+        }
+        Operand::Constant { name, .. } => Err(NodeError::NotFloat { tensor: name }),
+        x @ Operand::Activation(_) => {
+            if codes.quantizers.len() > 1 && codes.axis != 1 {
+                let expected = "1, the channels (or one scale for the whole tensor)".into();
+                return Err(NodeError::Value { what: "axis", found: codes.axis.to_string(), expected });
+            }
+            node.add(Op::FakeQuantize(FakeQuantize { quantizers: codes.quantizers }), vec![x])
+        }
+    }
+}
+
+/// `f32(q − z)·s`, the arithmetic of ONNX Runtime.
+fn dequantize_constant(node: &mut NodeReader, codes: &Array<i64>, parameters: &Parameters) -> Result<(), NodeError> {
+    let axis = checked_axis(node, &Shape::fixed(&codes.shape), parameters)?;
+    let value = |q: i64, c: usize| number::to_f32(q.saturating_sub(parameters.zero_points[c])) * parameters.scales[c];
+    let values = by_axis(codes, axis, parameters.scales.len(), value);
+    node.define_constant(Constant::Floats(Array { shape: codes.shape.clone(), values }))
+}
+
+/// `f(value, channel)` of each value, channels along `axis`; one channel is the whole tensor.
+fn by_axis<T: Copy>(x: &Array<T>, axis: usize, channels: usize, f: impl Fn(T, usize) -> f32) -> Vec<f32> {
+    let inner: usize = x.shape.iter().skip(axis + 1).product();
+    let channel = |i: usize| if channels == 1 { 0 } else { i / inner % channels };
+    x.values.iter().enumerate().map(|(i, &v)| f(v, channel(i))).collect()
+}

@@ -1,0 +1,139 @@
+//! Shape arithmetic: operators that are folded away and never reach the graph.
+
+use quantrain_graph::Op;
+
+use super::array::{Array, Constant};
+use super::node::{NodeReader, Operand, extent};
+use super::number::{self, Number};
+use crate::NodeError;
+use crate::proto::data_type;
+
+/// Extents of the input; `start` and `end` choose among them since operator set 15.
+pub(super) fn shape(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let shape = node.shape(&x);
+    let rank = i64::try_from(shape.rank()).unwrap_or(i64::MAX);
+    let at = |axis: i64| usize::try_from(if axis < 0 { axis.saturating_add(rank) } else { axis }.clamp(0, rank)).unwrap_or(0);
+    let start = at(node.int("start")?.unwrap_or(0));
+    let end = at(node.int("end")?.unwrap_or(rank)).max(start);
+    let numbers = shape.0[start..end].iter().map(|&d| Number::from(d)).collect();
+    node.define_constant(Constant::Integers(Array::row(numbers)))
+}
+
+/// Elements of a constant, picked along an axis.
+pub(super) fn gather(node: &mut NodeReader) -> Result<(), NodeError> {
+    let data = folded(node, 0)?;
+    let indices = node.constant_numbers(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
+    let wrong = |what, found: String, expected: String| NodeError::Value { what, found, expected };
+    let rank = data.shape().len();
+    let axis = from_back(node.int("axis")?.unwrap_or(0), rank);
+    let axis = axis.ok_or_else(|| wrong("axis", "outside the input's axes".into(), format!("an axis of {rank}")))?;
+    let extent = data.shape()[axis];
+    let at = |n: &Number| -> Result<usize, NodeError> {
+        from_back(n.fixed()?, extent).ok_or_else(|| wrong("indices", n.to_string(), format!("an index into {extent} elements")))
+    };
+    let values = indices.values.iter().map(at).collect::<Result<Vec<_>, _>>()?;
+    let elements = data.shape().iter().enumerate().filter(|(a, _)| *a != axis).try_fold(values.len(), |p, (_, &n)| p.checked_mul(n));
+    if elements.is_none_or(|n| n > node.model.budget) {
+        return Err(NodeError::TooLarge { shape: format!("{} elements of {:?}", values.len(), data.shape()) });
+    }
+    let indices = Array { shape: indices.shape, values };
+    node.define_constant(match data {
+        Constant::Floats(a) => Constant::Floats(a.gathered(axis, &indices)),
+        Constant::Integers(a) => Constant::Integers(a.gathered(axis, &indices)),
+    })
+}
+
+/// Between FLOAT, INT32 and INT64, of constants; activations are FLOAT already.
+pub(super) fn cast(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let to = node.int("to")?.ok_or(NodeError::AttributeMissing { attribute: "to" })?;
+    let to = i32::try_from(to).unwrap_or(0);
+    let unsupported =
+        || NodeError::Value { what: "to", found: data_type::name(to), expected: "FLOAT, or on constants INT32 or INT64".into() };
+    let value = match (x, to) {
+        (x @ Operand::Activation(_), data_type::FLOAT) => return node.add(Op::Identity, vec![x]),
+        (Operand::Activation(_), _) => return Err(unsupported()),
+        (Operand::Constant { value: Constant::Floats(a), .. }, data_type::FLOAT) => Constant::Floats(a),
+        (Operand::Constant { value: Constant::Integers(a), .. }, data_type::INT32 | data_type::INT64) => Constant::Integers(a),
+        (Operand::Constant { value: Constant::Floats(a), .. }, data_type::INT32 | data_type::INT64) => {
+            Constant::Integers(a.map(|x| Number::Fixed(number::truncate(x))))
+        }
+        (Operand::Constant { value: Constant::Integers(a), .. }, data_type::FLOAT) => {
+            let values = a.values.iter().map(|n| n.fixed().map(number::to_f32)).collect::<Result<_, _>>()?;
+            Constant::Floats(Array { shape: a.shape, values })
+        }
+        _ => return Err(unsupported()),
+    };
+    node.define_constant(value)
+}
+
+pub(super) fn floor(node: &mut NodeReader) -> Result<(), NodeError> {
+    each_float(node, f32::floor)
+}
+
+pub(super) fn ceil(node: &mut NodeReader) -> Result<(), NodeError> {
+    each_float(node, f32::ceil)
+}
+
+fn each_float(node: &mut NodeReader, f: fn(f32) -> f32) -> Result<(), NodeError> {
+    match folded(node, 0)? {
+        Constant::Floats(a) => node.define_constant(Constant::Floats(a.map(f))),
+        Constant::Integers(_) => Err(NodeError::NotFloat { tensor: node.input_name(0).unwrap_or_default().into() }),
+    }
+}
+
+/// One value, the attribute's or 0.0, in a given shape.
+pub(super) fn constant_of_shape(node: &mut NodeReader) -> Result<(), NodeError> {
+    let extents = node.constant_ints(0)?.ok_or(NodeError::InputMissing { position: 0 })?;
+    let shape = extents.iter().map(|&n| if n == 0 { Ok(0) } else { extent("shape", n) }).collect::<Result<Vec<_>, _>>()?;
+    let elements = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n)).filter(|&n| n <= node.model.budget);
+    let elements = elements.ok_or_else(|| NodeError::TooLarge { shape: format!("{extents:?}") })?;
+    let value = match node.tensor("value")? {
+        None => Constant::Floats(Array::scalar(0.0)),
+        Some(stored) => super::node::constant(stored).map_err(|source| NodeError::Tensor { tensor: "value".into(), source })?,
+    };
+    let single = || NodeError::Value { what: "value", found: "several values".into(), expected: "one value".into() };
+    node.define_constant(match value {
+        Constant::Floats(a) => Constant::Floats(Array { shape, values: vec![a.single().ok_or_else(single)?; elements] }),
+        Constant::Integers(a) => Constant::Integers(Array { shape, values: vec![a.single().ok_or_else(single)?; elements] }),
+    })
+}
+
+/// Integers from start to limit, exclusive, by delta.
+pub(super) fn range(node: &mut NodeReader) -> Result<(), NodeError> {
+    let mut numbers = [0; 3];
+    for (position, number) in numbers.iter_mut().enumerate() {
+        let values = node.constant_ints(position)?.ok_or(NodeError::InputMissing { position })?;
+        let [value] = values[..] else {
+            return Err(NodeError::Value { what: "start, limit or delta", found: format!("{values:?}"), expected: "one number".into() });
+        };
+        *number = value;
+    }
+    let [start, limit, delta] = numbers;
+    if delta == 0 {
+        return Err(NodeError::Value { what: "delta", found: "0".into(), expected: "another number".into() });
+    }
+    let budget = node.model.budget;
+    let going = |&n: &i64| if delta > 0 { n < limit } else { n > limit };
+    let values: Vec<Number> =
+        std::iter::successors(Some(start), |n| n.checked_add(delta)).take_while(going).take(budget + 1).map(Number::Fixed).collect();
+    if values.len() > budget {
+        return Err(NodeError::TooLarge { shape: format!("{start} to {limit} by {delta}") });
+    }
+    node.define_constant(Constant::Integers(Array::row(values)))
+}
+
+/// An input that is a constant or shape arithmetic; network activations are refused.
+fn folded(node: &mut NodeReader, position: usize) -> Result<Constant, NodeError> {
+    match node.operand(position)? {
+        Operand::Constant { value, .. } => Ok(value),
+        Operand::Activation(_) => Err(NodeError::ConstantsOnly { tensor: node.input_name(position).unwrap_or_default().into() }),
+    }
+}
+
+/// An index, negative ones counted from the back.
+fn from_back(index: i64, extent: usize) -> Option<usize> {
+    let extent_signed = i64::try_from(extent).ok()?;
+    usize::try_from(if index < 0 { index.checked_add(extent_signed)? } else { index }).ok().filter(|&i| i < extent)
+}

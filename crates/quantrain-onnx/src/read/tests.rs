@@ -1,0 +1,3 @@
+mod failures;
+mod networks;
+mod operators;
