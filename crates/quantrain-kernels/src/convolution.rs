@@ -9,6 +9,7 @@
 
 mod axis;
 mod dense;
+mod depthwise;
 #[cfg(test)]
 mod reference;
 mod weight_gradient;
@@ -82,17 +83,29 @@ impl ConvolutionShape {
 /// `y` from `x` and `w`.
 pub fn forward(shape: &ConvolutionShape, x: &[f32], w: &[f32], y: &mut [f32]) {
     shape.check(x.len(), w.len(), y.len());
-    dense::forward(shape, x, w, y);
+    if depthwise::applies(shape) {
+        depthwise::forward(shape, x, w, y);
+    } else {
+        dense::forward(shape, x, w, y);
+    }
 }
 
 /// `dx` from `dy` and `w`. Overwrites `dx`, or adds to it.
 pub fn input_gradient(shape: &ConvolutionShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     shape.check(dx.len(), w.len(), dy.len());
-    dense::input_gradient(shape, dy, w, dx, accumulate);
+    if depthwise::applies(shape) {
+        depthwise::input_gradient(shape, dy, w, dx, accumulate);
+    } else {
+        dense::input_gradient(shape, dy, w, dx, accumulate);
+    }
 }
 
 /// `dw` from `x` and `dy`; overwrites `dw`.
 pub fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     shape.check(x.len(), dw.len(), dy.len());
-    weight_gradient::weight_gradient(shape, x, dy, dw);
+    if depthwise::applies(shape) {
+        depthwise::weight_gradient(shape, x, dy, dw);
+    } else {
+        weight_gradient::weight_gradient(shape, x, dy, dw);
+    }
 }

@@ -6,6 +6,7 @@
 //! reads source `i·step + distance` for a fixed list of taps. Forward has one phase, backward `s` of them and step 1.
 
 use super::ConvolutionShape;
+use std::ops::Range;
 
 /// An axis, in the direction in which it is walked.
 #[derive(Clone, Copy)]
@@ -26,6 +27,40 @@ pub(super) struct Axis {
 pub(super) struct Tap {
     pub index: usize,
     pub distance: isize,
+}
+
+/// The taps of a phase: equal steps from one to the next, of the index as of the distance, which rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progression {
+    pub count: usize,
+    pub index: isize,
+    pub index_step: isize,
+    pub distance: isize,
+    pub distance_step: isize,
+}
+
+impl Progression {
+    /// The taps that read `0..length` from `position`.
+    pub fn inside(self, position: usize, length: usize) -> Self {
+        let reads = |tap: usize| position as isize + self.distance + tap as isize * self.distance_step;
+        let first = (0..self.count).find(|tap| reads(*tap) >= 0).unwrap_or(self.count);
+        let end = (first..self.count).find(|tap| reads(*tap) >= length as isize).unwrap_or(self.count);
+        let skipped = first as isize;
+        Self {
+            count: end - first,
+            index: self.index + skipped * self.index_step,
+            distance: self.distance + skipped * self.distance_step,
+            ..self
+        }
+    }
+
+    /// The positions of `0..positions`, `step` apart, from which every tap reads `0..length`.
+    pub fn whole(&self, positions: usize, step: usize, length: usize) -> Range<usize> {
+        let last = self.distance + (self.count as isize - 1) * self.distance_step;
+        let before = (-self.distance).max(0) as usize;
+        let end = ((length as isize - last).max(0) as usize).div_ceil(step).min(positions);
+        before.div_ceil(step).min(end)..end
+    }
 }
 
 impl Axis {
@@ -74,6 +109,20 @@ impl Axis {
         })
     }
 
+    /// The taps of a phase as a progression.
+    pub fn progression(&self, phase: usize) -> Progression {
+        let mut taps = self.taps(phase);
+        let first = taps.next().unwrap_or(Tap { index: 0, distance: 0 });
+        let second = taps.next().unwrap_or(first);
+        Progression {
+            count: self.taps(phase).count(),
+            index: first.index as isize,
+            index_step: second.index as isize - first.index as isize,
+            distance: first.distance,
+            distance_step: second.distance - first.distance,
+        }
+    }
+
     /// The least and greatest distance of any tap of any phase.
     pub fn distances(&self) -> (isize, isize) {
         let all = (0..self.phases()).flat_map(|phase| self.taps(phase)).map(|tap| tap.distance);
@@ -109,6 +158,28 @@ mod tests {
     #[test]
     fn backward_at_stride_one_is_the_flipped_kernel() {
         assert_eq!(taps(axis(1, 1, 1, true), 0), [(2, -1), (1, 0), (0, 1)]);
+    }
+
+    #[test]
+    fn a_progression_holds_the_taps_of_its_phase_that_read_the_source() {
+        for (stride, padding, dilation, backward) in [(1, 1, 1, false), (2, 1, 2, true), (3, 2, 2, true), (2, 0, 3, false)] {
+            let axis = axis(stride, padding, dilation, backward);
+            for phase in 0..axis.phases() {
+                let taps = axis.progression(phase);
+                for position in 0..axis.positions(phase) {
+                    let reads = |tap: &Tap| position as isize * axis.step() as isize + tap.distance;
+                    let expected: Vec<Tap> = axis.taps(phase).filter(|tap| (0..9).contains(&reads(tap))).collect();
+                    let inside = taps.inside(position * axis.step(), 9);
+                    let found = (0..inside.count as isize).map(|i| Tap {
+                        index: (inside.index + i * inside.index_step) as usize,
+                        distance: inside.distance + i * inside.distance_step,
+                    });
+                    assert_eq!(found.collect::<Vec<_>>(), expected);
+                    let whole = taps.whole(axis.positions(phase), axis.step(), 9).contains(&position);
+                    assert_eq!(whole, expected.len() == axis.taps(phase).count());
+                }
+            }
+        }
     }
 
     #[test]
