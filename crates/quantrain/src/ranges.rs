@@ -1,0 +1,90 @@
+//! The observers of a network's quantizers: they watch values pass and set ranges.
+
+use quantrain_engine::{Monitor, Network, Want};
+use quantrain_graph::QuantizerId;
+
+use crate::observe::{Observer, ObserverSettings, ObserverState};
+use crate::{ObserveError, RunError};
+
+/// One observer for each activation quantizer.
+pub struct Ranges {
+    observers: Vec<Box<dyn Observer>>,
+    names: Vec<String>,
+    watching: bool,
+}
+
+impl Ranges {
+    /// Fresh observers for the quantizers of `network`.
+    pub fn new(network: &Network, settings: &ObserverSettings) -> Self {
+        let quantizers = network.quant_graph().quantizers();
+        Ranges {
+            observers: quantizers.iter().map(|q| settings.build(&q.scheme)).collect(),
+            names: quantizers.iter().map(|q| q.tensor.clone()).collect(),
+            watching: true,
+        }
+    }
+
+    /// Fresh observers that start from the ranges `network` has.
+    pub fn continuing(network: &Network, settings: &ObserverSettings) -> Self {
+        let mut ranges = Ranges::new(network, settings);
+        for (observer, q) in ranges.observers.iter_mut().zip(network.quant_graph().quantizers()) {
+            if let Some(range) = q.range {
+                observer.observe_extrema(range.min, range.max);
+            }
+        }
+        ranges
+    }
+
+    /// Starts or stops watching.
+    pub fn watch(&mut self, watching: bool) {
+        self.watching = watching;
+    }
+
+    /// Sets the ranges of `network` to what was observed.
+    ///
+    /// # Errors
+    /// An observer saw nothing, or NaN or infinite values; the error names the tensor.
+    pub fn apply(&self, network: &mut Network) -> Result<(), RunError> {
+        for ((observer, name), q) in self.observers.iter().zip(&self.names).zip(network.quant_graph_mut().quantizers_mut()) {
+            q.range = Some(observer.range().map_err(|source| RunError::Range { tensor: name.clone(), source })?);
+        }
+        Ok(())
+    }
+
+    /// What each observer remembers, by tensor.
+    pub fn states(&self) -> Vec<(String, ObserverState)> {
+        self.names.iter().cloned().zip(self.observers.iter().map(|o| o.state())).collect()
+    }
+
+    /// Goes on from remembered states.
+    ///
+    /// # Errors
+    /// The states are of other observers or other tensors.
+    pub fn restore(&mut self, states: Vec<(String, ObserverState)>) -> Result<(), RunError> {
+        if !states.iter().map(|s| &s.0).eq(&self.names) {
+            return Err(RunError::OtherNetwork { what: "observers" });
+        }
+        for (observer, (tensor, state)) in self.observers.iter_mut().zip(states) {
+            observer.restore(state).map_err(|source: ObserveError| RunError::Range { tensor, source })?;
+        }
+        Ok(())
+    }
+}
+
+impl Monitor for Ranges {
+    fn want(&self, quantizer: QuantizerId) -> Want {
+        match self.watching {
+            false => Want::Nothing,
+            true if self.observers[quantizer.0].observes_extrema_only() => Want::Extrema,
+            true => Want::Values,
+        }
+    }
+
+    fn extrema(&mut self, quantizer: QuantizerId, min: f32, max: f32) {
+        self.observers[quantizer.0].observe_extrema(min, max);
+    }
+
+    fn values(&mut self, quantizer: QuantizerId, values: &[f32]) {
+        self.observers[quantizer.0].observe(values);
+    }
+}
