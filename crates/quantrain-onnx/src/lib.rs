@@ -3,6 +3,14 @@
 //! [`read`] gives a [`quantrain_graph::Graph`] or one error that says where the file and this crate part ways. Which operators of which
 //! operator sets are read is one table, [`operators`].
 //!
+//! | written by | holds | for |
+//! |---|---|---|
+//! | [`write_float`] | the float network as it is | any runtime, reading back |
+//! | [`write_float_folded`] | BatchNormalization folded into weights | any runtime |
+//! | [`write_qdq`] | integers for weights, QuantizeLinear and DequantizeLinear pairs | ONNX Runtime, TensorRT, OpenVINO, TIDL 9.1 and later |
+//! | [`write_clip`], [`write_tidl_settings`] | float weights, trained ranges as Clip; import settings | TIDL's own import |
+//! | [`write_encodings`] | every quantizer as JSON (AIMET's format 0.6.1) | tools that quantize by themselves |
+//!
 //! This crate knows nothing of execution.
 #![forbid(unsafe_code)]
 
@@ -11,6 +19,11 @@ mod error;
 mod fixture;
 mod proto;
 mod read;
+mod write;
 
 pub use error::{NodeError, ReadError, TensorError};
 pub use read::{Operator, operators, operators_page, read, read_bytes};
+pub use write::{
+    ClipOptions, QdqOptions, WriteError, write_atomically, write_clip, write_encodings, write_float, write_float_folded, write_qdq,
+    write_tidl_settings,
+};

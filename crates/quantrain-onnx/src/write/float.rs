@@ -1,0 +1,46 @@
+//! Float models: the graph as it is, or with BatchNormalization folded into weights.
+
+use std::path::Path;
+
+use quantrain_graph::{Graph, QuantGraph};
+
+use super::error::WriteError;
+use super::model::ModelWriter;
+use super::unit::{self, Names};
+use super::{operator, write_atomically};
+
+/// Writes the float network, every node and name kept, BatchNormalization included.
+///
+/// The operator set is the graph's own, at least 13.
+///
+/// # Errors
+/// An operator that ONNX does not have, or a file that cannot be written.
+pub fn write_float(graph: &Graph, path: impl AsRef<Path>) -> Result<(), WriteError> {
+    write_atomically(path, &float_bytes(graph)?)
+}
+
+/// Writes the float network with BatchNormalization folded into the weights of convolutions and products.
+///
+/// # Errors
+/// As [`write_float`].
+pub fn write_float_folded(net: &QuantGraph, path: impl AsRef<Path>) -> Result<(), WriteError> {
+    let mut w = ModelWriter::new(net.graph(), operator::opset(net.graph()));
+    let names = Names::of(net);
+    for u in 0..net.units().len() {
+        let parameters = unit::float_parameters(&mut w, net, u, None);
+        unit::write(&mut w, net, u, &names, parameters, unit::activation(net, u))?;
+    }
+    write_atomically(path, &w.finish(net.graph(), &[]))
+}
+
+pub(super) fn float_bytes(graph: &Graph) -> Result<Vec<u8>, WriteError> {
+    let mut w = ModelWriter::new(graph, operator::opset(graph));
+    for node in graph.nodes() {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for &t in &node.inputs {
+            inputs.push(if graph.constant(t).is_some() { w.constant(graph, t) } else { graph.tensor(t).name.clone() });
+        }
+        operator::write(&mut w, node, &graph.tensor(node.inputs[0]).shape, inputs, &graph.tensor(node.output).name)?;
+    }
+    Ok(w.finish(graph, &[]))
+}

@@ -1,0 +1,198 @@
+//! A model on its way into a file: nodes, initializers, names that stay distinct.
+
+use std::collections::{HashMap, HashSet};
+
+use prost::Message;
+use quantrain_graph::{Dim, Graph, TensorId};
+
+use crate::proto::{
+    AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type, data_type,
+};
+
+/// Grows a model node by node.
+pub(super) struct ModelWriter {
+    pub opset: i64,
+    proto: GraphProto,
+    taken: HashSet<String>,
+    /// Constants of the graph that are initializers already.
+    constants: HashMap<TensorId, String>,
+    /// Initializers that several nodes share, by their wished name.
+    shared: HashMap<String, String>,
+}
+
+impl ModelWriter {
+    /// A model of `opset`, in which the names of the graph's tensors are taken.
+    pub fn new(graph: &Graph, opset: i64) -> Self {
+        ModelWriter {
+            opset,
+            proto: GraphProto { name: Some(graph.name.clone()), ..GraphProto::default() },
+            taken: graph.tensors().iter().map(|t| t.name.clone()).collect(),
+            constants: HashMap::new(),
+            shared: HashMap::new(),
+        }
+    }
+
+    /// A name that no tensor has: the wished one, with a number where it is taken.
+    pub fn fresh(&mut self, wish: &str) -> String {
+        let numbered = (1..).map(|i| format!("{wish}_{i}"));
+        let name = std::iter::once(wish.to_owned()).chain(numbered).find(|name| !self.taken.contains(name));
+        let name = name.unwrap_or_default();
+        self.taken.insert(name.clone());
+        name
+    }
+
+    /// A node.
+    pub fn node(&mut self, op: &str, name: &str, inputs: Vec<String>, output: &str, attribute: Vec<AttributeProto>) {
+        let named = |text: &str| Some(text.to_owned());
+        let output = vec![output.to_owned()];
+        self.proto.node.push(NodeProto { input: inputs, output, name: named(name), op_type: named(op), attribute, domain: None });
+    }
+
+    /// A constant of the graph under its own name, once.
+    pub fn constant(&mut self, graph: &Graph, id: TensorId) -> String {
+        if let Some(name) = self.constants.get(&id) {
+            return name.clone();
+        }
+        let tensor = graph.tensor(id);
+        let values = tensor.constant.as_deref().unwrap_or_default();
+        self.initializer(&tensor.name, &tensor.shape.at(1), data_type::FLOAT, float_bytes(values));
+        self.constants.insert(id, tensor.name.clone());
+        tensor.name.clone()
+    }
+
+    /// Floats under a fresh name.
+    pub fn floats(&mut self, wish: &str, shape: &[usize], values: &[f32]) -> String {
+        let name = self.fresh(wish);
+        self.initializer(&name, shape, data_type::FLOAT, float_bytes(values));
+        name
+    }
+
+    /// A list of 64-bit integers under a fresh name.
+    pub fn integers(&mut self, wish: &str, values: &[i64]) -> String {
+        let name = self.fresh(wish);
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.initializer(&name, &[values.len()], data_type::INT64, bytes);
+        name
+    }
+
+    /// Codes of an integer type that holds them, under a fresh name.
+    pub fn codes(&mut self, wish: &str, shape: &[usize], kind: i32, values: &[i32]) -> String {
+        let name = self.fresh(wish);
+        self.initializer(&name, shape, kind, code_bytes(kind, values));
+        name
+    }
+
+    /// What `make` adds, once for each wished name.
+    pub fn shared(&mut self, wish: &str, make: impl FnOnce(&mut Self, &str) -> String) -> String {
+        if let Some(name) = self.shared.get(wish) {
+            return name.clone();
+        }
+        let name = make(self, wish);
+        self.shared.insert(wish.to_owned(), name.clone());
+        name
+    }
+
+    fn initializer(&mut self, name: &str, shape: &[usize], kind: i32, raw: Vec<u8>) {
+        let dims = shape.iter().map(|&n| n as i64).collect();
+        let tensor = TensorProto { name: Some(name.to_owned()), dims, data_type: Some(kind), raw_data: Some(raw), ..TensorProto::default() };
+        self.proto.initializer.push(tensor);
+    }
+
+    /// The bytes of the file: inputs, outputs and metadata of the graph, with more metadata that wins over the same keys.
+    pub fn finish(mut self, graph: &Graph, more: &[(&str, &str)]) -> Vec<u8> {
+        self.proto.input = graph.inputs().iter().map(|&id| value_info(graph, id)).collect();
+        self.proto.output = graph.outputs().iter().map(|&id| value_info(graph, id)).collect();
+        let kept = graph.metadata.iter().filter(|(key, _)| more.iter().all(|(k, _)| k != key)).cloned();
+        let added = more.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
+        let entry = |(key, value)| StringStringEntryProto { key: Some(key), value: Some(value) };
+        let model = ModelProto {
+            ir_version: Some(ir_version(self.opset)),
+            producer_name: Some("quantrain".into()),
+            producer_version: Some(env!("CARGO_PKG_VERSION").into()),
+            graph: Some(self.proto),
+            opset_import: vec![OperatorSetIdProto { domain: None, version: Some(self.opset) }],
+            metadata_props: kept.chain(added).map(entry).collect(),
+        };
+        model.encode_to_vec()
+    }
+}
+
+/// The first version of the file format that knows an operator set.
+fn ir_version(opset: i64) -> i64 {
+    match opset {
+        ..=14 => 7,
+        15..=18 => 8,
+        19..=20 => 9,
+        _ => 10,
+    }
+}
+
+fn value_info(graph: &Graph, id: TensorId) -> ValueInfoProto {
+    let tensor = graph.tensor(id);
+    let shape = TensorShapeProto { dim: tensor.shape.0.iter().map(|&d| dimension(d)).collect() };
+    let tensor_type = TensorTypeProto { elem_type: Some(data_type::FLOAT), shape: Some(shape) };
+    ValueInfoProto { name: Some(tensor.name.clone()), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
+}
+
+/// Multiples of the batch have no name of their own in ONNX; each gets its text.
+fn dimension(dim: Dim) -> DimensionProto {
+    match dim {
+        Dim::Fixed(n) => DimensionProto { dim_value: Some(n as i64), dim_param: None },
+        Dim::Batch(1) => DimensionProto { dim_value: None, dim_param: Some("batch".into()) },
+        Dim::Batch(k) => DimensionProto { dim_value: None, dim_param: Some(format!("{k}*batch")) },
+    }
+}
+
+fn float_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn code_bytes(kind: i32, values: &[i32]) -> Vec<u8> {
+    match kind {
+        data_type::INT8 | data_type::UINT8 => values.iter().map(|v| v.to_le_bytes()[0]).collect(),
+        data_type::INT16 | data_type::UINT16 => values.iter().flat_map(|v| [v.to_le_bytes()[0], v.to_le_bytes()[1]]).collect(),
+        data_type::INT4 | data_type::UINT4 => {
+            let nibble = |v: Option<&i32>| v.map_or(0, |v| v.to_le_bytes()[0] & 15);
+            values.chunks(2).map(|pair| nibble(pair.first()) | nibble(pair.get(1)) << 4).collect()
+        }
+        _ => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    }
+}
+
+
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { i: Some(value), ..attribute(name, attribute_type::INT) }
+}
+
+pub(super) fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { f: Some(value), ..attribute(name, attribute_type::FLOAT) }
+}
+
+pub(super) fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { s: Some(value.into()), ..attribute(name, attribute_type::STRING) }
+}
+
+pub(super) fn ints(name: &str, values: impl IntoIterator<Item = i64>) -> AttributeProto {
+    AttributeProto { ints: values.into_iter().collect(), ..attribute(name, attribute_type::INTS) }
+}
+
+pub(super) fn sizes(name: &str, values: &[usize]) -> AttributeProto {
+    ints(name, values.iter().map(|&v| v as i64))
+}
+
+fn attribute(name: &str, kind: i32) -> AttributeProto {
+    AttributeProto { name: Some(name.into()), r#type: Some(kind), ..AttributeProto::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_bit_codes_are_packed_low_nibble_first() {
+        assert_eq!(code_bytes(data_type::INT4, &[1, -1, 7]), [0xf1, 0x07]);
+        assert_eq!(code_bytes(data_type::UINT16, &[65535, 1]), [255, 255, 1, 0]);
+        assert_eq!(code_bytes(data_type::INT32, &[-2]), (-2i32).to_le_bytes());
+    }
+}

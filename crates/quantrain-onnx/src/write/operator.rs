@@ -1,0 +1,195 @@
+//! Typed operators as ONNX nodes, in the forms of operator set 13 and later.
+
+use quantrain_graph::op::{
+    Activation, Coordinates, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, ReduceMean, Reshape, Resize, ResizeTo, Slice,
+    Window,
+};
+use quantrain_graph::{Dim, Graph, Node, Op, Shape};
+
+use super::error::WriteError;
+use super::model::{ModelWriter, float, int, ints, sizes, text};
+use super::qdq;
+use crate::proto::AttributeProto;
+
+/// The operator set that a graph needs: its own, or the first that has the forms written here.
+pub(super) fn opset(graph: &Graph) -> i64 {
+    let needed = graph.nodes().iter().map(|node| match &node.op {
+        Op::Activation(Activation::HardSwish) => 14,
+        // Sizes without the batch need the attribute `axes`.
+        Op::Resize(Resize { to: ResizeTo::Sizes(_), .. }) => 18,
+        Op::AveragePool(pool) if pool.window.dilations != [1, 1] => 19,
+        Op::FakeQuantize(op) => op.quantizers.iter().map(|q| qdq::opset(qdq::activation_type(q))).max().unwrap_or(13),
+        _ => 13,
+    });
+    needed.max().unwrap_or(13).max(graph.opset)
+}
+
+/// Adds a node under a name, with inputs and output under names; `x` is the shape of the first input.
+pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec<String>, output: &str) -> Result<(), WriteError> {
+    let (name, op) = (node.name.as_str(), &node.op);
+    let no_form = |reason| WriteError::NoForm { node: name.into(), operator: op.name(), reason };
+    let attributes = match op {
+        Op::Convolution(op) => [window(&op.window), vec![int("group", op.groups as i64)]].concat(),
+        Op::Gemm(op) => vec![
+            float("alpha", op.alpha),
+            float("beta", op.beta),
+            int("transA", op.transpose_a.into()),
+            int("transB", op.transpose_b.into()),
+        ],
+        Op::BatchNormalization(op) => vec![float("epsilon", op.epsilon), float("momentum", op.momentum)],
+        Op::Activation(activation) => activation_attributes(w, name, activation, &mut inputs),
+        Op::Concat(op) => vec![int("axis", op.axis)],
+        Op::MaxPool(op) => pool(&op.window),
+        Op::AveragePool(op) => {
+            let mut attributes = pool(&op.window);
+            // The attribute exists from operator set 19 on.
+            attributes.retain(|a| w.opset >= 19 || a.name.as_deref() != Some("dilations"));
+            attributes.push(int("count_include_pad", op.count_include_pad.into()));
+            attributes
+        }
+        Op::ReduceMean(op) => reduce_mean(w, name, op, &mut inputs),
+        Op::Softmax(op) => vec![int("axis", op.axis)],
+        Op::Slice(op) => slice(w, name, op, &mut inputs),
+        Op::Pad(op) => pad(w, name, op, &mut inputs),
+        Op::Resize(op) => resize(w, name, op, &mut inputs),
+        Op::Reshape(op) => {
+            let target = reshape_target(op, x).ok_or_else(|| no_form("two extents depend on the batch"))?;
+            inputs.push(w.integers(&format!("{name}.shape"), &target));
+            Vec::new()
+        }
+        Op::Flatten(op) => vec![int("axis", op.axis)],
+        Op::Transpose(op) => vec![sizes("perm", &op.permutation)],
+        Op::MatMul(_) | Op::Binary(_) | Op::GlobalAveragePool(_) | Op::Identity => Vec::new(),
+        Op::FakeQuantize(op) => return fake_quantize(w, name, op, inputs, output),
+        Op::StraightThrough(_) => return Err(no_form("it is a function of the program that trains")),
+        Op::Propagate(_) => return Err(no_form("it says how gradients flow, which files do not hold")),
+    };
+    w.node(op.name(), name, inputs, output, attributes);
+    Ok(())
+}
+
+fn window(window: &Window) -> Vec<AttributeProto> {
+    vec![
+        sizes("dilations", &window.dilations),
+        sizes("kernel_shape", &window.kernel),
+        sizes("pads", &window.pads),
+        sizes("strides", &window.strides),
+    ]
+}
+
+fn pool(w: &Window) -> Vec<AttributeProto> {
+    [window(w), vec![int("ceil_mode", w.ceil.into())]].concat()
+}
+
+/// Adds an activation function as a node of its own.
+pub(super) fn write_activation(w: &mut ModelWriter, name: &str, activation: &Activation, input: String, output: &str) {
+    let mut inputs = vec![input];
+    let attributes = activation_attributes(w, name, activation, &mut inputs);
+    w.node(activation.name(), name, inputs, output, attributes);
+}
+
+fn activation_attributes(w: &mut ModelWriter, name: &str, activation: &Activation, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
+    match *activation {
+        Activation::Relu | Activation::Sigmoid | Activation::HardSwish | Activation::Tanh => Vec::new(),
+        Activation::Clip { min, max } => {
+            for (what, limit) in [("min", min), ("max", max)] {
+                let open = limit.is_infinite();
+                inputs.push(if open { String::new() } else { w.floats(&format!("{name}.{what}"), &[], &[limit]) });
+            }
+            while inputs.last().is_some_and(String::is_empty) {
+                inputs.pop();
+            }
+            Vec::new()
+        }
+        Activation::LeakyRelu { alpha } => vec![float("alpha", alpha)],
+        Activation::HardSigmoid { alpha, beta } => vec![float("alpha", alpha), float("beta", beta)],
+    }
+}
+
+fn reduce_mean(w: &mut ModelWriter, name: &str, op: &ReduceMean, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
+    let mut attributes = vec![int("keepdims", op.keep_dims.into())];
+    if w.opset < 18 {
+        attributes.push(ints("axes", op.axes.iter().copied()));
+    } else {
+        inputs.push(w.integers(&format!("{name}.axes"), &op.axes));
+    }
+    attributes
+}
+
+fn slice(w: &mut ModelWriter, name: &str, op: &Slice, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
+    for (what, values) in [("starts", &op.starts), ("ends", &op.ends), ("axes", &op.axes), ("steps", &op.steps)] {
+        inputs.push(w.integers(&format!("{name}.{what}"), values));
+    }
+    Vec::new()
+}
+
+fn pad(w: &mut ModelWriter, name: &str, op: &Pad, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
+    let pads: Vec<i64> = op.pads.iter().map(|&p| p as i64).collect();
+    inputs.push(w.integers(&format!("{name}.pads"), &pads));
+    let mode = match op.mode {
+        PadMode::Constant(value) => {
+            inputs.push(w.floats(&format!("{name}.value"), &[], &[value]));
+            "constant"
+        }
+        PadMode::Reflect => "reflect",
+        PadMode::Edge => "edge",
+    };
+    vec![text("mode", mode)]
+}
+
+fn resize(w: &mut ModelWriter, name: &str, op: &Resize, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
+    let coordinates = match op.coordinates {
+        Coordinates::HalfPixel => "half_pixel",
+        Coordinates::PytorchHalfPixel => "pytorch_half_pixel",
+        Coordinates::Asymmetric => "asymmetric",
+        Coordinates::AlignCorners => "align_corners",
+    };
+    let mut attributes = vec![text("coordinate_transformation_mode", coordinates)];
+    match op.interpolation {
+        Interpolation::Linear => attributes.push(text("mode", "linear")),
+        Interpolation::Nearest(mode) => {
+            let mode = match mode {
+                NearestMode::RoundPreferFloor => "round_prefer_floor",
+                NearestMode::RoundPreferCeil => "round_prefer_ceil",
+                NearestMode::Floor => "floor",
+                NearestMode::Ceil => "ceil",
+            };
+            attributes.extend([text("mode", "nearest"), text("nearest_mode", mode)]);
+        }
+    }
+    inputs.push(String::new());
+    match op.to {
+        ResizeTo::Scales([h, v]) => inputs.push(w.floats(&format!("{name}.scales"), &[4], &[1.0, 1.0, h, v])),
+        ResizeTo::Sizes([h, v]) => {
+            inputs.push(String::new());
+            inputs.push(w.integers(&format!("{name}.sizes"), &[h as i64, v as i64]));
+            attributes.push(ints("axes", [2, 3]));
+        }
+    }
+    attributes
+}
+
+/// 0 copies, −1 infers; an extent that depends on the batch must be one of them.
+fn reshape_target(op: &Reshape, x: &Shape) -> Option<Vec<i64>> {
+    let mut inferred = op.extents.contains(&Extent::Infer);
+    let target = op.extents.iter().enumerate().map(|(i, extent)| match extent {
+        Extent::Copy => Some(0),
+        Extent::Infer => Some(-1),
+        Extent::Is(Dim::Fixed(n)) => Some(*n as i64),
+        Extent::Is(dim @ Dim::Batch(_)) if x.0.get(i) == Some(dim) => Some(0),
+        Extent::Is(Dim::Batch(_)) => (!std::mem::replace(&mut inferred, true)).then_some(-1),
+    });
+    target.collect()
+}
+
+fn fake_quantize(w: &mut ModelWriter, name: &str, op: &FakeQuantize, mut inputs: Vec<String>, output: &str) -> Result<(), WriteError> {
+    let uniform = op.quantizers.windows(2).all(|q| (q[0].qmin(), q[0].qmax()) == (q[1].qmin(), q[1].qmax()));
+    let narrow = op.quantizers.first().is_some_and(qdq::is_narrow);
+    if !uniform || narrow && op.quantizers.len() > 1 {
+        let reason = "several channels whose codes are narrower than 8 bits";
+        return Err(WriteError::NoForm { node: name.into(), operator: "FakeQuantize", reason });
+    }
+    let input = inputs.swap_remove(0);
+    qdq::write_pair(w, name, name, &op.quantizers, input, output);
+    Ok(())
+}
