@@ -1,5 +1,9 @@
 //! Every failure of this crate, one documented variant each.
 
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use quantrain_graph::TargetError;
 use thiserror::Error;
 
 use crate::observe::ObserverKind;
@@ -122,4 +126,233 @@ pub enum ObserveError {
         /// The name.
         name: String,
     },
+}
+
+/// A run cannot go on.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The engine cannot plan or run the network.
+    #[error(transparent)]
+    Engine(#[from] quantrain_engine::EngineError),
+    /// Images cannot be read.
+    #[error(transparent)]
+    Data(#[from] quantrain_data::DataError),
+    /// The loss cannot be computed.
+    #[error(transparent)]
+    Loss(#[from] LossError),
+    /// The optimizer cannot make its step.
+    #[error(transparent)]
+    Optimizer(#[from] OptimizerError),
+    /// A tensor's range is not known.
+    #[error("tensor `{tensor}`: {source}")]
+    Range {
+        /// The tensor.
+        tensor: String,
+        /// What its observer says.
+        source: ObserveError,
+    },
+    /// The model cannot be read.
+    #[error(transparent)]
+    Read(#[from] quantrain_onnx::ReadError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] quantrain_onnx::WriteError),
+    /// Quantizers cannot be placed as the recipe says.
+    #[error(transparent)]
+    Placement(#[from] quantrain_graph::PlacementError),
+    /// The recipe names no images for what was asked.
+    #[error("no images for {what}: set `{key}` in the recipe or give --data")]
+    NoData {
+        /// What the images are for.
+        what: &'static str,
+        /// The recipe's key.
+        key: &'static str,
+    },
+    /// Not one image was read.
+    #[error("no image was read; is the data set empty, or a limit 0?")]
+    NoImages,
+    /// Images have another size than the network wants.
+    #[error("images of {found:?} (height, width, channels) found, {expected:?} expected by input `{input}`; set resize, crop or channels")]
+    ImageSize {
+        /// The network's input.
+        input: String,
+        /// What the data set gives.
+        found: [usize; 3],
+        /// What the network wants.
+        expected: [usize; 3],
+    },
+    /// The network has a form that image data cannot feed.
+    #[error("the network has {found}; one input of [N, channels, height, width] is needed")]
+    NotAnImageNetwork {
+        /// What it has.
+        found: String,
+    },
+    /// A label is not the number of a class.
+    #[error("label {label} found, one in 0..{classes} expected; does the data set belong to this network?")]
+    Label {
+        /// The label.
+        label: i64,
+        /// Number of classes of the network.
+        classes: usize,
+    },
+    /// The loss needs labels that the data set lacks.
+    #[error("the data set has no labels; use `loss = \"distillation\"`, which needs none, or name the label column")]
+    NoLabels,
+    /// The user asked to stop.
+    #[error("stopped by the user during {stage}")]
+    Stopped {
+        /// What was going on.
+        stage: &'static str,
+    },
+    /// A stored state is of another network.
+    #[error("the {what} stored are of another network or recipe; start anew or give the recipe of that run")]
+    OtherNetwork {
+        /// What was stored.
+        what: &'static str,
+    },
+}
+
+/// A place in a recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The file; empty if there is none and all was given by flags.
+    pub file: PathBuf,
+    /// The line, from 1, if it is known.
+    pub line: Option<usize>,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            _ if self.file.as_os_str().is_empty() => f.write_str("flags"),
+            Some(line) => write!(f, "{}:{line}", self.file.display()),
+            None => write!(f, "{}", self.file.display()),
+        }
+    }
+}
+
+/// A recipe could not be read.
+#[derive(Debug, Error)]
+pub enum RecipeError {
+    /// The file could not be read.
+    #[error("{file}: {source}; is the path right?")]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{location}: {message}")]
+    Syntax {
+        /// Where.
+        location: Location,
+        /// What the parser says.
+        message: String,
+    },
+    /// No key has this name.
+    #[error("{location}: key `{key}` is not known; {hint}")]
+    UnknownKey {
+        /// Where.
+        location: Location,
+        /// The key.
+        key: String,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// A key has a name for a value that it does not know.
+    #[error("{location}: {key}: `{found}` found, one of {expected} expected{hint}")]
+    UnknownValue {
+        /// Where.
+        location: Location,
+        /// The key.
+        key: String,
+        /// The value.
+        found: String,
+        /// The values that it knows.
+        expected: String,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// A key has a value of the wrong type.
+    #[error("{location}: {key}: {message}")]
+    InvalidValue {
+        /// Where.
+        location: Location,
+        /// The key.
+        key: String,
+        /// What the parser says.
+        message: String,
+    },
+    /// A value is out of its range, or contradicts another.
+    #[error("{location}: {source}")]
+    Check {
+        /// Where.
+        location: Location,
+        /// What is wrong.
+        source: CheckError,
+    },
+}
+
+/// A value of a recipe is wrong; the caller adds file and line.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// A key without a default is absent.
+    #[error("{key}: nothing found; set it in the recipe or by its flag")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+    /// A value lies outside its range.
+    #[error("{key}: {found} found, {expected} expected")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The value.
+        found: String,
+        /// The range.
+        expected: &'static str,
+    },
+    /// A name that stands for no choice, from a flag.
+    #[error("`{found}` found, {expected} expected")]
+    Name {
+        /// The name.
+        found: String,
+        /// What is known.
+        expected: String,
+    },
+    /// A device that this build does not have.
+    #[error("device: `{found}` found, only `cpu` is built in; remove the key or the flag")]
+    Device {
+        /// The device.
+        found: String,
+    },
+    /// The target is not known, its file is wrong, or it does not have a width.
+    #[error("{key}: {source}")]
+    Target {
+        /// The key that asks for it.
+        key: &'static str,
+        /// What is wrong.
+        source: TargetError,
+    },
+    /// A target file could not be read.
+    #[error("target: {file}: {source}; is the path right?")]
+    TargetFile {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl CheckError {
+    /// The key that is wrong, as `table.key`.
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            CheckError::Missing { key } | CheckError::Value { key, .. } | CheckError::Target { key, .. } => Some(key),
+            CheckError::Device { .. } => Some("device"),
+            CheckError::TargetFile { .. } => Some("target"),
+            CheckError::Name { .. } => None,
+        }
+    }
 }

@@ -1,10 +1,28 @@
 //! Quantization-aware training as a library: recipes, calibration, training, export.
 #![forbid(unsafe_code)]
 
+mod calibrate;
 mod error;
+mod evaluate;
+mod images;
+mod job;
 pub mod loss;
 pub mod observe;
 pub mod optimizer;
+mod progress;
+mod ranges;
+pub mod recipe;
+mod runner;
 pub mod schedule;
+mod train;
 
-pub use error::{LossError, ObserveError, OptimizerError};
+pub use calibrate::calibrate;
+pub use error::{CheckError, Location, LossError, ObserveError, OptimizerError, RecipeError, RunError};
+pub use evaluate::{Accuracy, Tally, evaluate};
+use images::check_images;
+pub use images::image_size;
+pub use job::Job;
+pub use progress::Progress;
+pub use ranges::Ranges;
+pub use runner::Runner;
+pub use train::{Keeper, LogLine, Position, TrainReport, TrainState, Trainer, restore_network};

@@ -1,0 +1,179 @@
+//! A recipe at work: the network, the images, and what can be done with them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use quantrain_data::{BatchPlan, Dataset, Loader};
+use quantrain_engine::{Mode, Network};
+use quantrain_graph::QuantGraph;
+
+use crate::evaluate::{Accuracy, evaluate};
+use crate::progress::Progress;
+use crate::recipe::{ExportStyle, Recipe};
+use crate::train::{Keeper, TrainReport, TrainState, Trainer};
+use crate::{RunError, calibrate, image_size};
+
+/// Images of an evaluation or calibration batch; results do not depend on it.
+const EVALUATION_BATCH: usize = 64;
+
+/// A network under a recipe.
+pub struct Job {
+    recipe: Recipe,
+    /// `None` while it is lent to a trainer.
+    network: Option<Network>,
+}
+
+impl Job {
+    /// Reads the recipe's model and places quantizers.
+    ///
+    /// # Errors
+    /// The model cannot be read, is no image network, or the target does not allow the recipe's widths.
+    pub fn open(recipe: Recipe) -> Result<Self, RunError> {
+        let graph = quantrain_onnx::read(recipe.model())?;
+        image_size(&graph)?;
+        let net = match recipe.quantization().enabled {
+            true => QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?,
+            false => QuantGraph::float(graph),
+        };
+        Ok(Job { network: Some(Network::new(net)), recipe })
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The network as it stands.
+    pub fn net(&mut self) -> &QuantGraph {
+        let network = self.network_mut();
+        network.store();
+        network.quant_graph()
+    }
+
+    /// The network with its master parameters.
+    pub fn network_mut(&mut self) -> &mut Network {
+        self.network.as_mut().expect("a trainer gives the network back")
+    }
+
+    /// Accuracy of the float network on the evaluation images; `None` without such images or labels.
+    ///
+    /// # Errors
+    /// Images cannot be read or do not fit.
+    pub fn float_accuracy(&mut self, progress: &mut dyn Progress) -> Result<Option<Accuracy>, RunError> {
+        self.accuracy(Mode::FLOAT, "float network", progress)
+    }
+
+    /// Accuracy of the network as simulated, in the target's integers.
+    ///
+    /// # Errors
+    /// The network is not calibrated, images cannot be read or do not fit.
+    pub fn simulated_accuracy(&mut self, progress: &mut dyn Progress) -> Result<Option<Accuracy>, RunError> {
+        self.accuracy(Mode::SIMULATE, "simulated integers", progress)
+    }
+
+    fn accuracy(&mut self, mode: Mode, stage: &str, progress: &mut dyn Progress) -> Result<Option<Accuracy>, RunError> {
+        let Some(loader) = self.eval_loader()? else { return Ok(None) };
+        let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
+        progress.begin(stage, loader.samples() as u64);
+        let accuracy = evaluate(self.network_mut(), mode, batches, progress)?;
+        progress.end();
+        Ok(accuracy)
+    }
+
+    /// Finds the range of every quantizer. Returns the number of images used.
+    ///
+    /// # Errors
+    /// There are no images, they cannot be read or do not fit, or values are not finite.
+    pub fn calibrate(&mut self, progress: &mut dyn Progress) -> Result<usize, RunError> {
+        let data = self.recipe.data();
+        let path = data.calibration.as_ref().or(data.train.as_ref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })?;
+        let plan = BatchPlan {
+            batch_size: EVALUATION_BATCH.min(data.calibration_images),
+            shuffle: true,
+            seed: self.recipe.seed(),
+            drop_last: false,
+            limit: Some(data.calibration_images),
+        };
+        let loader = self.loader(path, plan, false)?;
+        let (batches, observer) = (loader.batches(0, 0, data.loader_threads), self.recipe.quantization().observer);
+        progress.begin("calibrating", loader.samples() as u64);
+        let images = calibrate(self.network_mut(), batches, &observer, progress)?;
+        progress.end();
+        Ok(images)
+    }
+
+    /// Trains by the recipe, from the start or from a state.
+    ///
+    /// # Errors
+    /// See [`Trainer::fit`].
+    pub fn train(
+        &mut self,
+        resume: Option<TrainState>,
+        keeper: &mut dyn Keeper,
+        progress: &mut dyn Progress,
+    ) -> Result<TrainReport, RunError> {
+        let data = self.recipe.data();
+        let path = data.train.as_ref().ok_or(RunError::NoData { what: "training", key: "data.train" })?;
+        let size = self.recipe.train().batch_size;
+        let plan = BatchPlan { batch_size: size, shuffle: true, seed: self.recipe.seed(), drop_last: true, limit: data.train_images };
+        let loader = self.loader(path, plan, true)?;
+        let eval = self.eval_loader()?;
+        let recipe = self.recipe.clone();
+        let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
+        let mut trainer = Trainer::new(&recipe, net);
+        let trained = resume.map_or(Ok(()), |state| trainer.restore(state));
+        let report = trained.and_then(|()| trainer.fit(&loader, eval.as_ref(), keeper, progress));
+        self.network = Some(trainer.into_network());
+        report
+    }
+
+    /// Writes the network into `folder` as the recipe says; returns the files written.
+    ///
+    /// # Errors
+    /// The network is not calibrated, a bias does not fit, or a file cannot be written.
+    pub fn export(&mut self, folder: &Path) -> Result<Vec<PathBuf>, RunError> {
+        let (style, export) = (self.recipe.export().style, *self.recipe.export());
+        let quantized = self.recipe.quantization().enabled;
+        let net = self.net();
+        if !quantized {
+            let path = folder.join("model.float.onnx");
+            quantrain_onnx::write_float(net.graph(), &path)?;
+            return Ok(vec![path]);
+        }
+        let mut written = Vec::new();
+        match style {
+            ExportStyle::Qdq => {
+                written.push(folder.join("model.qdq.onnx"));
+                quantrain_onnx::write_qdq(net, &written[0], &quantrain_onnx::QdqOptions::default())?;
+            }
+            ExportStyle::Clip => {
+                written.push(folder.join("model.clip.onnx"));
+                let options = quantrain_onnx::ClipOptions { quantized_weights: export.quantized_weights };
+                quantrain_onnx::write_clip(net, &written[0], &options)?;
+                written.push(folder.join("tidl-import.txt"));
+                quantrain_onnx::write_tidl_settings(net, &written[1])?;
+            }
+        }
+        if export.encodings {
+            let path = folder.join("encodings.json");
+            quantrain_onnx::write_encodings(net, &path)?;
+            written.push(path);
+        }
+        Ok(written)
+    }
+
+    fn eval_loader(&self) -> Result<Option<Loader>, RunError> {
+        let data = self.recipe.data();
+        let plan = BatchPlan { batch_size: EVALUATION_BATCH, shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
+        data.eval.as_ref().map(|path| self.loader(path, plan, false)).transpose()
+    }
+
+    fn loader(&self, path: &Path, plan: BatchPlan, augment: bool) -> Result<Loader, RunError> {
+        let graph = self.network.as_ref().expect("a trainer gives the network back").quant_graph().graph();
+        let [_, _, channels] = image_size(graph)?;
+        let data = self.recipe.data();
+        let dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &data.columns)?);
+        let augmentation = augment.then(|| self.recipe.augmentation());
+        Ok(Loader::new(dataset, &data.preprocess(channels), augmentation, plan)?)
+    }
+}

@@ -1,0 +1,401 @@
+//! Training: steps over batches, with what freezes, what is logged and what a resumed run needs.
+
+use std::time::{Duration, Instant};
+
+use quantrain_data::{Batch, Loader};
+use quantrain_engine::{BatchNormMode, GradientPath, Mode, Network, Parameter, Purpose, Training};
+use quantrain_graph::QuantGraph;
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::{Accuracy, evaluate};
+use crate::observe::ObserverState;
+use crate::optimizer::{Optimizer, OptimizerState, ParameterView};
+use crate::progress::Progress;
+use crate::ranges::Ranges;
+use crate::recipe::{self, Losses, Recipe};
+use crate::runner::Runner;
+use crate::schedule::RateSchedule;
+use crate::{RunError, check_images};
+
+/// Keeps what a training tells: log lines and states to resume from.
+pub trait Keeper {
+    /// A line of the metrics log.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    fn log(&mut self, line: &LogLine) -> Result<(), RunError>;
+
+    /// The state after a step; `best` when no evaluation before was better.
+    ///
+    /// # Errors
+    /// The state cannot be written.
+    fn keep(&mut self, state: &TrainState, best: bool) -> Result<(), RunError>;
+}
+
+/// Keeps nothing.
+impl Keeper for () {
+    fn log(&mut self, _: &LogLine) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn keep(&mut self, _: &TrainState, _: bool) -> Result<(), RunError> {
+        Ok(())
+    }
+}
+
+/// A line of the metrics log.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum LogLine {
+    /// After some steps.
+    Step {
+        /// Steps done.
+        step: u64,
+        /// The epoch, from 0.
+        epoch: u32,
+        /// Mean loss since the line before.
+        loss: f32,
+        /// Learning rate of the last step.
+        rate: f32,
+        /// Norm of the last gradient, before clipping.
+        gradient_norm: f32,
+    },
+    /// After an epoch.
+    Epoch {
+        /// Steps done.
+        step: u64,
+        /// The epoch, from 0.
+        epoch: u32,
+        /// Mean loss of the epoch (since it was resumed).
+        loss: f32,
+        /// Accuracy as simulated, where there are labels to measure it with.
+        accuracy: Option<Accuracy>,
+    },
+}
+
+impl LogLine {
+    /// Steps done when the line was written.
+    pub fn step(&self) -> u64 {
+        match *self {
+            LogLine::Step { step, .. } | LogLine::Epoch { step, .. } => step,
+        }
+    }
+}
+
+/// Where a training stands, and everything it needs to go on with the same bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainState {
+    /// The numbers.
+    pub position: Position,
+    /// Parameters, statistics and moments by name.
+    pub tensors: Vec<(String, Vec<f32>)>,
+}
+
+/// The part of a [`TrainState`] that is no tensor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: u32,
+    /// Steps done in this epoch.
+    pub step_in_epoch: u64,
+    /// Steps that the optimizer counted.
+    pub optimizer_steps: u64,
+    /// What each observer remembers; empty where ranges are not observed.
+    pub observers: Vec<(String, ObserverState)>,
+    /// The range of each quantizer: tensor, lower and upper limit.
+    pub ranges: Vec<(String, f32, f32)>,
+    /// The best accuracy so far, in percent.
+    pub best: Option<f64>,
+    /// Sum of the losses since the last log line, and their number.
+    pub unlogged_loss: (f64, u64),
+}
+
+/// How a training ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainReport {
+    /// Accuracy after the last epoch, as simulated.
+    pub last: Option<Accuracy>,
+    /// Steps done in this run.
+    pub steps: u64,
+    /// Time in steps, without evaluation.
+    pub stepping: Duration,
+    /// Time that steps waited for images.
+    pub waited: Duration,
+    /// The user stopped it.
+    pub stopped: bool,
+}
+
+/// A training under way.
+pub struct Trainer<'r> {
+    recipe: &'r Recipe,
+    network: Network,
+    teacher: Option<Network>,
+    optimizer: Optimizer,
+    ranges: Option<Ranges>,
+    position: Position,
+}
+
+impl<'r> Trainer<'r> {
+    /// Prepares the training of a network whose quantizers are calibrated. The teacher of a distillation is the network as it is now, in
+    /// float.
+    pub fn new(recipe: &'r Recipe, net: QuantGraph) -> Self {
+        let teacher = recipe.train().losses.teacher.is_some().then(|| Network::new(net.clone()));
+        let network = Network::new(net);
+        let observed = recipe.quantization().train_observer.filter(|_| recipe.quantization().enabled);
+        Trainer {
+            ranges: observed.map(|settings| Ranges::continuing(&network, &settings)),
+            optimizer: recipe.train().optimizer(),
+            position: Position::default(),
+            recipe,
+            network,
+            teacher,
+        }
+    }
+
+    /// Trains until the recipe's last epoch, or until the user stops it.
+    ///
+    /// # Errors
+    /// Images cannot be read or do not fit, a loss or a gradient is not finite, a state cannot be kept. What was kept before stays.
+    pub fn fit(
+        &mut self,
+        train: &Loader,
+        eval: Option<&Loader>,
+        keeper: &mut dyn Keeper,
+        progress: &mut dyn Progress,
+    ) -> Result<TrainReport, RunError> {
+        let (settings, threads) = (self.recipe.train(), self.recipe.data().loader_threads);
+        let per_epoch = train.batches_per_epoch() as u64;
+        let rates = settings.rate_schedule(per_epoch);
+        let mut report = TrainReport::default();
+        let mut step = Stepper::new(self.recipe, rates);
+        if self.position.step == 0 {
+            keeper.keep(&self.state(), false)?;
+        }
+        while self.position.epoch < settings.epochs {
+            let epoch = self.position.epoch;
+            let first = usize::try_from(self.position.step_in_epoch).unwrap_or(usize::MAX);
+            let mut batches = train.batches(u64::from(epoch), first, threads);
+            let stage = format!("epoch {}/{}", epoch + 1, settings.epochs);
+            progress.begin(&stage, per_epoch - self.position.step_in_epoch);
+            let mut epoch_loss = (0.0, 0u64);
+            while let Some(batch) = batches.next() {
+                let batch = batch?;
+                let started = Instant::now();
+                let loss = step.run(self, &batch)?;
+                report.stepping += started.elapsed();
+                batches.recycle(batch);
+                report.steps += 1;
+                self.position.step += 1;
+                self.position.step_in_epoch += 1;
+                self.position.unlogged_loss.0 += f64::from(loss);
+                self.position.unlogged_loss.1 += 1;
+                epoch_loss = (epoch_loss.0 + f64::from(loss), epoch_loss.1 + 1);
+                progress.advance(1, &format!("loss {loss:.4}"));
+                if self.position.step % settings.log_every == 0 {
+                    let (sum, count) = std::mem::take(&mut self.position.unlogged_loss);
+                    let loss = (sum / count as f64) as f32;
+                    let (rate, gradient_norm) = (step.rate, step.gradient_norm);
+                    keeper.log(&LogLine::Step { step: self.position.step, epoch, loss, rate, gradient_norm })?;
+                }
+                let stop = progress.stop_requested();
+                if stop || settings.checkpoint_every.is_some_and(|every| self.position.step.is_multiple_of(every)) {
+                    keeper.keep(&self.state(), false)?;
+                }
+                if stop {
+                    report.waited += batches.waited();
+                    report.stopped = true;
+                    progress.end();
+                    return Ok(report);
+                }
+            }
+            report.waited += batches.waited();
+            progress.end();
+            self.position.epoch += 1;
+            self.position.step_in_epoch = 0;
+            report.last = match eval {
+                Some(eval) => {
+                    progress.begin("evaluating", eval.samples() as u64);
+                    let accuracy = evaluate(&mut self.network, step.evaluation(), eval.batches(0, 0, threads), progress)?;
+                    progress.end();
+                    accuracy
+                }
+                None => None,
+            };
+            let loss = (epoch_loss.0 / epoch_loss.1.max(1) as f64) as f32;
+            keeper.log(&LogLine::Epoch { step: self.position.step, epoch, loss, accuracy: report.last })?;
+            let best = report.last.is_some_and(|a| self.position.best.is_none_or(|best| a.top1 > best));
+            if let Some(accuracy) = report.last.filter(|_| best) {
+                self.position.best = Some(accuracy.top1);
+            }
+            keeper.keep(&self.state(), best)?;
+        }
+        Ok(report)
+    }
+
+    /// The network as trained so far.
+    pub fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// The trained network.
+    pub fn into_network(self) -> Network {
+        self.network
+    }
+
+    /// Everything a resumed training needs.
+    pub fn state(&mut self) -> TrainState {
+        let OptimizerState { steps, tensors: moments } = self.optimizer.state();
+        let quantizers = self.network.quant_graph().quantizers();
+        let ranges = quantizers.iter().filter_map(|q| q.range.map(|r| (q.tensor.clone(), r.min, r.max))).collect();
+        let observers = self.ranges.as_ref().map_or_else(Vec::new, Ranges::states);
+        let position = Position { optimizer_steps: steps, observers, ranges, ..self.position.clone() };
+        let mut tensors = Vec::new();
+        self.network.for_each_parameter(|p| tensors.push((format!("{PARAMETER}{}", p.name), p.value.to_vec())));
+        tensors.extend(self.network.statistics().into_iter().map(|(name, values)| (format!("{STATISTIC}{name}"), values.to_vec())));
+        tensors.extend(moments.into_iter().map(|(name, values)| (format!("{MOMENT}{name}"), values)));
+        TrainState { position, tensors }
+    }
+
+    /// Goes on from a state of this recipe and network.
+    ///
+    /// # Errors
+    /// The state is of another network or recipe.
+    pub fn restore(&mut self, state: TrainState) -> Result<(), RunError> {
+        let TrainState { position, tensors } = state;
+        restore_network(&mut self.network, &position, &tensors)?;
+        let moments = tensors.into_iter().filter_map(|(name, values)| Some((name.strip_prefix(MOMENT)?.to_owned(), values)));
+        self.optimizer.restore(OptimizerState { steps: position.optimizer_steps, tensors: moments.collect() })?;
+        if let Some(ranges) = &mut self.ranges {
+            ranges.restore(position.observers.clone())?;
+        }
+        self.position = Position { observers: Vec::new(), ranges: Vec::new(), ..position };
+        Ok(())
+    }
+}
+
+const PARAMETER: &str = "parameter/";
+const STATISTIC: &str = "statistic/";
+const MOMENT: &str = "optimizer/";
+
+/// Writes the parameters, statistics and ranges of a state into a network.
+///
+/// # Errors
+/// The state is of another network.
+pub fn restore_network(network: &mut Network, position: &Position, tensors: &[(String, Vec<f32>)]) -> Result<(), RunError> {
+    let other = |what| RunError::OtherNetwork { what };
+    let find = |name: String, len: usize| tensors.iter().find(|(n, v)| *n == name && v.len() == len).map(|(_, v)| v.as_slice());
+    for p in network.parameters() {
+        p.value.copy_from_slice(find(format!("{PARAMETER}{}", p.name), p.value.len()).ok_or(other("parameters"))?);
+    }
+    for (name, values) in network.statistics() {
+        values.copy_from_slice(find(format!("{STATISTIC}{name}"), values.len()).ok_or(other("statistics"))?);
+    }
+    for q in network.quant_graph_mut().quantizers_mut() {
+        let (_, min, max) = position.ranges.iter().find(|(tensor, ..)| *tensor == q.tensor).ok_or(other("ranges"))?;
+        q.range = Some(quantrain_graph::Range::new(*min, *max));
+    }
+    Ok(())
+}
+
+/// One training step after the other, with the plans they run by.
+struct Stepper<'r> {
+    recipe: &'r Recipe,
+    rates: RateSchedule,
+    runner: Runner,
+    teacher_runner: Runner,
+    gradient: Vec<f32>,
+    teacher_gradient: Vec<f32>,
+    rate: f32,
+    gradient_norm: f32,
+}
+
+impl<'r> Stepper<'r> {
+    fn new(recipe: &'r Recipe, rates: RateSchedule) -> Self {
+        Stepper {
+            runner: Runner::new(Purpose::Training(gradient_path(recipe))),
+            teacher_runner: Runner::new(Purpose::Inference),
+            gradient: Vec::new(),
+            teacher_gradient: Vec::new(),
+            rate: 0.0,
+            gradient_norm: 0.0,
+            recipe,
+            rates,
+        }
+    }
+
+    /// How the trained network is evaluated.
+    fn evaluation(&self) -> Mode {
+        Mode { simulate: self.recipe.quantization().enabled, training: None }
+    }
+
+    /// Forward, loss, backward, update. Returns the loss.
+    fn run(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<f32, RunError> {
+        let Trainer { network, teacher, optimizer, ranges, position, .. } = trainer;
+        check_images(network, batch)?;
+        let (settings, epoch) = (self.recipe.train(), position.epoch);
+        let batch_norm = match self.recipe.quantization().batch_norm {
+            _ if settings.freeze.batch_norm_is_frozen(epoch) && self.recipe.quantization().enabled => BatchNormMode::Frozen,
+            recipe::BatchNorm::Running => BatchNormMode::Running,
+            recipe::BatchNorm::Corrected => BatchNormMode::Corrected,
+            recipe::BatchNorm::Frozen => BatchNormMode::Frozen,
+        };
+        let training = Training { gradient_path: gradient_path(self.recipe), batch_norm };
+        let mode = Mode { training: Some(training), ..self.evaluation() };
+        let watching = !settings.freeze.ranges_are_frozen(epoch);
+        let (plan, workspace) = self.runner.plan(network, batch.size)?;
+        match ranges.as_mut().filter(|_| watching) {
+            Some(ranges) => network.forward(plan, workspace, mode, &[&batch.images], ranges)?,
+            None => network.forward(plan, workspace, mode, &[&batch.images], &mut ())?,
+        }
+        let output = network.output(plan, workspace, 0);
+        let taught = match teacher {
+            Some(teacher) => Some(self.teacher_runner.output(teacher, Mode::FLOAT, batch.size, &batch.images, 0, &mut ())?),
+            None => None,
+        };
+        let loss = self.loss(&settings.losses, batch, &output, taught.as_deref())?;
+        let (plan, workspace) = self.runner.plan(network, batch.size)?;
+        network.backward(plan, workspace, mode, &[&self.gradient]);
+        self.rate = self.rates.rate_at(position.step);
+        let mut parameters: Vec<ParameterView> = network.parameters().into_iter().map(optimized).collect();
+        self.gradient_norm = optimizer.step(self.rate, &mut parameters)?;
+        if let Some(ranges) = ranges.as_ref().filter(|_| watching) {
+            ranges.apply(network)?;
+        }
+        Ok(loss)
+    }
+
+    /// The weighted sum of the recipe's losses; leaves its gradient in `self.gradient`.
+    fn loss(&mut self, losses: &Losses, batch: &Batch, output: &[f32], taught: Option<&[f32]>) -> Result<f32, RunError> {
+        let width = output.len() / batch.size.max(1);
+        self.gradient.clear();
+        self.gradient.resize(output.len(), 0.0);
+        let mut total = 0.0;
+        if let Some((weight, cross_entropy)) = &losses.labels {
+            if batch.labels.len() != batch.size {
+                return Err(RunError::NoLabels);
+            }
+            total += weight * cross_entropy.loss_and_gradient(output, &batch.labels, width, &mut self.gradient)?;
+            self.gradient.iter_mut().for_each(|g| *g *= weight);
+        }
+        if let (Some((weight, distillation)), Some(taught)) = (&losses.teacher, taught) {
+            self.teacher_gradient.resize(output.len(), 0.0);
+            total += weight * distillation.loss_and_gradient(output, taught, width, &mut self.teacher_gradient)?;
+            self.gradient.iter_mut().zip(&self.teacher_gradient).for_each(|(g, t)| *g += weight * t);
+        }
+        Ok(total)
+    }
+}
+
+/// Weight decay acts on every parameter, as in the devkit.
+fn optimized(p: Parameter<'_>) -> ParameterView<'_> {
+    ParameterView { name: p.name, value: p.value, gradient: p.gradient, decay: true, rate_factor: 1.0 }
+}
+
+fn gradient_path(recipe: &Recipe) -> GradientPath {
+    match recipe.quantization().gradient_path {
+        recipe::GradientPath::Float => GradientPath::Float,
+        recipe::GradientPath::Quantized => GradientPath::Quantized,
+    }
+}
