@@ -5,6 +5,8 @@ use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
 #[cfg(test)]
+pub(crate) mod reference;
+#[cfg(test)]
 mod tests;
 
 /// What happens to a value between two codes.
