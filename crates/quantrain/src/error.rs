@@ -261,7 +261,7 @@ pub enum RecipeError {
         hint: String,
     },
     /// A key has a name for a value that it does not know.
-    #[error("{location}: {key}: `{found}` found, one of {expected} expected{hint}")]
+    #[error("{location}: {key}: `{found}` found, {expected}")]
     UnknownValue {
         /// Where.
         location: Location,
@@ -269,10 +269,8 @@ pub enum RecipeError {
         key: String,
         /// The value.
         found: String,
-        /// The values that it knows.
+        /// The values that it knows, and which may have been meant.
         expected: String,
-        /// What may have been meant.
-        hint: String,
     },
     /// A key has a value of the wrong type.
     #[error("{location}: {key}: {message}")]
@@ -290,7 +288,7 @@ pub enum RecipeError {
         /// Where.
         location: Location,
         /// What is wrong.
-        source: CheckError,
+        source: Box<CheckError>,
     },
 }
 

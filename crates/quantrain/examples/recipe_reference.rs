@@ -1,0 +1,5 @@
+//! Prints docs/recipe.md.
+
+fn main() {
+    print!("{}", quantrain::recipe::reference());
+}

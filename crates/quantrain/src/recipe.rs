@@ -1,0 +1,290 @@
+//! The recipe: everything that a run depends on, as one TOML file.
+//!
+//! [`RecipeFile`] is what is written; `TryFrom<RecipeFile> for Recipe` fills in the defaults and is the only check; [`Recipe`] is what
+//! runs. The keys, with their defaults and what they do, stand once, in `recipe/file.rs`; [`reference`] and [`RecipeFile::commented`] print
+//! them.
+
+mod check;
+mod choice;
+mod file;
+mod overrides;
+mod parse;
+mod reference;
+mod size;
+mod suggestion;
+mod table;
+
+pub use choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, ScheduleName, TrainObserver};
+pub use file::{AugmentationFile, DataFile, ExportFile, LayerFile, QuantizationFile, RecipeFile, TABLES, TrainFile};
+pub use overrides::Overrides;
+pub use reference::reference;
+pub use size::Size;
+pub use table::{Default, Key, Table};
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use quantrain_data::{Augment, Channels, Columns, PixelRange, Preprocess};
+use quantrain_graph::{Settings, Target};
+
+use crate::RecipeError;
+use crate::error::Location;
+use crate::loss::{CrossEntropy, Distillation};
+use crate::observe::ObserverSettings;
+use crate::optimizer::{Optimizer, Rule};
+use crate::schedule::{Decay, FreezeSchedule, RateSchedule};
+
+/// A checked recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    model: PathBuf,
+    target: Target,
+    out: PathBuf,
+    seed: u64,
+    threads: usize,
+    device: Device,
+    quantization: Quantization,
+    data: Data,
+    augmentation: Augment,
+    train: Train,
+    export: Export,
+    /// With every default that was filled in.
+    file: RecipeFile,
+}
+
+/// Where the computation runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// On the processor.
+    Cpu,
+}
+
+/// The table `[quantization]`, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantization {
+    /// Whether the network is quantized at all.
+    pub enabled: bool,
+    /// Widths and layers, allowed by the target.
+    pub settings: Settings,
+    /// Whose derivative a block has.
+    pub gradient_path: GradientPath,
+    /// BatchNormalization in training.
+    pub batch_norm: BatchNorm,
+    /// What finds ranges in calibration.
+    pub observer: ObserverSettings,
+    /// What moves ranges in training.
+    pub train_observer: Option<ObserverSettings>,
+}
+
+/// The table `[data]`, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Data {
+    /// Training images.
+    pub train: Option<PathBuf>,
+    /// Images that accuracy is measured on.
+    pub eval: Option<PathBuf>,
+    /// Images that ranges are calibrated on; the training images by default.
+    pub calibration: Option<PathBuf>,
+    /// Columns of parquet files.
+    pub columns: Columns,
+    /// What 255 becomes.
+    pub range: PixelRange,
+    /// Subtracted; one or one for each channel.
+    pub mean: Vec<f32>,
+    /// Divided by; one or one for each channel.
+    pub std: Vec<f32>,
+    /// Length of the shorter side.
+    pub resize: Option<usize>,
+    /// Height and width.
+    pub crop: Option<[usize; 2]>,
+    /// 1 or 3; those of the network if absent.
+    pub channels: Option<usize>,
+    /// Images of a calibration.
+    pub calibration_images: usize,
+    /// Images of an epoch; all if absent.
+    pub train_images: Option<usize>,
+    /// Images of an evaluation; all if absent.
+    pub eval_images: Option<usize>,
+    /// Background threads.
+    pub loader_threads: usize,
+}
+
+impl Data {
+    /// How an image becomes the input of a network with so many channels.
+    pub fn preprocess(&self, network_channels: usize) -> Preprocess {
+        Preprocess {
+            resize: self.resize,
+            crop: self.crop,
+            range: self.range,
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            channels: Channels::Convert(self.channels.unwrap_or(network_channels)),
+        }
+    }
+}
+
+/// The table `[train]`, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Train {
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images of a step.
+    pub batch_size: usize,
+    /// The optimizer's rule.
+    pub rule: Rule,
+    /// Learning rate after the warm-up.
+    pub learning_rate: f32,
+    /// Weight decay.
+    pub weight_decay: f32,
+    /// Largest norm of the gradient.
+    pub gradient_clip: Option<f32>,
+    /// How the rate falls.
+    pub schedule: ScheduleName,
+    /// Epochs at which the schedule `step` lowers the rate.
+    pub milestones: Vec<f64>,
+    /// By this factor.
+    pub gamma: f32,
+    /// Share of the rate that a cosine ends with.
+    pub final_rate_fraction: f32,
+    /// Steps over which the rate rises.
+    pub warmup_steps: u64,
+    /// What is minimised.
+    pub losses: Losses,
+    /// When BatchNorm and ranges freeze.
+    pub freeze: FreezeSchedule,
+    /// Steps between two lines of the metrics log.
+    pub log_every: u64,
+    /// Steps between two checkpoints; only after each epoch if absent.
+    pub checkpoint_every: Option<u64>,
+}
+
+impl Train {
+    /// The rule with decay and clipping around it.
+    pub fn optimizer(&self) -> Optimizer {
+        Optimizer::new(self.rule, self.weight_decay, self.gradient_clip)
+    }
+
+    /// The learning rate of every step.
+    pub fn rate_schedule(&self, steps_per_epoch: u64) -> RateSchedule {
+        let decay = match self.schedule {
+            ScheduleName::Constant => Decay::Constant,
+            ScheduleName::Cosine => Decay::Cosine { final_fraction: self.final_rate_fraction },
+            ScheduleName::Step => Decay::Step {
+                milestones: self.milestones.iter().map(|epoch| (epoch * steps_per_epoch as f64).round() as u64).collect(),
+                gamma: self.gamma,
+            },
+        };
+        let total_steps = u64::from(self.epochs) * steps_per_epoch;
+        RateSchedule { rate: self.learning_rate, warmup_steps: self.warmup_steps, total_steps, decay }
+    }
+}
+
+/// What is minimised: the weighted sum of what is here, at least one of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Losses {
+    /// Weight of, and distance from, the labels.
+    pub labels: Option<(f32, CrossEntropy)>,
+    /// Weight of, and distance from, the float network's outputs.
+    pub teacher: Option<(f32, Distillation)>,
+}
+
+/// The table `[export]`, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Form of the model.
+    pub style: ExportStyle,
+    /// Whether weights are written as the quantized values.
+    pub quantized_weights: bool,
+    /// Whether encodings are written.
+    pub encodings: bool,
+}
+
+impl Recipe {
+    /// The recipe of a file, or of flags alone, with what flags say over it. The file's relative paths start at its folder, those of flags at
+    /// the current one.
+    ///
+    /// # Errors
+    /// A file that cannot be read or parsed, an unknown key or value, a value out of its range.
+    pub fn load(path: Option<&Path>, overrides: Overrides) -> Result<Self, RecipeError> {
+        let (file, text) = match path {
+            None => (RecipeFile::default(), String::new()),
+            Some(path) => {
+                let text = fs::read_to_string(path).map_err(|source| RecipeError::Read { file: path.into(), source })?;
+                (parse::parse(path, &text)?.based_on(path.parent().unwrap_or(Path::new(""))), text)
+            }
+        };
+        Recipe::try_from(RecipeFile::from(overrides).or(file)).map_err(|source| {
+            let line = source.key().and_then(|key| parse::line_of(&text, key));
+            let file = path.map_or_else(PathBuf::new, PathBuf::from);
+            RecipeError::Check { location: Location { file, line }, source: Box::new(source) }
+        })
+    }
+
+    /// The effective recipe, with every default filled in and absolute paths: it means the same in any folder.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.file.clone().absolute()).expect("checked values can be written")
+    }
+
+    /// The float network's file.
+    pub fn model(&self) -> &Path {
+        &self.model
+    }
+
+    /// The runtime to quantize for.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The run directory.
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// Seed of the order of samples and of augmentation.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Threads of the computation, 0 for one a core.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Where the computation runs.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Widths, layers and gradients.
+    pub fn quantization(&self) -> &Quantization {
+        &self.quantization
+    }
+
+    /// What placement needs.
+    pub fn settings(&self) -> Settings {
+        self.quantization.settings.clone()
+    }
+
+    /// The images.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// Random changes of training images.
+    pub fn augmentation(&self) -> &Augment {
+        &self.augmentation
+    }
+
+    /// The training.
+    pub fn train(&self) -> &Train {
+        &self.train
+    }
+
+    /// The files written.
+    pub fn export(&self) -> &Export {
+        &self.export
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! From a recipe as written to a checked one: the only place where values are judged. Conditions are written so that NaN fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use quantrain_data::{Augment, Columns, PixelRange};
+use quantrain_graph::{Granularity, LayerSettings, ScaleKind, Settings, Target};
+
+use super::choice::{LossName, OptimizerName, TrainObserver};
+use super::file::{AugmentationFile, DataFile, QuantizationFile, TrainFile, is_target_file};
+use super::{Data, Device, Export, Losses, Quantization, Recipe, RecipeFile, Train};
+use crate::CheckError;
+use crate::loss::{CrossEntropy, Distillation};
+use crate::observe::{ObserverKind, ObserverSettings};
+use crate::optimizer::{Adam, Rule, Sgd};
+use crate::schedule::FreezeSchedule;
+
+/// Activations of so few bits want their range by squared error, and kept.
+const FEW_BITS: u8 = 5;
+
+impl TryFrom<RecipeFile> for Recipe {
+    type Error = CheckError;
+
+    fn try_from(file: RecipeFile) -> Result<Self, CheckError> {
+        let file = file.or(RecipeFile::standard());
+        let target = target(given("target", file.target.as_deref())?)?;
+        let dependent = dependent_defaults(&file, &target);
+        let file = file.or(dependent);
+        Ok(Recipe {
+            model: path("model", given("model", file.model.clone())?)?,
+            out: path("out", given("out", file.out.clone())?)?,
+            seed: check("seed", file.seed, "0 to 2^63 - 1", |s| i64::try_from(s).is_ok())?,
+            threads: check("threads", file.threads, "0 to 1024", |t| t <= 1024)?,
+            device: match given("device", file.device.as_deref())? {
+                "cpu" => Device::Cpu,
+                other => return Err(CheckError::Device { found: other.into() }),
+            },
+            quantization: quantization(&file.quantization, &target)?,
+            data: data(&file.data)?,
+            augmentation: augmentation(&file.augmentation)?,
+            train: train(&file.train, file.data.ignored_label)?,
+            export: Export {
+                style: given("export.style", file.export.style)?,
+                quantized_weights: given("export.quantized-weights", file.export.quantized_weights)?,
+                encodings: given("export.encodings", file.export.encodings)?,
+            },
+            target,
+            file,
+        })
+    }
+}
+
+/// The defaults that depend on the target and on other keys.
+fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
+    let mut defaults = RecipeFile::default();
+    let (given, q) = (&file.quantization, &mut defaults.quantization);
+    let weight_bits = given.weight_bits.unwrap_or(target.weights().bits);
+    let activation_bits = given.activation_bits.unwrap_or(target.activations().bits);
+    let has_eight = target.check_weight_bits(8).is_ok() && target.check_activation_bits(8).is_ok();
+    let powers_of_two = target.activations().scale == ScaleKind::PowerOfTwo;
+    q.weight_bits = Some(weight_bits);
+    q.activation_bits = Some(activation_bits);
+    q.edge_bits = (weight_bits.min(activation_bits) < 8 && has_eight).then_some(8);
+    q.per_channel = Some(target.weights().granularity == Granularity::PerChannel);
+    q.quantize_output = Some(target.quantizes_output());
+    (q.observer, q.train_observer) = match (activation_bits <= FEW_BITS, powers_of_two) {
+        (true, _) => (Some(ObserverKind::MeanSquaredError), Some(TrainObserver::None)),
+        (false, true) => (Some(ObserverKind::Pact2), Some(TrainObserver::Pact2)),
+        (false, false) => (Some(ObserverKind::Percentile), Some(TrainObserver::MovingAverage)),
+    };
+    defaults.data.calibration = file.data.train.clone();
+    let freeze = file.train.epochs.map(FreezeSchedule::over);
+    defaults.train.freeze_batch_norm_epoch = freeze.map(|f| f.batch_norm);
+    defaults.train.freeze_ranges_epoch = freeze.map(|f| f.ranges);
+    defaults
+}
+
+fn target(name: &str) -> Result<Target, CheckError> {
+    let wrong = |source| CheckError::Target { key: "target", source };
+    if !is_target_file(name) {
+        return Target::named(name).map_err(wrong);
+    }
+    let text = fs::read_to_string(name).map_err(|source| CheckError::TargetFile { file: name.into(), source })?;
+    let stem = Path::new(name).file_stem().map_or(name.into(), |s| s.to_string_lossy());
+    Target::parse(&stem, &text).map_err(wrong)
+}
+
+fn quantization(file: &QuantizationFile, target: &Target) -> Result<Quantization, CheckError> {
+    let weight = |key, bits: u8| target.check_weight_bits(bits).map_err(|source| CheckError::Target { key, source });
+    let activation = |key, bits: u8| target.check_activation_bits(bits).map_err(|source| CheckError::Target { key, source });
+    let mut layers = Vec::new();
+    for layer in file.layer.iter().flatten() {
+        layers.push(LayerSettings {
+            pattern: given("quantization.layer.name", layer.name.clone())?,
+            weight_bits: layer.weight_bits.map(|b| weight("quantization.layer.weight-bits", b)).transpose()?,
+            activation_bits: layer.activation_bits.map(|b| activation("quantization.layer.activation-bits", b)).transpose()?,
+            float: layer.float.unwrap_or(false),
+        });
+    }
+    let edge = "quantization.edge-bits";
+    let settings = Settings {
+        weight_bits: file.weight_bits.map(|b| weight("quantization.weight-bits", b)).transpose()?,
+        activation_bits: file.activation_bits.map(|b| activation("quantization.activation-bits", b)).transpose()?,
+        edge_bits: file.edge_bits.map(|b| weight(edge, b).and_then(|b| activation(edge, b))).transpose()?,
+        per_channel: file.per_channel,
+        quantize_output: file.quantize_output,
+        layers,
+    };
+    let percentile = real("quantization.percentile", file.percentile, "a number above 50 up to 100", |p| p > 50.0 && p <= 100.0)?;
+    let rate = real("quantization.moving-average-rate", file.moving_average_rate, "a number above 0 up to 1", |r| r > 0.0 && r <= 1.0)?;
+    let observer = |kind| ObserverSettings { kind, percentile, moving_average_rate: rate };
+    Ok(Quantization {
+        enabled: given("quantization.enabled", file.enabled)?,
+        settings,
+        gradient_path: given("quantization.gradient-path", file.gradient_path)?,
+        batch_norm: given("quantization.batch-norm", file.batch_norm)?,
+        observer: observer(given("quantization.observer", file.observer)?),
+        train_observer: match given("quantization.train-observer", file.train_observer)? {
+            TrainObserver::None => None,
+            TrainObserver::MovingAverage => Some(observer(ObserverKind::MovingAverage)),
+            TrainObserver::Pact2 => Some(observer(ObserverKind::Pact2)),
+        },
+    })
+}
+
+fn data(file: &DataFile) -> Result<Data, CheckError> {
+    let images = |key, count| optional(key, count, "1 or more", |c: usize| c > 0);
+    let a_side = "1 to 16384 pixels";
+    let side = |s: usize| (1..=16384).contains(&s);
+    let channels = optional("data.channels", file.channels, "1 or 3", |c| matches!(c, 1 | 3))?;
+    let crop = file.crop.map(|size| size.0.map(|s| s as usize));
+    if let Some(found) = file.crop.filter(|_| crop.is_some_and(|[height, width]| !(side(height) && side(width)))) {
+        return Err(CheckError::Value { key: "data.crop", found: found.to_string(), expected: a_side });
+    }
+    Ok(Data {
+        train: file.train.clone().map(|p| path("data.train", p)).transpose()?,
+        eval: file.eval.clone().map(|p| path("data.eval", p)).transpose()?,
+        calibration: file.calibration.clone().map(|p| path("data.calibration", p)).transpose()?,
+        columns: Columns { image: file.image_column.clone(), label: file.label_column.clone(), mask: file.mask_column.clone() },
+        range: match check("data.range", file.range, "1 or 255", |r| matches!(r, 1 | 255))? {
+            1 => PixelRange::Unit,
+            _ => PixelRange::Byte,
+        },
+        mean: per_channel("data.mean", file.mean.as_deref(), channels, "finite numbers, one or one for each channel", f32::is_finite)?,
+        std: per_channel("data.std", file.std.as_deref(), channels, "finite numbers above 0, one or one for each channel", |s| {
+            s > 0.0 && s.is_finite()
+        })?,
+        resize: optional("data.resize", file.resize, a_side, side)?,
+        crop,
+        channels,
+        calibration_images: check("data.calibration-images", file.calibration_images, "1 or more", |c| c > 0)?,
+        train_images: images("data.train-images", file.train_images)?,
+        eval_images: images("data.eval-images", file.eval_images)?,
+        loader_threads: check("data.loader-threads", file.loader_threads, "1 to 1024", |t| (1..=1024).contains(&t))?,
+    })
+}
+
+fn augmentation(file: &AugmentationFile) -> Result<Augment, CheckError> {
+    let key = "augmentation.resized-crop";
+    let resized_crop = match file.resized_crop.map(|limits| limits.map(|x| x as f32)) {
+        Some([low, high]) if !(low > 0.0 && low <= high && high <= 1.0) => {
+            return Err(CheckError::Value { key, found: format!("[{low}, {high}]"), expected: "two rising shares above 0 up to 1" });
+        }
+        limits => limits.map(|[low, high]| (low, high)),
+    };
+    let padded_crop = check("augmentation.padded-crop", file.padded_crop, "0 to 65536 pixels", |p| p <= 65536)?;
+    let color = real("augmentation.color", file.color, "0 to 1", |c| (0.0..=1.0).contains(&c))?;
+    Ok(Augment {
+        flip: given("augmentation.flip", file.flip)?,
+        padded_crop: Some(padded_crop).filter(|&p| p > 0),
+        resized_crop,
+        color: Some(color).filter(|&c| c > 0.0),
+    })
+}
+
+fn train(file: &TrainFile, ignored_label: Option<i64>) -> Result<Train, CheckError> {
+    let momentum = real("train.momentum", file.momentum, "0 to below 1", |m| (0.0..1.0).contains(&m))?;
+    let milestones = given("train.milestones", file.milestones.as_deref())?;
+    if let Some(found) = milestones.iter().find(|m| !(**m >= 0.0 && m.is_finite())) {
+        return Err(CheckError::Value { key: "train.milestones", found: found.to_string(), expected: "epochs, 0 or more" });
+    }
+    Ok(Train {
+        epochs: check("train.epochs", file.epochs, "1 or more", |e| e > 0)?,
+        batch_size: check("train.batch-size", file.batch_size, "1 to 65536", |b| (1..=65536).contains(&b))?,
+        rule: match given("train.optimizer", file.optimizer)? {
+            OptimizerName::Sgd => Rule::Sgd(Sgd { momentum, nesterov: false }),
+            OptimizerName::Adam => Rule::Adam(Adam::default()),
+            OptimizerName::AdamW => Rule::AdamW(Adam::default()),
+        },
+        learning_rate: real("train.learning-rate", file.learning_rate, "a finite number above 0", |r| r > 0.0 && r.is_finite())?,
+        weight_decay: real("train.weight-decay", file.weight_decay, "a finite number, 0 or more", |d| d >= 0.0 && d.is_finite())?,
+        gradient_clip: match file.gradient_clip {
+            None => None,
+            clip => Some(real("train.gradient-clip", clip, "a finite number above 0", |c| c > 0.0 && c.is_finite())?),
+        },
+        schedule: given("train.schedule", file.schedule)?,
+        milestones: milestones.to_vec(),
+        gamma: real("train.gamma", file.gamma, "a number above 0 up to 1", |g| g > 0.0 && g <= 1.0)?,
+        final_rate_fraction: real("train.final-rate-fraction", file.final_rate_fraction, "0 to 1", |f| (0.0..=1.0).contains(&f))?,
+        warmup_steps: given("train.warmup-steps", file.warmup_steps)?,
+        losses: losses(file, ignored_label)?,
+        freeze: FreezeSchedule {
+            batch_norm: given("train.freeze-batch-norm-epoch", file.freeze_batch_norm_epoch)?,
+            ranges: given("train.freeze-ranges-epoch", file.freeze_ranges_epoch)?,
+        },
+        log_every: check("train.log-every", file.log_every, "1 or more", |n| n > 0)?,
+        checkpoint_every: Some(given("train.checkpoint-every", file.checkpoint_every)?).filter(|&n| n > 0),
+    })
+}
+
+fn losses(file: &TrainFile, ignored_label: Option<i64>) -> Result<Losses, CheckError> {
+    let label_smoothing = real("train.label-smoothing", file.label_smoothing, "0 to below 1", |s| (0.0..1.0).contains(&s))?;
+    let weight = real("train.distillation-weight", file.distillation_weight, "a number above 0 up to 1", |w| w > 0.0 && w <= 1.0)?;
+    let temperature = real("train.temperature", file.temperature, "a finite number above 0", |t| t > 0.0 && t.is_finite())?;
+    let distillation = match given("train.loss", file.loss)? {
+        LossName::CrossEntropy => None,
+        LossName::MeanSquaredError => Some(Distillation::MeanSquaredError),
+        LossName::Cosine => Some(Distillation::Cosine),
+        LossName::Distillation => Some(Distillation::KullbackLeibler { temperature }),
+    };
+    let labels_weight = if distillation.is_some() { 1.0 - weight } else { 1.0 };
+    let cross_entropy = CrossEntropy { label_smoothing, ignored_label, class_weights: None };
+    Ok(Losses {
+        labels: Some((labels_weight, cross_entropy)).filter(|(weight, _)| *weight > 0.0),
+        teacher: distillation.map(|d| (weight, d)),
+    })
+}
+
+fn given<T>(key: &'static str, value: Option<T>) -> Result<T, CheckError> {
+    value.ok_or(CheckError::Missing { key })
+}
+
+fn check<T: Copy + ToString>(
+    key: &'static str,
+    value: Option<T>,
+    expected: &'static str,
+    holds: impl Fn(T) -> bool,
+) -> Result<T, CheckError> {
+    let value = given(key, value)?;
+    if holds(value) { Ok(value) } else { Err(CheckError::Value { key, found: value.to_string(), expected }) }
+}
+
+fn optional<T: Copy + ToString>(
+    key: &'static str,
+    value: Option<T>,
+    expected: &'static str,
+    holds: impl Fn(T) -> bool,
+) -> Result<Option<T>, CheckError> {
+    value.map(|value| check(key, Some(value), expected, holds)).transpose()
+}
+
+/// A number in single precision, judged as such: 1e-60 is not above 0 there.
+fn real(key: &'static str, value: Option<f64>, expected: &'static str, holds: impl Fn(f32) -> bool) -> Result<f32, CheckError> {
+    let value = given(key, value)?;
+    let single = value as f32;
+    if holds(single) { Ok(single) } else { Err(CheckError::Value { key, found: value.to_string(), expected }) }
+}
+
+/// One number for all channels, or one for each.
+fn per_channel(
+    key: &'static str,
+    values: Option<&[f64]>,
+    channels: Option<usize>,
+    expected: &'static str,
+    holds: impl Fn(f32) -> bool,
+) -> Result<Vec<f32>, CheckError> {
+    let values = given(key, values)?;
+    let single: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+    let fits = single.len() == 1 || channels.map_or(single.len() == 3, |c| single.len() == c);
+    if fits && single.iter().all(|&v| holds(v)) {
+        Ok(single)
+    } else {
+        Err(CheckError::Value { key, found: format!("{values:?}"), expected })
+    }
+}
+
+/// A path that the effective recipe can hold.
+fn path(key: &'static str, path: PathBuf) -> Result<PathBuf, CheckError> {
+    match path.to_str() {
+        Some(text) if !text.is_empty() => Ok(path),
+        _ => Err(CheckError::Value { key, found: format!("`{}`", path.display()), expected: "a path in UTF-8" }),
+    }
+}

@@ -1,0 +1,101 @@
+//! Values of a recipe that are names.
+
+use serde::{Deserialize, Serialize};
+
+use crate::CheckError;
+
+macro_rules! choices {
+    ($( $(#[doc = $about:literal])+ $enum:ident { $( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, )+ } )+) => { $(
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $enum {
+            $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant, )+
+        }
+
+        impl $enum {
+            /// The names, as recipes and flags have them.
+            pub const NAMES: &[&str] = &[$($name),+];
+        }
+
+        impl std::str::FromStr for $enum {
+            type Err = CheckError;
+
+            fn from_str(name: &str) -> Result<Self, CheckError> {
+                match name {
+                    $($name => Ok($enum::$variant),)+
+                    _ => Err(CheckError::Name { found: name.into(), expected: $enum::NAMES.join(", ") }),
+                }
+            }
+        }
+    )+ };
+}
+
+choices! {
+    /// Whose derivative a block has (design section 5).
+    GradientPath {
+        /// Of the float block: the devkit's `ste`.
+        Float = "float",
+        /// Of the quantized block: the devkit's `qte`.
+        Quantized = "quantized",
+    }
+
+    /// How BatchNormalization behaves in training (design section 4).
+    BatchNorm {
+        /// Folded with running statistics, which the float path updates.
+        Running = "running",
+        /// Folded with running statistics, scaled back and normalised by the batch.
+        Corrected = "corrected",
+        /// Folded with the float network's statistics, which stay as they are.
+        Frozen = "frozen",
+    }
+
+    /// What updates the ranges of activations in training.
+    TrainObserver {
+        /// Nothing: the calibrated ranges stay.
+        None = "none",
+        /// The moving average of the batches' extrema.
+        MovingAverage = "moving-average",
+        /// The devkit's running range.
+        Pact2 = "pact2",
+    }
+
+    /// The optimizers.
+    OptimizerName {
+        /// Gradient descent with momentum.
+        Sgd = "sgd",
+        /// Adam.
+        Adam = "adam",
+        /// Adam with decoupled weight decay.
+        AdamW = "adamw",
+    }
+
+    /// How the learning rate falls.
+    ScheduleName {
+        /// Half a cosine.
+        Cosine = "cosine",
+        /// By a factor at milestones.
+        Step = "step",
+        /// Not at all.
+        Constant = "constant",
+    }
+
+    /// What training minimises.
+    LossName {
+        /// Cross entropy with the labels.
+        CrossEntropy = "cross-entropy",
+        /// Squared difference from the float network's outputs.
+        MeanSquaredError = "mean-squared-error",
+        /// Angle to the float network's outputs.
+        Cosine = "cosine",
+        /// Kullback-Leibler divergence from the float network's probabilities.
+        Distillation = "distillation",
+    }
+
+    /// The form of an exported model.
+    ExportStyle {
+        /// QuantizeLinear and DequantizeLinear nodes.
+        Qdq = "qdq",
+        /// A float model with Clip nodes at the ranges, for TIDL's own import.
+        Clip = "clip",
+    }
+}

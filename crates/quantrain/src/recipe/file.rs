@@ -1,0 +1,246 @@
+//! A recipe as written: every key, with its documentation and its default.
+
+use std::path::{self, Path, PathBuf};
+
+use super::choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, ScheduleName, TrainObserver};
+use super::size::Size;
+use super::table::{Default, recipe_tables};
+use crate::observe::ObserverKind;
+
+recipe_tables! {
+    /// What is run, for what, and where the results go. Relative paths start at the recipe's folder.
+    "" RecipeFile {
+        /// The float network, an ONNX file.
+        "model" model: PathBuf, words "none, it must be given", example "\"model.onnx\"";
+        /// The runtime to quantize for: onnxruntime, tidl-pow2, or the path of a target file (.toml).
+        "target" target: String, "\"onnxruntime\"";
+        /// The run directory: effective recipe, metrics, checkpoints, exported models and summary go there.
+        "out" out: PathBuf, "\"run\"";
+        /// Seed of the order of samples and of augmentation. A seed fixes every bit of a run. 0 to 2^63 − 1.
+        "seed" seed: u64, "0";
+        /// Threads of the computation; 0 takes one for each core, 1024 is the most. The results do not depend on it.
+        "threads" threads: usize, "0";
+        /// Where the computation runs: cpu.
+        "device" device: String, "\"cpu\"";
+    }
+    then {
+        /// The integers.
+        quantization: QuantizationFile;
+        /// The images.
+        data: DataFile;
+        /// Random changes of training images.
+        augmentation: AugmentationFile;
+        /// The training.
+        train: TrainFile;
+        /// The files written.
+        export: ExportFile;
+    }
+
+    /// Which integers the network gets, and how ranges and gradients are found.
+    "quantization" QuantizationFile {
+        /// Whether the network is quantized; false trains and evaluates the float network.
+        "enabled" enabled: bool, "true";
+        /// Bits of weights: 2 to 8, or 16.
+        "weight-bits" weight_bits: u8, words "the target's, usually 8", example "8";
+        /// Bits of activations: 2 to 8, or 16.
+        "activation-bits" activation_bits: u8, words "the target's, usually 8", example "8";
+        /// Bits of the weights and inputs of the first and the last layers, and of the network's outputs.
+        "edge-bits" edge_bits: u8, words "8 if weights or activations have fewer, else theirs", example "8";
+        /// Whether weights have a scale for each output channel.
+        "per-channel" per_channel: bool, words "the target's", example "true";
+        /// Whether the network's outputs are quantized.
+        "quantize-output" quantize_output: bool, words "the target's", example "true";
+        /// Whose derivative a layer has in training: float (of the float layer, the devkit's ste) or quantized (straight through the rounding,
+        /// the devkit's qte; faster).
+        "gradient-path" gradient_path: GradientPath, "\"quantized\"";
+        /// BatchNormalization in training: running (folded with running statistics, which are updated), corrected (normalised by the batch)
+        /// or frozen.
+        "batch-norm" batch_norm: BatchNorm, "\"running\"";
+        /// What finds the ranges of activations in calibration: min-max, moving-average, percentile, pact2 or mean-squared-error.
+        "observer" observer: ObserverKind, words "mean-squared-error at 5 bits or fewer, pact2 where the target's scales are powers of two, else percentile", example "\"percentile\"";
+        /// What moves the ranges of activations in training until they freeze: none (they stay as calibrated), moving-average or pact2.
+        "train-observer" train_observer: TrainObserver, words "none at 5 bits or fewer, pact2 where the target's scales are powers of two, else moving-average", example "\"moving-average\"";
+        /// Percent of the values that the percentile observer keeps, above 50 to 100; half of the rest is cut at each end.
+        "percentile" percentile: f64, "99.99";
+        /// Share of a new batch in the moving average of ranges, above 0 to 1.
+        "moving-average-rate" moving_average_rate: f64, "0.01";
+        /// Rules for single layers, the last that matches wins.
+        "layer" layer: Vec<LayerFile>, words "none", example "[]";
+    }
+
+    /// A rule for some layers; repeat the table for each.
+    "quantization.layer" LayerFile {
+        /// Name of a node as `quantrain inspect` shows it, * standing for any text.
+        "name" name: String, words "none, it must be given", example "\"*/classifier/*\"";
+        /// Bits of the layer's weights.
+        "weight-bits" weight_bits: u8, words "quantization.weight-bits or edge-bits", example "8";
+        /// Bits of the layer's output.
+        "activation-bits" activation_bits: u8, words "quantization.activation-bits or edge-bits", example "8";
+        /// Whether the layer stays in float.
+        "float" float: bool, "false";
+    }
+
+    /// Images and labels, and how an image becomes the network's input: channels, resize, crop, then (p − mean)/std.
+    "data" DataFile {
+        /// Training images: a parquet file with an image column, an IDX file (-images-idx3-ubyte, .gz too) or a folder; several with commas
+        /// between them.
+        "train" train: PathBuf, words "none, training needs it", example "\"train.parquet\"";
+        /// Images that accuracy is measured on.
+        "eval" eval: PathBuf, words "none, evaluation needs it", example "\"test.parquet\"";
+        /// Images that ranges are calibrated on; labels are not used.
+        "calibration" calibration: PathBuf, words "the training images", example "\"train.parquet\"";
+        /// Column of the images in a parquet file.
+        "image-column" image_column: String, words "the only one that holds images, or the one named image or img", example "\"img\"";
+        /// Column of the labels in a parquet file, integers from 0.
+        "label-column" label_column: String, words "the one named label, labels, fine_label, class or target", example "\"label\"";
+        /// Column of the masks in a parquet file, PNG of one byte a pixel: the task is then one class for each pixel.
+        "mask-column" mask_column: String, words "the one named mask, annotation or segmentation, if there is one", example "\"mask\"";
+        /// A label that does not count, neither in training nor in accuracy, such as void pixels.
+        "ignored-label" ignored_label: i64, words "none", example "255";
+        /// What a pixel of 255 becomes before mean and std: 1 or 255.
+        "range" range: u32, "1";
+        /// Subtracted from each pixel: one number for all channels or one for each, on the scale of range.
+        "mean" mean: Vec<f64>, "[0.0]";
+        /// Each pixel is divided by it, after the mean: one number for all channels or one for each, above 0.
+        "std" std: Vec<f64>, "[1.0]";
+        /// Length in pixels that the shorter side is resized to, 1 to 16384.
+        "resize" resize: usize, words "images are not resized", example "256";
+        /// Height and width in pixels cut from the centre: one number or [height, width], 1 to 16384 each.
+        "crop" crop: Size, words "images are not cropped", example "224";
+        /// Channels of the network's input, 1 or 3; images that differ are converted.
+        "channels" channels: usize, words "as the network's input", example "3";
+        /// Images that ranges are calibrated on, from the start of the data, 1 or more.
+        "calibration-images" calibration_images: usize, "512";
+        /// Training images of an epoch, 1 or more.
+        "train-images" train_images: usize, words "all", example "10000";
+        /// Images that accuracy is measured on, from the start of the data, 1 or more.
+        "eval-images" eval_images: usize, words "all", example "1000";
+        /// Background threads that decode and augment images, 1 to 1024.
+        "loader-threads" loader_threads: usize, "2";
+    }
+
+    /// Random changes of training images.
+    "augmentation" AugmentationFile {
+        /// Mirrors left and right, every second time.
+        "flip" flip: bool, "false";
+        /// Pads by so many pixels on each side and cuts the size out again at a random place, at most 65536; 0 is off.
+        "padded-crop" padded_crop: usize, "0";
+        /// Cuts out a random part, its share of the area from this range within (0, 1], and resizes it; takes the place of resize and crop.
+        "resized-crop" resized_crop: [f64; 2], words "off", example "[0.35, 1.0]";
+        /// Changes brightness, contrast and saturation, each by a factor from 1 − color to 1 + color; 0 to 1, 0 is off.
+        "color" color: f64, "0.0";
+    }
+
+    /// How the network is trained.
+    "train" TrainFile {
+        /// Passes over the training images, 1 or more.
+        "epochs" epochs: u32, "5";
+        /// Images of a step, 1 to 65536.
+        "batch-size" batch_size: usize, "64";
+        /// What a gradient does to a weight: sgd, adam or adamw.
+        "optimizer" optimizer: OptimizerName, "\"sgd\"";
+        /// Learning rate after the warm-up, above 0. Fine-tuning wants a hundredth of what training from scratch wants.
+        "learning-rate" learning_rate: f64, "0.001";
+        /// Momentum of sgd, 0 to below 1.
+        "momentum" momentum: f64, "0.9";
+        /// Weight decay on all parameters, 0 or more.
+        "weight-decay" weight_decay: f64, "0.0001";
+        /// How the learning rate falls: cosine, step or constant.
+        "schedule" schedule: ScheduleName, "\"cosine\"";
+        /// Epochs after which the schedule step multiplies the rate by gamma; fractions are allowed.
+        "milestones" milestones: Vec<f64>, "[]";
+        /// Factor of the schedule step at each milestone, above 0 to 1.
+        "gamma" gamma: f64, "0.1";
+        /// Share of the learning rate that the schedule cosine ends with, 0 to 1.
+        "final-rate-fraction" final_rate_fraction: f64, "0.0";
+        /// Steps over which the learning rate rises from 0.
+        "warmup-steps" warmup_steps: u64, "0";
+        /// Largest global norm of the gradient, above 0; larger ones are scaled down to it.
+        "gradient-clip" gradient_clip: f64, words "gradients are not clipped", example "1.0";
+        /// Share of each label that is spread over all classes, 0 to below 1.
+        "label-smoothing" label_smoothing: f64, "0.0";
+        /// What is minimised: cross-entropy with the labels; or the distance from the float network's outputs, as mean-squared-error, cosine
+        /// (angle) or distillation (Kullback-Leibler divergence of probabilities), which need no labels.
+        "loss" loss: LossName, "\"cross-entropy\"";
+        /// Share of the distance from the float network's outputs in a loss that has one, above 0 to 1; the rest is cross-entropy.
+        "distillation-weight" distillation_weight: f64, "1.0";
+        /// Temperature of the loss distillation, above 0: a higher one compares more than the likeliest classes.
+        "temperature" temperature: f64, "1.0";
+        /// Epoch, from 0, from which BatchNormalization is frozen; an epoch past the last means never.
+        "freeze-batch-norm-epoch" freeze_batch_norm_epoch: u32, words "epochs/2 − 1, at least 0", example "4";
+        /// Epoch, from 0, from which ranges of activations are frozen; an epoch past the last means never.
+        "freeze-ranges-epoch" freeze_ranges_epoch: u32, words "epochs/2 + 1", example "6";
+        /// Steps between two lines of the metrics log, 1 or more.
+        "log-every" log_every: u64, "10";
+        /// Steps between two checkpoints; 0 writes one only after each epoch.
+        "checkpoint-every" checkpoint_every: u64, "500";
+    }
+
+    /// Which files are written.
+    "export" ExportFile {
+        /// Form of the exported model: qdq (QuantizeLinear and DequantizeLinear) or clip (float with Clip at the ranges, for TIDL's import).
+        "style" style: ExportStyle, "\"qdq\"";
+        /// Whether weights are written as the quantized values, in float.
+        "quantized-weights" quantized_weights: bool, "false";
+        /// Whether scales and zero points are also written as encodings in JSON.
+        "encodings" encodings: bool, "false";
+    }
+}
+
+impl RecipeFile {
+    /// The defaults that are fixed values.
+    pub fn standard() -> Self {
+        let mut text = String::new();
+        for table in TABLES.iter().filter(|t| t.name != LayerFile::TABLE.name) {
+            if !table.name.is_empty() {
+                text += &format!("[{}]\n", table.name);
+            }
+            for key in table.keys {
+                if let Default::Value(value) = key.default {
+                    text += &format!("{} = {value}\n", key.name);
+                }
+            }
+        }
+        toml::from_str(&text).expect("the table of defaults is a recipe, as a test shows")
+    }
+
+    /// The same recipe for another folder: relative paths are joined to `base`.
+    pub(super) fn based_on(self, base: &Path) -> Self {
+        self.map_paths(|path| base.join(path))
+    }
+
+    /// The same recipe for any folder.
+    pub(super) fn absolute(self) -> Self {
+        self.map_paths(|path| path::absolute(path).unwrap_or_else(|_| path.into()))
+    }
+
+    fn map_paths(mut self, map: impl Fn(&Path) -> PathBuf) -> Self {
+        for path in [&mut self.model, &mut self.out].into_iter().flatten() {
+            *path = map(path);
+        }
+        for path in [&mut self.data.train, &mut self.data.eval, &mut self.data.calibration].into_iter().flatten() {
+            *path = map_list(path, &map);
+        }
+        if let Some(target) = self.target.as_mut().filter(|t| is_target_file(t)) {
+            *target = map(Path::new(target)).to_string_lossy().into_owned();
+        }
+        self
+    }
+}
+
+/// Whether a target is a file rather than a name.
+pub(super) fn is_target_file(target: &str) -> bool {
+    target.ends_with(".toml")
+}
+
+/// Maps each path of a list with commas, unless a file has the commas in its name.
+fn map_list(list: &Path, map: impl Fn(&Path) -> PathBuf) -> PathBuf {
+    let whole = map(list);
+    match list.to_str() {
+        Some(text) if text.contains(',') && !whole.exists() => {
+            let parts: Vec<String> = text.split(',').map(|part| map(Path::new(part.trim())).to_string_lossy().into_owned()).collect();
+            parts.join(",").into()
+        }
+        _ => whole,
+    }
+}

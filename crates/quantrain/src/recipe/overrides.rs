@@ -1,0 +1,59 @@
+//! What flags say over a recipe.
+
+use std::path::PathBuf;
+
+use super::RecipeFile;
+use super::choice::{GradientPath, OptimizerName};
+use super::size::Size;
+use crate::observe::ObserverKind;
+
+macro_rules! overrides {
+    ($( $field:ident: $type:ty => $($key:ident).+; )+) => {
+        /// Values of flags, which go before those of the recipe; relative paths start at the current folder.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Overrides {
+            $(
+                #[doc = concat!("Of the key `", stringify!($($key).+), "`.")]
+                pub $field: Option<$type>,
+            )+
+        }
+
+        impl From<Overrides> for RecipeFile {
+            fn from(flags: Overrides) -> Self {
+                let mut file = RecipeFile::default();
+                $( file.$($key).+ = flags.$field; )+
+                file
+            }
+        }
+    };
+}
+
+overrides! {
+    model: PathBuf => model;
+    target: String => target;
+    out: PathBuf => out;
+    seed: u64 => seed;
+    threads: usize => threads;
+    device: String => device;
+    enabled: bool => quantization.enabled;
+    weight_bits: u8 => quantization.weight_bits;
+    activation_bits: u8 => quantization.activation_bits;
+    edge_bits: u8 => quantization.edge_bits;
+    gradient_path: GradientPath => quantization.gradient_path;
+    observer: ObserverKind => quantization.observer;
+    data: PathBuf => data.train;
+    eval_data: PathBuf => data.eval;
+    calibration_data: PathBuf => data.calibration;
+    range: u32 => data.range;
+    mean: Vec<f64> => data.mean;
+    std: Vec<f64> => data.std;
+    resize: usize => data.resize;
+    crop: Size => data.crop;
+    calibration_images: usize => data.calibration_images;
+    train_images: usize => data.train_images;
+    eval_images: usize => data.eval_images;
+    epochs: u32 => train.epochs;
+    batch_size: usize => train.batch_size;
+    optimizer: OptimizerName => train.optimizer;
+    learning_rate: f64 => train.learning_rate;
+}

@@ -1,0 +1,102 @@
+//! The keys of a recipe in print: the text of `quantrain init` and the page docs/recipe.md, both from one table.
+
+use std::fmt::Write;
+
+use super::file::{LayerFile, RecipeFile, TABLES};
+use super::table::{Default, Key, Table};
+
+const HEADER: &str = "\
+# A recipe of quantrain. Keys are set to their defaults; those behind a # are not set.
+# All keys: docs/recipe.md
+";
+
+const PAGE: &str = "\
+# What can a recipe say?
+
+A recipe is a TOML file that holds everything a run depends on. Only `model` must be given; `quantrain init model.onnx > recipe.toml` writes
+one with every key. A misspelt key or value is an error that names the line and what may have been meant. Relative paths start at the
+recipe's folder; flags go before the recipe, and their paths start at the current folder.
+
+```toml
+model = \"model.onnx\"
+target = \"tidl-pow2\"
+
+[data]
+train = \"train.parquet\"
+eval = \"test.parquet\"
+
+[train]
+epochs = 2
+```
+
+The run directory keeps the effective recipe, with every default filled in. This page is printed from the table that the program reads recipes
+by: `cargo run -p quantrain --example recipe_reference > docs/recipe.md`.
+";
+
+/// The page docs/recipe.md.
+pub fn reference() -> String {
+    let mut page = PAGE.to_owned();
+    for table in TABLES {
+        let title = match table.name {
+            "" => "Before the first table".to_owned(),
+            name if name == LayerFile::TABLE.name => format!("`[[{name}]]`"),
+            name => format!("`[{name}]`"),
+        };
+        let _ = write!(page, "\n## {title}\n\n{}\n\n| key | default | what it does |\n|---|---|---|\n", one_line(table.doc));
+        for key in table.keys.iter().filter(|k| k.name != "layer") {
+            let default = match key.default {
+                Default::Value(value) => format!("`{value}`"),
+                Default::Words { words, .. } => words.to_owned(),
+            };
+            let _ = writeln!(page, "| `{}` | {default} | {} |", key.name, one_line(key.doc).replace('|', "\\|"));
+        }
+    }
+    page
+}
+
+fn one_line(doc: &str) -> String {
+    doc.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+impl RecipeFile {
+    /// A recipe with every key, its comment, and its value: that of `self` where it is set, else the default.
+    pub fn commented(&self) -> String {
+        let known = toml::Table::try_from(self).unwrap_or_default();
+        let mut text = HEADER.to_owned();
+        for table in TABLES {
+            let layer = table.name == LayerFile::TABLE.name;
+            text.push('\n');
+            comment(&mut text, table.doc);
+            let _ = match table.name {
+                "" => Ok(()),
+                name if layer => writeln!(text, "# [[{name}]]"),
+                name => writeln!(text, "[{name}]"),
+            };
+            for key in table.keys.iter().filter(|k| k.name != "layer") {
+                text.push('\n');
+                comment(&mut text, key.doc);
+                if let Default::Words { words, .. } = key.default {
+                    let _ = writeln!(text, "# Default: {words}.");
+                }
+                let _ = match (value(&known, table, key), key.default) {
+                    (Some(value), _) => writeln!(text, "{} = {value}", key.name),
+                    (None, Default::Value(value)) if !layer => writeln!(text, "{} = {value}", key.name),
+                    (None, Default::Value(value) | Default::Words { example: value, .. }) => writeln!(text, "# {} = {value}", key.name),
+                };
+            }
+        }
+        text
+    }
+}
+
+fn comment(text: &mut String, doc: &str) {
+    for line in doc.lines() {
+        let _ = writeln!(text, "#{line}");
+    }
+}
+
+/// The value of a key in a recipe, in TOML.
+fn value(known: &toml::Table, table: &Table, key: &Key) -> Option<String> {
+    let keys = if table.name.is_empty() { known } else { known.get(table.name)?.as_table()? };
+    keys.get(key.name).map(ToString::to_string)
+}

@@ -1,0 +1,96 @@
+//! The macro that makes the structs of a recipe file: each key is written once, with its type, its documentation and its default.
+
+/// A key of the recipe, for documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The name in the file.
+    pub name: &'static str,
+    /// What it does: unit, range, effect. Lines end in a newline and begin with a space.
+    pub doc: &'static str,
+    /// What holds where the key is absent.
+    pub default: Default,
+}
+
+/// What holds where a key is absent.
+#[derive(Clone, Copy, Debug)]
+pub enum Default {
+    /// This value, in TOML.
+    Value(&'static str),
+    /// No fixed value.
+    Words {
+        /// What holds then.
+        words: &'static str,
+        /// A possible value, in TOML.
+        example: &'static str,
+    },
+}
+
+/// A table of the recipe, for documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// The name in the file; empty for the keys before the first table.
+    pub name: &'static str,
+    /// What it is about, as in [`Key::doc`].
+    pub doc: &'static str,
+    /// Its keys, in order.
+    pub keys: &'static [Key],
+}
+
+macro_rules! recipe_tables {
+    ($(
+        $(#[doc = $about:literal])+
+        $table:literal $struct:ident {
+            $( $(#[doc = $doc:literal])+ $name:literal $field:ident: $type:ty, $($default:literal)? $(words $words:literal, example $example:literal)?; )+
+        }
+        $( then { $( $(#[doc = $sub_doc:literal])+ $sub:ident: $sub_type:ty; )+ } )?
+    )+) => {
+        $(
+            $(#[doc = $about])+
+            #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+            #[serde(deny_unknown_fields)]
+            pub struct $struct {
+                $(
+                    $(#[doc = $doc])+
+                    #[doc = concat!("\n\nDefault: ", $("`", $default, "`")? $($words)?, ".")]
+                    #[serde(rename = $name, skip_serializing_if = "Option::is_none")]
+                    pub $field: Option<$type>,
+                )+
+                $($(
+                    $(#[doc = $sub_doc])+
+                    #[serde(default, skip_serializing_if = "crate::recipe::table::is_empty")]
+                    pub $sub: $sub_type,
+                )+)?
+            }
+
+            impl $struct {
+                pub(crate) const TABLE: crate::recipe::table::Table = crate::recipe::table::Table {
+                    name: $table,
+                    doc: concat!($($about, "\n"),+),
+                    keys: &[$(crate::recipe::table::Key {
+                        name: $name,
+                        doc: concat!($($doc, "\n"),+),
+                        default: $(crate::recipe::table::Default::Value($default))?
+                            $(crate::recipe::table::Default::Words { words: $words, example: $example })?,
+                    }),+],
+                };
+
+                /// The keys that are set here, and those of `other` where they are not.
+                pub fn or(self, other: Self) -> Self {
+                    Self {
+                        $($field: self.$field.or(other.$field),)+
+                        $($($sub: self.$sub.or(other.$sub),)+)?
+                    }
+                }
+            }
+        )+
+
+        /// Every table of the recipe, in order.
+        pub const TABLES: &[crate::recipe::table::Table] = &[$($struct::TABLE),+];
+    };
+}
+pub(crate) use recipe_tables;
+
+/// Whether no key of a table is set.
+pub(crate) fn is_empty<T: std::default::Default + PartialEq>(table: &T) -> bool {
+    *table == T::default()
+}

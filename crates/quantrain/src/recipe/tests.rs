@@ -1,0 +1,331 @@
+use std::fmt::Debug;
+
+use super::*;
+use crate::CheckError;
+
+fn parse_text(text: &str) -> Result<RecipeFile, RecipeError> {
+    parse::parse(Path::new("recipe.toml"), text)
+}
+
+fn recipe(text: &str) -> Result<Recipe, CheckError> {
+    Recipe::try_from(parse_text(text).unwrap())
+}
+
+/// The first line of what went wrong, and that it is the only one.
+fn message(text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    fs::write(&path, text).unwrap();
+    let error = Recipe::load(Some(&path), Overrides::default()).unwrap_err().to_string();
+    assert!(!error.contains('\n'), "{error}");
+    error.replace(&format!("{}/", folder.path().display()), "")
+}
+
+/// A key, keys beside it without which it has no effect, a value that is not the default, and what it changes.
+type Row = (&'static str, &'static str, &'static str, fn(&Recipe) -> String);
+
+fn show(value: impl Debug) -> String {
+    format!("{value:?}")
+}
+
+const ROWS: &[Row] = &[
+    ("model", "", "'other.onnx'", |r| show(r.model())),
+    ("target", "", "'tidl-pow2'", |r| show(r.target())),
+    ("out", "", "'elsewhere'", |r| show(r.out())),
+    ("seed", "", "7", |r| show(r.seed())),
+    ("threads", "", "3", |r| show(r.threads())),
+    ("device", "", "'cuda'", |r| show(r.device())),
+    ("quantization.enabled", "", "false", |r| show(r.quantization().enabled)),
+    ("quantization.weight-bits", "", "4", |r| show(r.settings().weight_bits)),
+    ("quantization.activation-bits", "", "4", |r| show(r.settings().activation_bits)),
+    ("quantization.edge-bits", "", "16", |r| show(r.settings().edge_bits)),
+    ("quantization.per-channel", "", "false", |r| show(r.settings().per_channel)),
+    ("quantization.quantize-output", "", "false", |r| show(r.settings().quantize_output)),
+    ("quantization.gradient-path", "", "'float'", |r| show(r.quantization().gradient_path)),
+    ("quantization.batch-norm", "", "'corrected'", |r| show(r.quantization().batch_norm)),
+    ("quantization.observer", "", "'pact2'", |r| show(r.quantization().observer.kind)),
+    ("quantization.train-observer", "", "'none'", |r| show(r.quantization().train_observer)),
+    ("quantization.percentile", "", "99.0", |r| show(r.quantization().observer.percentile)),
+    ("quantization.moving-average-rate", "", "0.5", |r| show(r.quantization().train_observer.map(|o| o.moving_average_rate))),
+    ("quantization.layer", "", "[{ name = 'a' }]", |r| show(r.settings().layers)),
+    ("quantization.layer.name", "", "'b'", |r| show(&r.settings().layers[0].pattern)),
+    ("quantization.layer.weight-bits", "name = 'a'", "4", |r| show(r.settings().layers[0].weight_bits)),
+    ("quantization.layer.activation-bits", "name = 'a'", "4", |r| show(r.settings().layers[0].activation_bits)),
+    ("quantization.layer.float", "name = 'a'", "true", |r| show(r.settings().layers[0].float)),
+    ("data.train", "", "'train.parquet'", |r| show(&r.data().train)),
+    ("data.eval", "", "'test.parquet'", |r| show(&r.data().eval)),
+    ("data.calibration", "train = 'train.parquet'", "'few.parquet'", |r| show(&r.data().calibration)),
+    ("data.image-column", "", "'picture'", |r| show(&r.data().columns.image)),
+    ("data.label-column", "", "'kind'", |r| show(&r.data().columns.label)),
+    ("data.mask-column", "", "'mask'", |r| show(&r.data().columns.mask)),
+    ("data.ignored-label", "", "11", |r| show(&r.train().losses)),
+    ("data.range", "", "255", |r| show(r.data().preprocess(3).range)),
+    ("data.mean", "", "[0.5, 0.5, 0.5]", |r| show(r.data().preprocess(3).mean)),
+    ("data.std", "", "[0.25]", |r| show(r.data().preprocess(3).std)),
+    ("data.resize", "", "256", |r| show(r.data().preprocess(3).resize)),
+    ("data.crop", "", "[176, 240]", |r| show(r.data().preprocess(3).crop)),
+    ("data.channels", "", "1", |r| show(r.data().preprocess(3).channels)),
+    ("data.calibration-images", "", "100", |r| show(r.data().calibration_images)),
+    ("data.train-images", "", "100", |r| show(r.data().train_images)),
+    ("data.eval-images", "", "100", |r| show(r.data().eval_images)),
+    ("data.loader-threads", "", "1", |r| show(r.data().loader_threads)),
+    ("augmentation.flip", "", "true", |r| show(r.augmentation().flip)),
+    ("augmentation.padded-crop", "", "4", |r| show(r.augmentation().padded_crop)),
+    ("augmentation.resized-crop", "", "[0.5, 1.0]", |r| show(r.augmentation().resized_crop)),
+    ("augmentation.color", "", "0.4", |r| show(r.augmentation().color)),
+    ("train.epochs", "", "10", |r| show((r.train().epochs, r.train().freeze, r.train().rate_schedule(9).total_steps))),
+    ("train.batch-size", "", "16", |r| show(r.train().batch_size)),
+    ("train.optimizer", "", "'adamw'", |r| show(r.train().optimizer())),
+    ("train.learning-rate", "", "0.5", |r| show(r.train().rate_schedule(9).rate_at(0))),
+    ("train.momentum", "", "0.5", |r| show(r.train().optimizer())),
+    ("train.weight-decay", "", "0.5", |r| show(r.train().optimizer())),
+    ("train.schedule", "", "'constant'", |r| show(r.train().rate_schedule(9).rate_at(20))),
+    ("train.milestones", "schedule = 'step'", "[1, 2.5]", |r| show(r.train().rate_schedule(10).rate_at(25))),
+    ("train.gamma", "schedule = 'step'\nmilestones = [1]", "0.5", |r| show(r.train().rate_schedule(10).rate_at(10))),
+    ("train.final-rate-fraction", "", "0.5", |r| show(r.train().rate_schedule(10).rate_at(50))),
+    ("train.warmup-steps", "", "5", |r| show(r.train().rate_schedule(10).rate_at(0))),
+    ("train.gradient-clip", "", "1", |r| show(r.train().optimizer())),
+    ("train.label-smoothing", "", "0.1", |r| show(&r.train().losses)),
+    ("train.loss", "", "'cosine'", |r| show(&r.train().losses)),
+    ("train.distillation-weight", "loss = 'distillation'", "0.5", |r| show(&r.train().losses)),
+    ("train.temperature", "loss = 'distillation'", "4", |r| show(&r.train().losses)),
+    ("train.freeze-batch-norm-epoch", "", "4", |r| show(r.train().freeze.batch_norm)),
+    ("train.freeze-ranges-epoch", "", "4", |r| show(r.train().freeze.ranges)),
+    ("train.log-every", "", "1", |r| show(r.train().log_every)),
+    ("train.checkpoint-every", "", "0", |r| show(r.train().checkpoint_every)),
+    ("export.style", "", "'clip'", |r| show(r.export().style)),
+    ("export.quantized-weights", "", "true", |r| show(r.export().quantized_weights)),
+    ("export.encodings", "", "true", |r| show(r.export().encodings)),
+];
+
+/// The text of a recipe with some lines in a table.
+fn with_lines(table: &str, lines: &str) -> String {
+    match table {
+        "" if lines.starts_with("model") => lines.to_owned(),
+        "" => format!("model = 'model.onnx'\n{lines}\n"),
+        "quantization.layer" => format!("model = 'model.onnx'\n[[{table}]]\n{lines}\n"),
+        table => format!("model = 'model.onnx'\n[{table}]\n{lines}\n"),
+    }
+}
+
+#[test]
+fn every_key_changes_something() {
+    let known: Vec<String> = TABLES.iter().flat_map(|t| t.keys.iter().map(|k| qualified(t, k))).collect();
+    let rows: Vec<&str> = ROWS.iter().map(|r| r.0).collect();
+    assert_eq!(rows, known, "a row for each key, in order");
+    for &(key, beside, value, changed) in ROWS {
+        let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let before = recipe(&with_lines(table, if key == "quantization.layer.name" { "name = 'a'" } else { beside })).unwrap();
+        let after = recipe(&with_lines(table, &format!("{name} = {value}\n{beside}")));
+        match after {
+            Ok(after) => assert_ne!(changed(&before), changed(&after), "{key}"),
+            Err(error) => assert_eq!((key, error.key()), ("device", Some("device")), "{error}"),
+        }
+    }
+}
+
+fn qualified(table: &Table, key: &Key) -> String {
+    if table.name.is_empty() { key.name.into() } else { format!("{}.{}", table.name, key.name) }
+}
+
+#[test]
+fn the_text_of_init_is_the_defaults() {
+    let model = RecipeFile { model: Some("my net.onnx".into()), ..RecipeFile::default() };
+    let text = model.commented();
+    assert_eq!(parse_text(&text).unwrap(), model.clone().or(RecipeFile::standard()));
+    for table in TABLES {
+        for key in table.keys.iter().filter(|k| k.name != "layer") {
+            let set = text.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{} = ", key.name)));
+            assert!(set, "{} is missing", qualified(table, key));
+        }
+    }
+    let mut known = model;
+    known.data.mean = Some(vec![0.286]);
+    known.quantization.weight_bits = Some(4);
+    assert_eq!(parse_text(&known.commented()).unwrap(), known.or(RecipeFile::standard()));
+}
+
+#[test]
+fn examples_of_keys_that_are_not_set_are_values_they_take() {
+    for table in TABLES.iter() {
+        for key in table.keys {
+            if let Default::Words { example, .. } = key.default {
+                let extra = if table.name == "quantization.layer" && key.name != "name" { "name = 'a'\n" } else { "" };
+                assert!(recipe(&with_lines(table.name, &format!("{} = {example}\n{extra}", key.name))).is_ok(), "{}", key.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_of_keys_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/recipe.md");
+    let page = fs::read_to_string(path).unwrap();
+    assert!(page == reference(), "run `cargo run -p quantrain --example recipe_reference > docs/recipe.md`");
+}
+
+#[test]
+fn the_example_on_the_page_is_a_recipe() {
+    let page = reference();
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(recipe(example).unwrap().train().epochs, 2);
+}
+
+#[test]
+fn an_effective_recipe_is_read_back_as_itself() {
+    let text = "model = '/models/a.onnx'\nout = '/run'\n[quantization]\nweight-bits = 4\n[[quantization.layer]]\nname = 'x*'\nfloat = true\n\
+                [data]\ntrain = '/a.parquet'\ncrop = 32\n[train]\nlearning-rate = 0.1\n";
+    let first = recipe(text).unwrap();
+    let effective = first.to_toml();
+    assert!(effective.contains("learning-rate = 0.1\n"), "{effective}");
+    let second = recipe(&effective).unwrap();
+    assert_eq!(first, second);
+    assert_eq!(effective, second.to_toml());
+}
+
+#[test]
+fn defaults_follow_the_target_and_the_width() {
+    let kinds = |text: &str| {
+        let q = recipe(&format!("model = 'm'\n{text}")).unwrap().quantization;
+        (q.observer.kind.name(), q.train_observer.map(|o| o.kind.name()), q.settings.edge_bits, q.settings.per_channel)
+    };
+    assert_eq!(kinds(""), ("percentile", Some("moving-average"), None, Some(true)));
+    assert_eq!(kinds("target = 'tidl-pow2'"), ("pact2", Some("pact2"), None, Some(false)));
+    assert_eq!(kinds("[quantization]\nactivation-bits = 4"), ("mean-squared-error", None, Some(8), Some(true)));
+    assert_eq!(kinds("[quantization]\nweight-bits = 4\nedge-bits = 4").2, Some(4));
+}
+
+#[test]
+fn a_target_can_be_a_file_beside_the_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let built_in = include_str!("../../../quantrain-graph/targets/onnxruntime.toml");
+    fs::write(folder.path().join("mine.toml"), built_in.replace("quantize_output = true", "quantize_output = false")).unwrap();
+    let path = folder.path().join("recipe.toml");
+    fs::write(&path, "model = 'm.onnx'\ntarget = 'mine.toml'\n").unwrap();
+    let recipe = Recipe::load(Some(&path), Overrides::default()).unwrap();
+    assert_eq!((recipe.target().name(), recipe.settings().quantize_output), ("mine", Some(false)));
+}
+
+#[test]
+fn paths_start_at_the_recipe_and_those_of_flags_at_the_current_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    fs::write(&path, "model = 'm.onnx'\n[data]\ntrain = 'a.parquet, /b.parquet'\neval = '/abs'\n").unwrap();
+    let flags = Overrides { out: Some("here".into()), epochs: Some(9), data: None, ..Overrides::default() };
+    let recipe = Recipe::load(Some(&path), flags).unwrap();
+    assert_eq!(recipe.model(), folder.path().join("m.onnx"));
+    assert_eq!(recipe.out(), Path::new("here"));
+    assert_eq!(recipe.train().epochs, 9);
+    assert_eq!(recipe.data().train, Some(format!("{}/a.parquet,/b.parquet", folder.path().display()).into()));
+    assert_eq!(recipe.data().eval, Some("/abs".into()));
+    let absolute = std::path::absolute("here").unwrap();
+    assert!(recipe.to_toml().contains(&format!("out = \"{}\"", absolute.display())));
+}
+
+#[test]
+fn flags_alone_make_a_recipe() {
+    let flags = Overrides { model: Some("m.onnx".into()), target: Some("tidl-pow2".into()), weight_bits: Some(4), ..Overrides::default() };
+    let recipe = Recipe::load(None, flags).unwrap();
+    assert_eq!((recipe.target().name(), recipe.settings().weight_bits), ("tidl-pow2", Some(4)));
+    let error = Recipe::load(None, Overrides::default()).unwrap_err();
+    assert_eq!(error.to_string(), "flags: model: nothing found; set it in the recipe or by its flag");
+}
+
+#[test]
+fn each_mistake_names_file_line_key_and_what_was_meant() {
+    let rows = [
+        ("model = 'm'\n\n[train]\nepoch = 3\n", "recipe.toml:4: key `epoch` is not known; did you mean `epochs`?"),
+        ("model = 'm'\n[trian]\nepochs = 3\n", "recipe.toml:2: key `trian` is not known; did you mean `train`?"),
+        ("model = 'm'\nepochs = 3\n", "recipe.toml:2: key `epochs` is not known; it belongs into the table [train]"),
+        (
+            "model = 'm'\n[augmentation]\nzoom = 3\n",
+            "recipe.toml:3: key `zoom` is not known; one of flip, padded-crop, resized-crop, color expected",
+        ),
+        (
+            "model = 'm'\n[train]\noptimizer = 'adan'\n",
+            "recipe.toml:3: optimizer: `adan` found, one of sgd, adam, adamw expected; did you mean `adam`?",
+        ),
+        ("model = 'm'\n[export]\nstyle = 'onnx'\n", "recipe.toml:3: style: `onnx` found, one of qdq, clip expected"),
+        ("model = 'm'\n[train]\nepochs = 'two'\n", "recipe.toml:3: epochs: invalid type: string \"two\", expected u32"),
+        ("model = 'm'\n[data]\nmean = [\n  0.5,\n  'x',\n]\n", "recipe.toml:5: mean: invalid type: string \"x\", expected f64"),
+        (
+            "model = 'm'\n[data]\ncrop = 'x'\n",
+            "recipe.toml:3: crop: invalid type: string \"x\", expected a side like 224 or a height and width like [176, 240]",
+        ),
+        ("model = 'm'\n[[quantization.layer]]\nnam = 'x'\n", "recipe.toml:3: key `nam` is not known; did you mean `name`?"),
+        ("[data]\nmean = [0.5]\n", "recipe.toml: model: nothing found; set it in the recipe or by its flag"),
+        ("model = 'm'\n[train]\nepochs = 0\n", "recipe.toml:3: train.epochs: 0 found, 1 or more expected"),
+        ("model = 'm'\ndevice = 'cuda'\n", "recipe.toml:2: device: `cuda` found, only `cpu` is built in; remove the key or the flag"),
+        (
+            "model = 'm'\ntarget = 'tild'\n",
+            "recipe.toml:2: target: target `tild` is not known; one of onnxruntime, tidl-pow2 or the path of a target file expected",
+        ),
+        (
+            "model = 'm'\n[quantization]\nweight-bits = 9\n",
+            "recipe.toml:3: quantization.weight-bits: target `onnxruntime`: 9-bit weights are not supported, [2, 3, 4, 5, 6, 7, 8, 16] are",
+        ),
+        (
+            "model = 'm'\n[[quantization.layer]]\nfloat = true\n",
+            "recipe.toml: quantization.layer.name: nothing found; set it in the recipe or by its flag",
+        ),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(message(text), expected);
+    }
+    assert!(message("model = 'm\n").starts_with("recipe.toml:1: "));
+    assert!(message("model = 'm'\nmodel = 'n'\n").starts_with("recipe.toml:2: "));
+    assert!(message("model = 'm'\ntarget = 'none.toml'\n").contains("none.toml: No such file"));
+    let missing = Recipe::load(Some(Path::new("/nowhere/recipe.toml")), Overrides::default()).unwrap_err();
+    assert_eq!(missing.to_string(), "/nowhere/recipe.toml: No such file or directory (os error 2); is the path right?");
+}
+
+#[test]
+fn values_outside_their_range_are_refused_and_nan_with_them() {
+    let rows: &[(&str, &[&str])] = &[
+        ("quantization.percentile", &["50.0", "100.1", "nan"]),
+        ("quantization.moving-average-rate", &["0.0", "1.1", "nan"]),
+        ("data.range", &["0", "256"]),
+        ("data.mean", &["[]", "[0.1, 0.2]", "[nan]", "[inf]"]),
+        ("data.std", &["[0.0]", "[-1.0]", "[nan]", "[1, 1, 1, 1]", "[1e-60]"]),
+        ("data.resize", &["0", "16385"]),
+        ("data.crop", &["0", "[32, 0]", "16385"]),
+        ("data.channels", &["2", "4"]),
+        ("data.calibration-images", &["0"]),
+        ("data.train-images", &["0"]),
+        ("data.eval-images", &["0"]),
+        ("data.loader-threads", &["0", "1025"]),
+        ("threads", &["1025"]),
+        ("model", &["''"]),
+        ("augmentation.padded-crop", &["65537"]),
+        ("augmentation.resized-crop", &["[0.0, 1.0]", "[0.5, 0.4]", "[0.5, 1.1]", "[nan, 1.0]"]),
+        ("augmentation.color", &["-0.1", "1.1", "nan"]),
+        ("train.batch-size", &["0", "65537"]),
+        ("train.learning-rate", &["0.0", "-1.0", "nan", "inf", "1e-60", "1e60"]),
+        ("train.momentum", &["1.0", "-0.1", "nan"]),
+        ("train.weight-decay", &["-0.1", "nan", "inf"]),
+        ("train.milestones", &["[-1]", "[nan]"]),
+        ("train.gamma", &["0.0", "1.1", "nan"]),
+        ("train.final-rate-fraction", &["-0.1", "1.1", "nan"]),
+        ("train.gradient-clip", &["0.0", "nan", "inf"]),
+        ("train.label-smoothing", &["1.0", "-0.1", "nan"]),
+        ("train.distillation-weight", &["0.0", "1.1", "nan"]),
+        ("train.temperature", &["0.0", "nan", "inf"]),
+        ("train.log-every", &["0"]),
+    ];
+    for (key, values) in rows {
+        let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+        for value in *values {
+            let error = recipe(&with_lines(table, &format!("{name} = {value}"))).expect_err(key);
+            assert!(matches!(error, CheckError::Value { key: k, .. } if k == *key), "{key} = {value}: {error}");
+        }
+    }
+}
+
+#[test]
+fn names_and_sizes_of_flags_are_read() {
+    assert_eq!("quantized".parse::<GradientPath>().unwrap(), GradientPath::Quantized);
+    assert_eq!("qte".parse::<GradientPath>().unwrap_err().to_string(), "`qte` found, float, quantized expected");
+    assert_eq!("176x240".parse::<Size>().unwrap(), Size([176, 240]));
+    assert_eq!("224".parse::<Size>().unwrap(), Size([224, 224]));
+    assert!("12y3".parse::<Size>().is_err());
+}
