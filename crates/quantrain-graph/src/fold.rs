@@ -83,13 +83,16 @@ pub fn weight_quantizers(scheme: &Scheme, weight: &[f32], channels: usize) -> Re
 /// A weight is not finite.
 pub fn quantize_weights(scheme: &Scheme, folded: &Folded) -> Result<WeightCodes, QuantizerError> {
     let channels = folded.bias.len();
-    let quantizers = weight_quantizers(scheme, &folded.weight, channels)?;
-    let mut codes = folded.weight.clone();
+    Ok(weight_codes(weight_quantizers(scheme, &folded.weight, channels)?, &folded.weight))
+}
+
+fn weight_codes(quantizers: Vec<Quantizer>, weight: &[f32]) -> WeightCodes {
+    let mut codes = weight.to_vec();
     let rows = codes.len() / quantizers.len();
     for (row, q) in codes.chunks_exact_mut(rows).zip(&quantizers) {
         row.iter_mut().for_each(|w| *w = q.centred_code(*w));
     }
-    Ok(WeightCodes { codes, quantizers })
+    WeightCodes { codes, quantizers }
 }
 
 /// `f32(s_x·s_w)`: the scale of a bias and of an accumulator.
@@ -113,6 +116,32 @@ pub fn quantize_bias(node: &str, bias: &[f32], input_scale: f32, weights: &[Quan
         bias_code(b, scale(c)).ok_or_else(|| PlacementError::BiasOverflow { node: node.into(), bias: b, scale: scale(c) })
     };
     bias.iter().enumerate().map(code).collect()
+}
+
+/// The largest bias code that [`quantize_block`] gives: half of what 32 bits hold, the other half is for the sum of products.
+pub const LARGEST_BIAS_CODE: i32 = 1 << 30;
+
+/// Quantizes weights and bias of the block `node`.
+///
+/// A channel whose weights are almost zero has a scale so small that its bias has no code. Its scale (the tensor's, where there is one) is
+/// doubled until the bias code is at most [`LARGEST_BIAS_CODE`]; doubling keeps powers of two.
+///
+/// # Errors
+/// A weight or bias is not finite.
+pub fn quantize_block(node: &str, scheme: &Scheme, folded: &Folded, input_scale: f32) -> Result<(WeightCodes, Vec<i32>), PlacementError> {
+    let channels = folded.bias.len();
+    let failed = |source| PlacementError::Quantizer { tensor: format!("weights of {node}"), source };
+    let mut quantizers = weight_quantizers(scheme, &folded.weight, channels).map_err(failed)?;
+    let biases = folded.bias.chunks(channels / quantizers.len());
+    for (q, biases) in quantizers.iter_mut().zip(biases) {
+        let largest = biases.iter().fold(0.0f32, |m, b| m.max(b.abs()));
+        let fits = |q: &Quantizer| bias_code(largest, accumulator_scale(input_scale, q.scale())).is_some_and(|c| c <= LARGEST_BIAS_CODE);
+        while !fits(q) {
+            *q = Quantizer::new(2.0 * q.scale(), q.zero_point(), q.qmin(), q.qmax(), q.rounding()).map_err(failed)?;
+        }
+    }
+    let bias = quantize_bias(node, &folded.bias, input_scale, &quantizers)?;
+    Ok((weight_codes(quantizers, &folded.weight), bias))
 }
 
 /// A row-major `[rows, columns]` matrix as `[columns, rows]`.
@@ -154,6 +183,18 @@ mod tests {
         assert_eq!(bias_code(1e9, 1e-9), None);
         let q = Quantizer::new(1e-6, 0, -127, 127, crate::Rounding::HalfToEven).unwrap();
         assert!(matches!(quantize_bias("conv", &[1e6], 1e-3, &[q]), Err(PlacementError::BiasOverflow { .. })));
+    }
+
+    #[test]
+    fn a_channel_without_weights_gets_a_scale_that_holds_its_bias() {
+        let folded = Folded { weight: vec![1e-9, 0.0, 0.5, -0.25], bias: vec![-5.9, 0.1] };
+        for target in [Target::onnxruntime(), Target::tidl_pow2()] {
+            let plain = quantize_weights(&target.weights(), &folded).unwrap();
+            let (weight, bias) = quantize_block("stem", &target.weights(), &folded, 1e-4).unwrap();
+            assert!(bias.iter().all(|b| b.abs() <= LARGEST_BIAS_CODE));
+            assert!((bias[0] as f32 * 1e-4 * weight.scale(0) + 5.9).abs() < 1e-5);
+            assert_eq!(plain.scale(1), weight.scale(1), "only the channel in need changes");
+        }
     }
 
     #[test]

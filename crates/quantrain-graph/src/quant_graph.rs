@@ -177,15 +177,13 @@ impl QuantGraph {
     /// `None` where the unit is no block, runs in float or is not calibrated.
     ///
     /// # Errors
-    /// Weights without a valid range; a bias that does not fit 32 bits.
+    /// Weights without a valid range.
     pub fn quantized_block(&self, unit: usize) -> Result<Option<QuantizedBlock>, PlacementError> {
         let (Some(folded), Some(weights)) = (self.folded(unit), self.weights[unit]) else { return Ok(None) };
         let input = self.units[unit].inputs(&self.graph).next().and_then(|t| self.of_tensor[t.0]);
         let Some(input) = input.map(|q| self.quantizers[q.0].quantizer()).transpose()?.flatten() else { return Ok(None) };
         let node = &self.graph.node(self.units[unit].core).name;
-        let weight = fold::quantize_weights(&weights.scheme, &folded)
-            .map_err(|source| PlacementError::Quantizer { tensor: format!("weights of {node}"), source })?;
-        let bias = fold::quantize_bias(node, &folded.bias, input.scale(), &weight.quantizers)?;
+        let (weight, bias) = fold::quantize_block(node, &weights.scheme, &folded, input.scale())?;
         Ok(Some(QuantizedBlock { weight, bias, input }))
     }
 }
