@@ -414,9 +414,11 @@ impl Network {
                 for i in 0..unit.inputs.len() {
                     let Some((buffer, accumulate)) = target(i) else { continue };
                     let mut dx = workspace.memory.take(buffer);
-                    let x = self.scaled(plan, workspace, &unit.inputs);
-                    let result = unit.before_quantization.or(plan.values[unit.output.0]).expect("outputs have buffers");
-                    let y = Scaled { values: workspace.memory.get(result), scale: s_y };
+                    // Only what is replayed is still there.
+                    let replays = kernel.replays();
+                    let x = if replays.inputs { self.scaled(plan, workspace, &unit.inputs) } else { Vec::new() };
+                    let result = unit.before_quantization.or(plan.values[unit.output.0]).filter(|_| replays.output);
+                    let y = Scaled { values: result.map_or(&[], |buffer| workspace.memory.get(buffer)), scale: s_y };
                     kernel.backward(i, &x, y, delta.as_deref().unwrap_or(&dy), &mut dx, accumulate);
                     workspace.memory.put(dx);
                 }
