@@ -10,7 +10,8 @@ use std::fmt;
 
 fn main() {
     println!("path {}, {} threads", quantrain_kernels::simd().name(), rayon::current_num_threads());
-    divan::main();
+    // On a thread of the pool, as in a step: entering the pool costs several microseconds.
+    rayon::scope(|_| divan::main());
 }
 
 /// Batch, side of the input, channels in and out, side of the kernel, stride; depthwise where channels out are 0.

@@ -12,7 +12,8 @@ use quantrain_kernels::{batch_norm, permute};
 
 fn main() {
     println!("path {}, {} threads", quantrain_kernels::simd().name(), rayon::current_num_threads());
-    divan::main();
+    // On a thread of the pool, as in a step: entering the pool costs several microseconds.
+    rayon::scope(|_| divan::main());
 }
 
 const GRID: CodeRange = CodeRange { lo: -128.0, hi: 127.0, rounding: Rounding::HalfToEven };

@@ -10,7 +10,7 @@
 
 use crate::channels::Strips;
 use crate::fake_quantize::{CodeRange, Quantize, limit, with_quantize};
-use crate::parallel::{Extrema, LANES};
+use crate::parallel::Extrema;
 use crate::scratch::Scratch;
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
@@ -64,26 +64,16 @@ simd_kernel! {
         quantize: Q, before: &[f32], multiplier: &[f32], after: &[f32], clip: (f32, f32), acc: &[f32], y: &mut [f32],
     ) -> Extrema {
         let mut extrema = Extrema::default();
-        for (acc, y) in acc.chunks(before.len()).zip(y.chunks_mut(before.len())) {
-            let (acc_lanes, acc_rest) = acc.as_chunks::<LANES>();
-            let (y_lanes, y_rest) = y.as_chunks_mut::<LANES>();
-            let vectors = before.as_chunks::<LANES>().0.iter().zip(multiplier.as_chunks::<LANES>().0).zip(after.as_chunks::<LANES>().0);
-            for ((acc, y), ((before, multiplier), after)) in acc_lanes.iter().zip(y_lanes).zip(vectors) {
-                let mut a = [0.0; LANES];
-                for l in 0..a.len() {
-                    a[l] = limit((acc[l] + before[l]) * multiplier[l] + after[l], clip.0, clip.1);
-                }
-                extrema.include(&a);
-                for l in 0..a.len() {
-                    y[l] = quantize.quantize(a[l]);
-                }
+        let strip = before.len();
+        for (acc, y) in acc.chunks(strip).zip(y.chunks_mut(strip)) {
+            let n = acc.len();
+            let (before, multiplier, after, y) = (&before[..n], &multiplier[..n], &after[..n], &mut y[..n]);
+            for i in 0..n {
+                y[i] = limit((acc[i] + before[i]) * multiplier[i] + after[i], clip.0, clip.1);
             }
-            let start = acc.len() - acc_rest.len();
-            for (i, (acc, y)) in acc_rest.iter().zip(y_rest).enumerate() {
-                let c = start + i;
-                let a = limit((*acc + before[c]) * multiplier[c] + after[c], clip.0, clip.1);
-                extrema.include_one(a);
-                *y = quantize.quantize(a);
+            extrema.include(y);
+            for y in y {
+                *y = quantize.quantize(*y);
             }
         }
         extrema

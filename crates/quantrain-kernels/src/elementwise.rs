@@ -1,7 +1,7 @@
 //! Element-wise functions of one or two inputs of one shape: Add, Mul, Clip, sums of gradients.
 
 use crate::fake_quantize::{CodeRange, Quantize, limit, with_quantize};
-use crate::parallel::{Extrema, LANES, TASK, put};
+use crate::parallel::{BLOCK, Extrema, TASK, put};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
@@ -81,22 +81,14 @@ simd_kernel! {
         function: C, quantize: Q, clip: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32],
     ) -> Extrema {
         let mut extrema = Extrema::default();
-        let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-        let (y_lanes, y_rest) = y.as_chunks_mut::<LANES>();
-        for ((a, b), y) in a_lanes.iter().zip(b_lanes).zip(y_lanes) {
-            let mut t = [0.0; LANES];
-            for l in 0..LANES {
-                t[l] = limit(function.combine(a[l], b[l]), clip.0, clip.1);
+        for ((a, b), y) in a.chunks(BLOCK).zip(b.chunks(BLOCK)).zip(y.chunks_mut(BLOCK)) {
+            for ((a, b), y) in a.iter().zip(b).zip(&mut *y) {
+                *y = limit(function.combine(*a, *b), clip.0, clip.1);
             }
-            extrema.include(&t);
-            for l in 0..LANES {
-                y[l] = quantize.quantize(t[l]);
+            extrema.include(y);
+            for y in y {
+                *y = quantize.quantize(*y);
             }
-        }
-        for ((a, b), y) in a_rest.iter().zip(b_rest).zip(y_rest) {
-            let t = limit(function.combine(*a, *b), clip.0, clip.1);
-            extrema.include_one(t);
-            *y = quantize.quantize(t);
         }
         extrema
     }

@@ -1,6 +1,6 @@
 //! Fake-quantization: a float onto the integer grid of a quantizer, as centred codes `q − z` held in f32.
 
-use crate::parallel::{Extrema, LANES, TASK, put};
+use crate::parallel::{BLOCK, Extrema, TASK, put};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
@@ -157,17 +157,11 @@ pub fn codes(range: &CodeRange, scale: f32, x: &[f32], y: &mut [f32]) -> (f32, f
 simd_kernel! {
     fn codes_chunk<Q: Quantize>(quantize: Q, scale: f32, x: &[f32], y: &mut [f32]) -> Extrema {
         let mut extrema = Extrema::default();
-        let (x_lanes, x_rest) = x.as_chunks::<LANES>();
-        let (y_lanes, y_rest) = y.as_chunks_mut::<LANES>();
-        for (x, y) in x_lanes.iter().zip(y_lanes) {
+        for (x, y) in x.chunks(BLOCK).zip(y.chunks_mut(BLOCK)) {
             extrema.include(x);
-            for l in 0..x.len() {
-                y[l] = quantize.quantize(x[l] / scale);
+            for (x, y) in x.iter().zip(y) {
+                *y = quantize.quantize(*x / scale);
             }
-        }
-        for (x, y) in x_rest.iter().zip(y_rest) {
-            extrema.include_one(*x);
-            *y = quantize.quantize(*x / scale);
         }
         extrema
     }

@@ -5,6 +5,9 @@ use std::marker::PhantomData;
 /// Elements of one task of an element-wise pass: long enough to hide what a task costs, short enough for the L2 cache.
 pub(crate) const TASK: usize = 16 * 1024;
 
+/// Elements that several loops in turn pass over while they stay in the L1 cache.
+pub(crate) const BLOCK: usize = 1024;
+
 /// Values that a reduction keeps side by side, so that it vectorises.
 pub(crate) const LANES: usize = 16;
 
@@ -36,19 +39,22 @@ impl Default for Extrema {
 }
 
 impl Extrema {
+    /// A loop of its own, since mixed with other work LLVM keeps neither in whole registers.
     #[inline(always)]
-    pub(crate) fn include(&mut self, values: &[f32; LANES]) {
-        for l in 0..LANES {
-            let value = values[l];
-            self.low[l] = if value < self.low[l] { value } else { self.low[l] };
-            self.high[l] = if value > self.high[l] { value } else { self.high[l] };
+    pub(crate) fn include(&mut self, values: &[f32]) {
+        let Self { mut low, mut high } = *self;
+        let (lanes, rest) = values.as_chunks::<LANES>();
+        for values in lanes {
+            for l in 0..LANES {
+                low[l] = if values[l] < low[l] { values[l] } else { low[l] };
+                high[l] = if values[l] > high[l] { values[l] } else { high[l] };
+            }
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn include_one(&mut self, value: f32) {
-        self.low[0] = if value < self.low[0] { value } else { self.low[0] };
-        self.high[0] = if value > self.high[0] { value } else { self.high[0] };
+        for value in rest {
+            low[0] = if *value < low[0] { *value } else { low[0] };
+            high[0] = if *value > high[0] { *value } else { high[0] };
+        }
+        *self = Self { low, high };
     }
 
     pub(crate) fn union(mut self, other: Self) -> Self {
