@@ -1,6 +1,6 @@
 //! Every failure of this crate, one documented variant each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use quantrain_graph::TargetError;
@@ -143,6 +143,15 @@ pub enum RunError {
     /// The optimizer cannot make its step.
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
+    /// A file of the run cannot be written or read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A checkpoint cannot be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The run directory cannot be used.
+    #[error(transparent)]
+    RunDirectory(#[from] RunDirectoryError),
     /// A tensor's range is not known.
     #[error("tensor `{tensor}`: {source}")]
     Range {
@@ -353,4 +362,117 @@ impl CheckError {
             CheckError::Name { .. } => None,
         }
     }
+}
+
+/// A file could not be read or written.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum FileError {
+    /// No space is left.
+    #[error("{path}: the disk is full; make room and resume the run")]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system does not permit it.
+    #[error("{path}: {message}; choose a folder that may be written")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+    },
+    /// Anything else.
+    #[error("{path}: {message}")]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+    },
+}
+
+impl FileError {
+    /// What the system said about a path.
+    pub fn new(path: &Path, source: io::Error) -> Self {
+        let (path, message) = (path.to_owned(), source.to_string());
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FileError::DiskFull { path },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => FileError::Refused { path, message },
+            _ => FileError::Other { path, message },
+        }
+    }
+}
+
+/// A checkpoint could not be written or read.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CheckpointError {
+    /// The file could not be written or read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What was to be written has no form.
+    #[error("{path}: the checkpoint cannot be written: {message}")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// The file is truncated or not a checkpoint.
+    #[error("{path}: not a whole checkpoint: {message}; resume from another one or start anew")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// Another version of this program wrote it.
+    #[error("{path}: checkpoint version {found} found, {expected} expected; resume with the version of quantrain that wrote it")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version this program reads.
+        expected: u32,
+    },
+    /// It belongs to another network.
+    #[error("{path}: the checkpoint of another network found; give the network it was trained from")]
+    OtherNetwork {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was written with another recipe.
+    #[error("{path}: the checkpoint of another recipe found; give the recipe of that run or start anew")]
+    OtherRecipe {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A folder cannot be a run's.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RunDirectoryError {
+    /// A file has its name.
+    #[error("{path}: a file found, a folder expected; choose another `out`")]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It holds files that no run wrote.
+    #[error("{path}: `{entry}` found, an empty folder or one of a run expected; choose another `out`")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// One of the files.
+        entry: String,
+    },
+    /// No run was there.
+    #[error("{path}: no run found; give the folder that a run was written to")]
+    NotARun {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file in it could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
 }

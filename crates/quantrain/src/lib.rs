@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod calibrate;
+pub mod checkpoint;
 mod error;
 mod evaluate;
 mod images;
@@ -12,17 +13,23 @@ pub mod optimizer;
 mod progress;
 mod ranges;
 pub mod recipe;
+mod run_directory;
 mod runner;
 pub mod schedule;
 mod train;
+mod whole_file;
 
 pub use calibrate::calibrate;
-pub use error::{CheckError, Location, LossError, ObserveError, OptimizerError, RecipeError, RunError};
+pub use error::{
+    CheckError, CheckpointError, FileError, Location, LossError, ObserveError, OptimizerError, RecipeError, RunDirectoryError, RunError,
+};
 pub use evaluate::{Accuracy, Tally, evaluate};
 use images::check_images;
 pub use images::image_size;
 pub use job::Job;
 pub use progress::Progress;
 pub use ranges::Ranges;
+pub use run_directory::{MetricsLog, RunDirectory};
 pub use runner::Runner;
 pub use train::{Keeper, LogLine, Position, TrainReport, TrainState, Trainer, restore_network};
+pub use whole_file::write_whole;
