@@ -3,6 +3,8 @@
 use quantrain_graph::PlacementError;
 use thiserror::Error;
 
+use crate::{Mode, Purpose};
+
 /// A network could not be planned or run.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum EngineError {
@@ -42,5 +44,13 @@ pub enum EngineError {
         found: usize,
         /// Inputs expected.
         expected: usize,
+    },
+    /// A training step on a plan without its buffers.
+    #[error("the plan is for {planned:?}, the step is {mode:?}; make a plan for the step's gradient path")]
+    OtherPlan {
+        /// What the plan was made for.
+        planned: Purpose,
+        /// The step.
+        mode: Mode,
     },
 }

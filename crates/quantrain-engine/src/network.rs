@@ -159,7 +159,8 @@ impl Network {
     /// Runs forward. `inputs` are real values as they lie in memory (images NHWC); what `monitor` wants, it sees before quantization.
     ///
     /// # Errors
-    /// A range is missing or does not fit its scheme, a bias does not fit 32 bits, or an input has the wrong length.
+    /// A range is missing or does not fit its scheme, a bias does not fit 32 bits, an input has the wrong length, or the plan is for
+    /// another kind of step.
     pub fn forward(
         &mut self,
         plan: &Plan,
@@ -168,6 +169,7 @@ impl Network {
         inputs: &[&[f32]],
         monitor: &mut dyn Monitor,
     ) -> Result<(), EngineError> {
+        plan.check(mode)?;
         self.prepare(mode)?;
         self.feed(plan, workspace, inputs, monitor)?;
         for u in 0..plan.units.len() {
@@ -180,7 +182,9 @@ impl Network {
     pub fn output(&self, plan: &Plan, workspace: &Workspace, i: usize) -> Vec<f32> {
         let tensor = self.net.graph().outputs()[i];
         let scale = workspace.scales[tensor.0];
-        self.values(plan, workspace, tensor).iter().map(|v| v * scale).collect()
+        let values = self.values(plan, workspace, tensor);
+        // A product would quiet signalling NaNs.
+        if scale == 1.0 { values.to_vec() } else { values.iter().map(|v| v * scale).collect() }
     }
 
     /// The real values of output `i` in ONNX's axis order.
@@ -195,10 +199,16 @@ impl Network {
     /// Runs backward from the gradients of the outputs (as they lie in memory), after a forward with the same mode. Parameter gradients
     /// are overwritten.
     pub fn backward(&mut self, plan: &Plan, workspace: &mut Workspace, mode: Mode, gradients: &[&[f32]]) {
-        for (&tensor, gradient) in self.net.graph().outputs().iter().zip(gradients) {
+        let outputs = self.net.graph().outputs();
+        for (i, (tensor, gradient)) in outputs.iter().zip(gradients).enumerate() {
             if let Some(buffer) = plan.gradients[tensor.0] {
                 let mut dy = workspace.memory.take(buffer);
-                dy.copy_from_slice(gradient);
+                // One tensor may be handed out twice.
+                if outputs[..i].contains(tensor) {
+                    elementwise::add_assign(gradient, &mut dy)
+                } else {
+                    dy.copy_from_slice(gradient)
+                }
                 workspace.memory.put(dy);
             }
         }
@@ -311,8 +321,13 @@ impl Network {
         match &unit.work {
             Work::Block { shape, accumulator, float_accumulator } => {
                 let pass = self.pass(u, unit, *shape, mode);
+                // What is kept for the backward are the gradient path's accumulators; a float step has no others.
+                let (accumulator, float) = match float_accumulator {
+                    Some(float) if !mode.simulate => (float, None),
+                    float => (accumulator, float.as_ref()),
+                };
                 let mut accumulator = workspace.memory.take(*accumulator);
-                let mut float = float_accumulator.map(|b| workspace.memory.take(b));
+                let mut float = float.map(|b| workspace.memory.take(*b));
                 let mut unquantized = (want == Want::Values).then(|| vec![0.0; y.len()]);
                 let x = self.values(plan, workspace, unit.inputs[0]);
                 let p = self.blocks[u].as_mut().expect("a block has parameters");
@@ -354,7 +369,9 @@ impl Network {
                         kernel.forward(&self.scaled(plan, workspace, &unit.inputs), unit_scale, &mut before);
                         if self.net.units()[u].activation.is_some() {
                             let (low, high) = self.clip_steps(u, unit);
-                            before.iter_mut().for_each(|v| *v = v.max(low).min(high));
+                            // Not `max` and `min`: they would hide NaN.
+                            before.iter_mut().filter(|v| **v < low).for_each(|v| *v = low);
+                            before.iter_mut().filter(|v| **v > high).for_each(|v| *v = high);
                         }
                         self.quantize(unit.output, unit_scale, &before, &mut y, monitor);
                         workspace.memory.put(before);
@@ -381,8 +398,7 @@ impl Network {
                 let mut dx = target(0).map(|(buffer, accumulate)| (workspace.memory.take(buffer), accumulate));
                 let x = Scaled { values: self.values(plan, workspace, unit.inputs[0]), scale: pass.input_scale };
                 let p = self.blocks[u].as_mut().expect("a block has parameters");
-                let kept = if p.is_simulated() { float_accumulator.unwrap_or(*accumulator) } else { *accumulator };
-                let accumulator = workspace.memory.get(kept);
+                let accumulator = workspace.memory.get(float_accumulator.unwrap_or(*accumulator));
                 block::backward(p, &pass, x, accumulator, &dy, &mut delta, dx.as_mut().map(|(d, a)| (&mut **d, *a)));
                 workspace.memory.put(delta);
                 dx.into_iter().for_each(|(d, _)| workspace.memory.put(d));

@@ -63,6 +63,10 @@ pub(crate) trait Kernel: Send + Sync {
 /// The kernel of a node for a batch of `batch`.
 pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn Kernel>, EngineError> {
     let site = Site { graph, node, batch };
+    let reads_constants = matches!(node.op, Op::Binary(_) | Op::BatchNormalization(_) | Op::Convolution(_) | Op::Gemm(_));
+    if !reads_constants && node.inputs.iter().any(|&t| graph.constant(t).is_some()) {
+        return Err(site.unsupported("constants among its inputs are not supported; fold them, or pass them in as network inputs"));
+    }
     Ok(match &node.op {
         Op::Convolution(_) | Op::Gemm(_) => {
             return Err(site.unsupported("its weights must be constants, alpha and beta 1, and a not transposed"));
@@ -70,10 +74,10 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
         Op::MatMul(op) => Box::new(matmul::build(op, &site)?),
         Op::BatchNormalization(op) => Box::new(normalization::build(op, &site)?),
         Op::Activation(op) => Box::new(activation::build(op)),
-        Op::Binary(op) => Box::new(elementwise::build(*op, &site)),
-        Op::Concat(op) => Box::new(layout::concat(op, &site)?),
+        Op::Binary(op) => Box::new(elementwise::build(*op, &site)?),
+        Op::Concat(op) => Box::new(layout::concat(op, &site)),
         Op::Slice(op) => Box::new(layout::slice(op, &site)?),
-        Op::Pad(op) => Box::new(layout::pad(op, &site)),
+        Op::Pad(op) => Box::new(layout::pad(op, &site)?),
         Op::Reshape(_) | Op::Flatten(_) => Box::new(layout::reshape(&site)),
         Op::Transpose(op) => Box::new(layout::transpose(op, &site)),
         Op::Identity => Box::new(layout::Identity),

@@ -8,7 +8,7 @@ use quantrain_kernels::convolution::ConvolutionShape;
 use crate::block::GradientPath;
 use crate::buffers::{BufferId, Layout, Slots};
 use crate::op::{self, Kernel};
-use crate::{EngineError, layout};
+use crate::{EngineError, Mode, layout};
 
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Plan {
             let back = backward_at(u);
             let mut before_quantization = None;
             let mut replays_inputs = true;
-            let work = match block_shape(net, unit, batch) {
+            let work = match block_shape(net, unit, batch)? {
                 Some(shape) => {
                     let accumulator = layout.add(shape.output_len(), at);
                     let two_paths = trains && purpose == Purpose::Training(GradientPath::Float) && net.weight_quantizer(u).is_some();
@@ -149,6 +149,17 @@ impl Plan {
         Ok(Plan { batch, purpose, units: plans, values, gradients, slots: layout.assign(), lines })
     }
 
+    /// Refuses a training step whose gradients this plan has no buffers for.
+    pub(crate) fn check(&self, mode: Mode) -> Result<(), EngineError> {
+        let fits = match (self.purpose, mode.training) {
+            (_, None) => true,
+            (Purpose::Inference, Some(_)) => false,
+            // A float step has one path.
+            (Purpose::Training(path), Some(training)) => path == training.gradient_path || !mode.simulate,
+        };
+        if fits { Ok(()) } else { Err(EngineError::OtherPlan { planned: self.purpose, mode }) }
+    }
+
     /// Number of samples of a batch.
     pub fn batch(&self) -> usize {
         self.batch
@@ -174,7 +185,7 @@ fn plan_backward(
     let mut gradients = vec![None; graph.tensors().len()];
     let mut written = vec![false; graph.tensors().len()];
     for &output in graph.outputs().iter().filter(|t| flow.receives[t.0]) {
-        gradients[output.0] = Some(layout.add(len(output), net.units().len() + 1));
+        gradients[output.0].get_or_insert_with(|| layout.add(len(output), net.units().len() + 1));
         written[output.0] = true;
     }
     for u in (0..plans.len()).rev().filter(|&u| flow.backward[u]) {
@@ -243,14 +254,14 @@ impl Flow {
     }
 }
 
-/// The convolution that a block computes.
-fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Option<ConvolutionShape> {
+/// The convolution that a block computes; `None` where the unit is no block.
+fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Result<Option<ConvolutionShape>, EngineError> {
     let graph = net.graph();
-    let block = unit.block(graph)?;
+    let Some(block) = unit.block(graph) else { return Ok(None) };
     let node = graph.node(unit.core);
     let x = graph.tensor(node.inputs[0]).shape.at(batch);
     let y = graph.tensor(node.output).shape.at(batch);
-    Some(match &node.op {
+    Ok(Some(match &node.op {
         Op::Convolution(op) => ConvolutionShape {
             batch: x[0],
             in_height: x[2],
@@ -265,10 +276,15 @@ fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Option<Convolutio
             dilation: op.window.dilations,
             groups: op.groups,
         },
+        // The last axis of an image is not the one that lies last in memory.
+        op if x.len() == 4 => {
+            let problem = "products of an image with a matrix are not supported; flatten it first";
+            return Err(EngineError::Unsupported { node: node.name.clone(), op: op.name(), problem });
+        }
         _ => {
-            let (&inputs, rows) = x.split_last()?;
+            let inputs = x[x.len() - 1];
             ConvolutionShape {
-                batch: rows.iter().product(),
+                batch: x[..x.len() - 1].iter().product(),
                 in_height: 1,
                 in_width: 1,
                 in_channels: inputs,
@@ -282,7 +298,7 @@ fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Option<Convolutio
                 groups: 1,
             }
         }
-    })
+    }))
 }
 
 /// An Add of two activations of one shape.

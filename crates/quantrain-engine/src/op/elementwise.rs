@@ -3,6 +3,7 @@
 use quantrain_graph::op::Binary;
 
 use super::{Kernel, Replays, Scaled, Site, write};
+use crate::EngineError;
 use crate::layout::to_physical;
 
 pub(super) struct Broadcast {
@@ -13,8 +14,11 @@ pub(super) struct Broadcast {
     constants: [Option<Vec<f32>>; 2],
 }
 
-pub(super) fn build(op: Binary, site: &Site) -> Broadcast {
+pub(super) fn build(op: Binary, site: &Site) -> Result<Broadcast, EngineError> {
     let output = site.output();
+    if output.len() > 4 && site.node.inputs.iter().any(|&t| site.graph.constant(t).is_none() && site.graph.tensor(t).shape.rank() == 4) {
+        return Err(site.unsupported("an image against a tensor of more axes is not supported; reshape it first"));
+    }
     let operand = |i: usize| {
         let mut shape = site.input(i);
         // Operands of lower rank broadcast from the front.
@@ -26,7 +30,7 @@ pub(super) fn build(op: Binary, site: &Site) -> Broadcast {
         strides(&shape, channels_first)
     };
     let constant = |i: usize| site.graph.constant(site.node.inputs[i]).map(<[f32]>::to_vec);
-    Broadcast { op, strides: [operand(0), operand(1)], constants: [constant(0), constant(1)], extents: to_physical(&output) }
+    Ok(Broadcast { op, strides: [operand(0), operand(1)], constants: [constant(0), constant(1)], extents: to_physical(&output) })
 }
 
 /// Strides along the axes of the output in memory order.

@@ -39,16 +39,13 @@ pub(super) struct Join {
     runs: Vec<usize>,
 }
 
-pub(super) fn concat(op: &Concat, site: &Site) -> Result<Join, EngineError> {
+pub(super) fn concat(op: &Concat, site: &Site) -> Join {
     let output = site.output();
     let rank = output.len();
     let axis = if op.axis < 0 { (op.axis + rank as i64) as usize } else { op.axis as usize };
-    if site.node.inputs.iter().any(|&t| site.graph.constant(t).is_some()) {
-        return Err(site.unsupported("constants among its inputs are not supported"));
-    }
     let axis = physical_axis(rank, axis);
     let run = |i: usize| to_physical(&site.input(i))[axis..].iter().product();
-    Ok(Join { outer: to_physical(&output)[..axis].iter().product(), runs: (0..site.node.inputs.len()).map(run).collect() })
+    Join { outer: to_physical(&output)[..axis].iter().product(), runs: (0..site.node.inputs.len()).map(run).collect() }
 }
 
 impl Join {
@@ -102,9 +99,12 @@ pub(super) fn slice(op: &Slice, site: &Site) -> Result<Gather, EngineError> {
     Ok(Gather { input: to_physical(&input), maps, fill: 0.0 })
 }
 
-pub(super) fn pad(op: &Pad, site: &Site) -> Gather {
+pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, EngineError> {
     let (input, output) = (site.input(0), site.output());
     let rank = input.len();
+    if op.mode == PadMode::Reflect && (0..2 * rank).any(|i| op.pads[i] >= input[i % rank]) {
+        return Err(site.unsupported("a reflection reaches less far than the input is long"));
+    }
     let mut maps = vec![Vec::new(); rank];
     for axis in 0..rank {
         let (before, extent) = (op.pads[axis] as isize, input[axis] as isize);
@@ -124,7 +124,7 @@ pub(super) fn pad(op: &Pad, site: &Site) -> Gather {
         maps[physical_axis(rank, axis)] = (0..output[axis]).map(source).collect();
     }
     let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
-    Gather { input: to_physical(&input), maps, fill }
+    Ok(Gather { input: to_physical(&input), maps, fill })
 }
 
 impl Gather {

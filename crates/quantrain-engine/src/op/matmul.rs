@@ -16,8 +16,7 @@ pub(super) struct Product {
 pub(super) fn build(_: &MatMul, site: &Site) -> Result<Product, EngineError> {
     let (a, b) = (site.input(0), site.input(1));
     let rank = a.len();
-    if rank != b.len() || rank == 4 || a[..rank - 2] != b[..rank - 2] || site.node.inputs.iter().any(|&t| site.graph.constant(t).is_some())
-    {
+    if rank != b.len() || rank == 4 || a[..rank - 2] != b[..rank - 2] {
         return Err(site.unsupported(
             "only products of two activations of rank 2 or 3 with equal outer axes, or with a constant matrix, are supported",
         ));

@@ -22,6 +22,9 @@ pub(super) fn mean(op: &ReduceMean, site: &Site) -> Result<Mean, EngineError> {
         return Err(site.unsupported("without keepdims only the mean over both spatial axes is supported; export it with keepdims"));
     }
     let rank = logical.len();
+    if rank > 4 && site.output().len() == 4 {
+        return Err(site.unsupported("a mean that leaves an image of a tensor of more axes is not supported; export it with keepdims"));
+    }
     let (mut extents, mut physical) = (to_physical(&logical), vec![false; rank]);
     for axis in 0..rank {
         physical[physical_axis(rank, axis)] = reduced[axis];
