@@ -21,6 +21,14 @@ pub enum DataError {
         /// As given.
         path: PathBuf,
     },
+    /// What stands behind `#` names no samples.
+    #[error("{}: `#{rows}` found, `#START..END` with START below END expected; either may be left out", path.display())]
+    BadRows {
+        /// As given.
+        path: PathBuf,
+        /// The text behind `#`.
+        rows: String,
+    },
     /// The operating system refuses.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {

@@ -3,6 +3,7 @@
 mod folder;
 mod idx;
 mod parquet;
+mod rows;
 
 use std::fs;
 use std::io;
@@ -29,11 +30,16 @@ pub struct Columns {
 /// - a folder of parquet shards, in the order of their names;
 /// - a folder of one IDX dataset (of several, name the images' file);
 /// - a folder of images, or of a folder of images for each class, classes numbered by name;
-/// - several of these, separated by commas, or `*` in a file's name: one after the other.
+/// - several of these, separated by commas, or `*` in a file's name: one after the other;
+/// - any of these with `#START..END` behind it: only those samples.
 ///
 /// # Errors
 /// A path that is missing or of no known kind, damaged files, and datasets without samples.
 pub fn open(path: &Path, columns: &Columns) -> Result<Box<dyn Dataset>, DataError> {
+    if let Some((file, rows)) = rows::split(path)? {
+        let some = rows::Rows::new(open(file, columns)?, rows);
+        return if some.is_empty() { Err(DataError::Empty { path: path.into() }) } else { Ok(Box::new(some)) };
+    }
     let paths = expand(path)?;
     let mut parts = Vec::with_capacity(paths.len());
     for path in &paths {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quantrain_data::{Annotation, Augment, Batch, BatchPlan, Channels, Columns, Dataset, Loader, PixelRange, Preprocess, open};
+use quantrain_data::{Annotation, Augment, Batch, BatchPlan, Channels, Columns, DataError, Dataset, Loader, PixelRange, Preprocess, open};
 
 /// A file beside the repository, or a line that says what is missing.
 fn shared(test: &str, name: &str) -> Option<PathBuf> {
@@ -139,4 +139,14 @@ fn memory_does_not_grow_with_the_number_of_samples() {
     };
     let (few, many) = (peak("200"), peak("5000"));
     assert!(many < 1.1 * few, "{few} KiB for 200 samples, {many} KiB for 5,000");
+}
+
+#[test]
+fn rows_behind_a_hash_are_a_dataset_of_their_own() {
+    let Some(file) = shared("rows", "imagenet_sample_500.parquet") else { return };
+    let all = open(&file, &Columns::default()).unwrap();
+    let some = open(Path::new(&format!("{}#100..", file.display())), &Columns::default()).unwrap();
+    assert_eq!(some.len(), all.len() - 100);
+    assert_eq!(some.sample(0).unwrap().annotation, all.sample(100).unwrap().annotation);
+    assert!(matches!(open(Path::new(&format!("{}#900..", file.display())), &Columns::default()), Err(DataError::Empty { .. })));
 }
