@@ -51,9 +51,8 @@ fn sibling(path: &Path) -> PathBuf {
 
 /// Scale and zero point of each activation quantizer.
 fn activation_quantizers(net: &QuantGraph) -> Result<Vec<Quantizer>, WriteError> {
-    let calibrated = |q: &quantrain_graph::ActivationQuantizer| {
-        q.quantizer()?.ok_or_else(|| WriteError::NotCalibrated { tensor: q.tensor.clone() })
-    };
+    let calibrated =
+        |q: &quantrain_graph::ActivationQuantizer| q.quantizer()?.ok_or_else(|| WriteError::NotCalibrated { tensor: q.tensor.clone() });
     net.quantizers().iter().map(calibrated).collect()
 }
 

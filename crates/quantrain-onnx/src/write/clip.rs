@@ -62,7 +62,8 @@ pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<
             operator::write_activation(&mut w, &format!("{name}_Clip"), &clip, names.written[output.0].clone(), name);
         }
     }
-    let metadata = [("quantrain.format", "clip"), ("quantrain.target", net.target().name()), ("quantrain.version", env!("CARGO_PKG_VERSION"))];
+    let metadata =
+        [("quantrain.format", "clip"), ("quantrain.target", net.target().name()), ("quantrain.version", env!("CARGO_PKG_VERSION"))];
     Ok(w.finish(graph, &metadata))
 }
 

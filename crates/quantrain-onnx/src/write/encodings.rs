@@ -31,7 +31,8 @@ pub(super) fn encodings_text(net: &QuantGraph) -> Result<String, WriteError> {
     }
     let mut parameters = Map::new();
     for u in 0..net.units().len() {
-        let (Some(block), Some(place), Some(weights)) = (net.quantized_block(u)?, net.units()[u].block(net.graph()), net.weight_quantizer(u))
+        let (Some(block), Some(place), Some(weights)) =
+            (net.quantized_block(u)?, net.units()[u].block(net.graph()), net.weight_quantizer(u))
         else {
             continue;
         };

@@ -95,7 +95,8 @@ impl ModelWriter {
 
     fn initializer(&mut self, name: &str, shape: &[usize], kind: i32, raw: Vec<u8>) {
         let dims = shape.iter().map(|&n| n as i64).collect();
-        let tensor = TensorProto { name: Some(name.to_owned()), dims, data_type: Some(kind), raw_data: Some(raw), ..TensorProto::default() };
+        let tensor =
+            TensorProto { name: Some(name.to_owned()), dims, data_type: Some(kind), raw_data: Some(raw), ..TensorProto::default() };
         self.proto.initializer.push(tensor);
     }
 
@@ -159,7 +160,6 @@ fn code_bytes(kind: i32, values: &[i32]) -> Vec<u8> {
         _ => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
     }
 }
-
 
 pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: Some(value), ..attribute(name, attribute_type::INT) }

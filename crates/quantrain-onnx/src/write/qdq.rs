@@ -62,7 +62,8 @@ pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8
         unit::write(&mut w, net, u, &names, parameters, activation)?;
         pair(&mut w, output);
     }
-    let metadata = [("quantrain.format", "qdq"), ("quantrain.target", net.target().name()), ("quantrain.version", env!("CARGO_PKG_VERSION"))];
+    let metadata =
+        [("quantrain.format", "qdq"), ("quantrain.target", net.target().name()), ("quantrain.version", env!("CARGO_PKG_VERSION"))];
     Ok(w.finish(graph, &metadata))
 }
 

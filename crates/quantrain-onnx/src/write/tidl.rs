@@ -30,7 +30,8 @@ pub(super) fn settings_text(net: &QuantGraph) -> String {
     let base = |bits: &[(usize, u8)]| if !bits.is_empty() && bits.iter().all(|&(_, b)| b > 8) { 16 } else { 8 };
     let (parameter_bits, feature_bits) = (base(&blocks), base(&outputs));
     let wide = |bits: &[(usize, u8)], base: u8| {
-        let names = bits.iter().filter(|&&(_, b)| base == 8 && b > 8).map(|&(u, _)| graph.tensor(net.units()[u].output(graph)).name.as_str());
+        let names =
+            bits.iter().filter(|&&(_, b)| base == 8 && b > 8).map(|&(u, _)| graph.tensor(net.units()[u].output(graph)).name.as_str());
         names.collect::<Vec<_>>().join(",")
     };
     let (wide_parameters, wide_features) = (wide(&blocks, parameter_bits), wide(&outputs, feature_bits));
