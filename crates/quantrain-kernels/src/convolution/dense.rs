@@ -11,6 +11,10 @@ use rayon::prelude::*;
 
 /// Fewer tasks than this leave threads idle: then the panels are split between tasks too.
 const TASKS: usize = 16;
+/// Weights that fit the L2 cache beside what they are multiplied with.
+const WEIGHTS: usize = 64 * 1024;
+/// Places that are finished before the next ones begin: a multiple of every tile.
+const PLACES: usize = 48;
 
 /// `y` from `x` and `w`.
 pub(super) fn forward(shape: &ConvolutionShape, x: &[f32], w: &[f32], y: &mut [f32]) {
@@ -127,21 +131,25 @@ impl Direction {
                 let count = part.images * rows * window.columns.positions(phase.index[1]);
                 let runs = &runs[phase.number * taps..][..taps];
                 let merged = runs.iter().position(|run| run[1] == 0).unwrap_or(taps);
-                for index in panels_of_task.clone() {
-                    let panel = panels.get(index);
-                    let weights = phase.depth_before * panels.width() + panel.before * phase.depth;
-                    let product = Gathered {
-                        places: &places[phase.number * most_places..][..count],
-                        runs: &runs[..merged],
-                        source: source[panel.group * self.inputs..].as_ptr(),
-                        panel: packed[weights..].as_ptr(),
-                        target: target.from(start + panel.group * self.outputs + panel.column),
-                        columns: panel.columns,
-                        accumulate,
-                    };
-                    // SAFETY: places and runs lie in the task's part of the source, which holds every tap of its
-                    // positions; results of different parts, phases and panels lie in different places.
-                    unsafe { gather(simd, &product) }
+                let places = &places[phase.number * most_places..][..count];
+                // Weights that fit the L2 cache are taken in turn for a few places, so that results are whole lines.
+                let block = if phase.depth * panels.width() <= WEIGHTS { PLACES } else { count.max(1) };
+                for places in places.chunks(block) {
+                    for panel in panels_of_task.clone().map(|index| panels.get(index)) {
+                        let weights = phase.depth_before * panels.width() + panel.before * phase.depth;
+                        let product = Gathered {
+                            places,
+                            runs: &runs[..merged],
+                            source: source[panel.group * self.inputs..].as_ptr(),
+                            panel: packed[weights..].as_ptr(),
+                            target: target.from(start + panel.group * self.outputs + panel.column),
+                            columns: panel.columns,
+                            accumulate,
+                        };
+                        // SAFETY: places and runs lie in the task's part of the source, which holds every tap of its
+                        // positions; results of different parts, phases and panels lie in different places.
+                        unsafe { gather(simd, &product) }
+                    }
                 }
             }
         });

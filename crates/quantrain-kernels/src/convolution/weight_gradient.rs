@@ -9,12 +9,22 @@ use crate::scratch::{Scratch, aligned, as_integers};
 use crate::simd::{Simd, simd, simd_kernel};
 use rayon::prelude::*;
 
-/// Tasks of a call. The number is fixed because the sum is split between them.
+/// Tasks of a call. Their number is fixed because the sum is split between them.
 const TASKS: usize = 16;
-/// Output channels that make it worth splitting them, rather than the sum, between tasks.
-const SHARE: usize = 32;
-/// Places whose factors stay in cache while all tiles of the weights use them.
-const PLACES: usize = 256;
+/// Places of a part of the sum that outweigh what it costs to join the parts.
+const PLACES: usize = 512;
+/// Output channels of a task, at least: each task reads all of its x.
+const CHANNELS: usize = 16;
+/// Factors that stay in the L1 cache while all tiles of the weights use them.
+const FACTORS: usize = 6 * 1024;
+
+/// How the work is split between tasks: into parts of the sum, whose results must be joined, and shares of the output
+/// channels.
+fn split(places: usize, outputs: usize) -> (usize, usize) {
+    let splits = (places / PLACES).clamp(1, TASKS);
+    let shares = (TASKS / splits).min(outputs / CHANNELS).max(1);
+    (splits.max(TASKS / 2 / shares), shares)
+}
 
 /// `dw` from `x` and `dy`.
 pub(super) fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
@@ -22,8 +32,8 @@ pub(super) fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], d
     let window = Window::new(shape.batch, Axis::forward(shape), shape.in_channels);
     let (inputs, outputs) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
     let taps = shape.kernel[0] * shape.kernel[1];
-    let shares = (outputs / SHARE).clamp(1, TASKS);
-    let splits = (TASKS / shares).min(window.tasks()).max(1);
+    let (splits, shares) = split(shape.batch * shape.out_height * shape.out_width, outputs);
+    let splits = splits.min(window.tasks()).max(1);
 
     let most_places = window.images * window.positions * shape.out_width;
     let tables_len = aligned(most_places + 2 * taps);
@@ -42,6 +52,7 @@ pub(super) fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], d
     }
     let (runs, places) = (&*runs, &*places);
 
+    let block_len = (FACTORS / (shape.in_channels + shape.out_channels)).clamp(48, 256);
     let simd = simd();
     let length = dw.len();
     let (copies, first, others) = (Shared::new(copies), Shared::new(dw), Shared::new(partial));
@@ -63,14 +74,14 @@ pub(super) fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], d
             let x = window.read(part, x, copy);
             let dy = &dy[(part.image * shape.out_height + part.position) * shape.out_width * shape.out_channels..];
             let count = part.images * part.positions * shape.out_width;
-            for (block, places) in places[..count].chunks(PLACES).enumerate() {
+            for (block, places) in places[..count].chunks(block_len).enumerate() {
                 for group in 0..shape.groups {
                     let row = group * outputs + channels.start;
                     let mut column = 0;
                     for [offset, length] in runs.iter().map(|run| run.map(|value| value as usize)) {
                         let product = Outer {
                             places,
-                            left: dy[block * PLACES * shape.out_channels + row..].as_ptr(),
+                            left: dy[block * block_len * shape.out_channels + row..].as_ptr(),
                             left_step: shape.out_channels,
                             rows: channels.len(),
                             right: x[group * inputs + offset..].as_ptr(),
