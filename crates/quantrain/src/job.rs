@@ -7,11 +7,12 @@ use quantrain_data::{BatchPlan, Dataset, Loader};
 use quantrain_engine::{Mode, Network};
 use quantrain_graph::QuantGraph;
 
+use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::{Accuracy, evaluate};
 use crate::progress::Progress;
 use crate::recipe::{ExportStyle, Recipe};
-use crate::train::{Keeper, TrainReport, TrainState, Trainer};
-use crate::{RunError, calibrate, image_size};
+use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
+use crate::{RunError, calibrate, check_images, image_size};
 
 /// Images of an evaluation or calibration batch; results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
@@ -55,6 +56,54 @@ impl Job {
         self.network.as_mut().expect("a trainer gives the network back")
     }
 
+    /// What the checkpoints of this job say they belong to. Ask before the network is trained or restored.
+    pub fn identity(&mut self) -> Identity {
+        Identity { network: network_fingerprint(self.net()), recipe: self.recipe.fingerprint() }
+    }
+
+    /// Goes back to the network of a checkpoint: parameters, statistics and ranges.
+    ///
+    /// # Errors
+    /// The state is of another network.
+    pub fn restore(&mut self, state: &TrainState) -> Result<(), RunError> {
+        restore_network(self.network_mut(), &state.position, &state.tensors)
+    }
+
+    /// As [`Job::restore`], without ranges: for a checkpoint of the same network under another target. Calibrate it then.
+    ///
+    /// # Errors
+    /// The state is of another network.
+    pub fn restore_parameters(&mut self, state: &TrainState) -> Result<(), RunError> {
+        restore_parameters(self.network_mut(), &state.tensors)
+    }
+
+    /// Looks at the first batch of the images of an evaluation, of a calibration and, where it is wanted, of a training: what does not fit
+    /// shows before any work is done.
+    ///
+    /// # Errors
+    /// Images or labels cannot be read or do not fit, or there are none for the training.
+    pub fn check_data(&self, training: bool) -> Result<(), RunError> {
+        let network = self.network.as_ref().expect("a trainer gives the network back");
+        let graph = network.quant_graph().graph();
+        let classes = graph.outputs().first().and_then(|&t| graph.tensor(t).shape.0.get(1)?.fixed()).unwrap_or(usize::MAX);
+        let eval = self.eval_loader()?;
+        let calibration = self.recipe.quantization().enabled.then(|| self.calibration_loader()).transpose()?;
+        let train = training.then(|| self.train_loader()).transpose()?;
+        let learns_labels = self.recipe.train().losses.labels.is_some();
+        for (loader, reads_labels, needs_labels) in [(train, learns_labels, learns_labels), (calibration, false, false), (eval, true, false)] {
+            let Some(batch) = loader.and_then(|l| l.batches(0, 0, 1).next()).transpose()? else { continue };
+            check_images(network, &batch)?;
+            if needs_labels && batch.labels.is_empty() {
+                return Err(RunError::NoLabels);
+            }
+            let wrong = |label: &&i64| usize::try_from(**label).map_or(true, |l| l >= classes);
+            if let Some(&label) = batch.labels.iter().find(wrong).filter(|_| reads_labels) {
+                return Err(RunError::Label { label, classes });
+            }
+        }
+        Ok(())
+    }
+
     /// Accuracy of the float network on the evaluation images; `None` without such images or labels.
     ///
     /// # Errors
@@ -85,17 +134,8 @@ impl Job {
     /// # Errors
     /// There are no images, they cannot be read or do not fit, or values are not finite.
     pub fn calibrate(&mut self, progress: &mut dyn Progress) -> Result<usize, RunError> {
-        let data = self.recipe.data();
-        let path = data.calibration.as_ref().or(data.train.as_ref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })?;
-        let plan = BatchPlan {
-            batch_size: EVALUATION_BATCH.min(data.calibration_images),
-            shuffle: true,
-            seed: self.recipe.seed(),
-            drop_last: false,
-            limit: Some(data.calibration_images),
-        };
-        let loader = self.loader(path, plan, false)?;
-        let (batches, observer) = (loader.batches(0, 0, data.loader_threads), self.recipe.quantization().observer);
+        let loader = self.calibration_loader()?;
+        let (batches, observer) = (loader.batches(0, 0, self.recipe.data().loader_threads), self.recipe.quantization().observer);
         progress.begin("calibrating", loader.samples() as u64);
         let images = calibrate(self.network_mut(), batches, &observer, progress)?;
         progress.end();
@@ -112,11 +152,7 @@ impl Job {
         keeper: &mut dyn Keeper,
         progress: &mut dyn Progress,
     ) -> Result<TrainReport, RunError> {
-        let data = self.recipe.data();
-        let path = data.train.as_ref().ok_or(RunError::NoData { what: "training", key: "data.train" })?;
-        let size = self.recipe.train().batch_size;
-        let plan = BatchPlan { batch_size: size, shuffle: true, seed: self.recipe.seed(), drop_last: true, limit: data.train_images };
-        let loader = self.loader(path, plan, true)?;
+        let loader = self.train_loader()?;
         let eval = self.eval_loader()?;
         let recipe = self.recipe.clone();
         let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
@@ -160,6 +196,27 @@ impl Job {
             written.push(path);
         }
         Ok(written)
+    }
+
+    fn train_loader(&self) -> Result<Loader, RunError> {
+        let data = self.recipe.data();
+        let path = data.train.as_ref().ok_or(RunError::NoData { what: "training", key: "data.train" })?;
+        let size = self.recipe.train().batch_size;
+        let plan = BatchPlan { batch_size: size, shuffle: true, seed: self.recipe.seed(), drop_last: true, limit: data.train_images };
+        self.loader(path, plan, true)
+    }
+
+    fn calibration_loader(&self) -> Result<Loader, RunError> {
+        let data = self.recipe.data();
+        let path = data.calibration.as_ref().or(data.train.as_ref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })?;
+        let plan = BatchPlan {
+            batch_size: EVALUATION_BATCH.min(data.calibration_images),
+            shuffle: true,
+            seed: self.recipe.seed(),
+            drop_last: false,
+            limit: Some(data.calibration_images),
+        };
+        self.loader(path, plan, false)
     }
 
     fn eval_loader(&self) -> Result<Option<Loader>, RunError> {

@@ -31,5 +31,5 @@ pub use progress::Progress;
 pub use ranges::Ranges;
 pub use run_directory::{MetricsLog, RunDirectory};
 pub use runner::Runner;
-pub use train::{Keeper, LogLine, Position, TrainReport, TrainState, Trainer, restore_network};
+pub use train::{Keeper, LogLine, Position, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 pub use whole_file::write_whole;

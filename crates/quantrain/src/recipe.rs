@@ -27,12 +27,13 @@ use std::path::{Path, PathBuf};
 use quantrain_data::{Augment, Channels, Columns, PixelRange, Preprocess};
 use quantrain_graph::{Settings, Target};
 
-use crate::RecipeError;
+use crate::checkpoint::Fingerprint;
 use crate::error::Location;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::ObserverSettings;
 use crate::optimizer::{Optimizer, Rule};
 use crate::schedule::{Decay, FreezeSchedule, RateSchedule};
+use crate::{CheckError, RecipeError};
 
 /// A checked recipe.
 #[derive(Clone, Debug, PartialEq)]
@@ -223,6 +224,26 @@ impl Recipe {
     /// The effective recipe, with every default filled in and absolute paths: it means the same in any folder.
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.file.clone().absolute()).expect("checked values can be written")
+    }
+
+    /// The same recipe for another target, named or a file; what the first one decided by default, this one decides anew. The widths stay.
+    ///
+    /// # Errors
+    /// The target is not known or does not have the widths.
+    pub fn for_target(&self, target: &str) -> Result<Self, CheckError> {
+        let mut file = self.file.clone();
+        file.target = Some(target.into());
+        let q = &mut file.quantization;
+        (q.per_channel, q.quantize_output, q.observer, q.train_observer) = (None, None, None, None);
+        Recipe::try_from(file)
+    }
+
+    /// Of all that the trained network depends on: not where files go, in which form, or how many threads work.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut file = self.file.clone().absolute();
+        (file.out, file.threads, file.device, file.data.loader_threads) = (None, None, None, None);
+        file.export = ExportFile::default();
+        Fingerprint::of(&toml::to_string(&file).expect("checked values can be written"))
     }
 
     /// The float network's file.

@@ -74,6 +74,19 @@ impl RunDirectory {
         if run.is_marked() { Ok(run) } else { Err(RunDirectoryError::NotARun { path: path.into() }) }
     }
 
+    /// Takes the run away: for one that failed before it had any result. The folder goes too if nothing else is in it.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn remove(self) -> Result<(), FileError> {
+        self.clear()?;
+        let marker = self.path.join(MARKER);
+        absent(fs::remove_file(&marker)).map_err(|source| FileError::new(&marker, source))?;
+        // A folder with other files in it stays.
+        let _ = fs::remove_dir(&self.path);
+        Ok(())
+    }
+
     fn is_marked(&self) -> bool {
         self.path.join(MARKER).is_file()
     }

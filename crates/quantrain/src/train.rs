@@ -66,7 +66,7 @@ pub enum LogLine {
         step: u64,
         /// The epoch, from 0.
         epoch: u32,
-        /// Mean loss of the epoch (since it was resumed).
+        /// Mean loss of the epoch.
         loss: f32,
         /// Accuracy as simulated, where there are labels to measure it with.
         accuracy: Option<Accuracy>,
@@ -110,6 +110,8 @@ pub struct Position {
     pub best: Option<f64>,
     /// Sum of the losses since the last log line, and their number.
     pub unlogged_loss: (f64, u64),
+    /// Sum of the losses of this epoch, and their number.
+    pub epoch_loss: (f64, u64),
 }
 
 /// How a training ended.
@@ -179,7 +181,6 @@ impl<'r> Trainer<'r> {
             let mut batches = train.batches(u64::from(epoch), first, threads);
             let stage = format!("epoch {}/{}", epoch + 1, settings.epochs);
             progress.begin(&stage, per_epoch - self.position.step_in_epoch);
-            let mut epoch_loss = (0.0, 0u64);
             while let Some(batch) = batches.next() {
                 let batch = batch?;
                 let started = Instant::now();
@@ -189,9 +190,10 @@ impl<'r> Trainer<'r> {
                 report.steps += 1;
                 self.position.step += 1;
                 self.position.step_in_epoch += 1;
-                self.position.unlogged_loss.0 += f64::from(loss);
-                self.position.unlogged_loss.1 += 1;
-                epoch_loss = (epoch_loss.0 + f64::from(loss), epoch_loss.1 + 1);
+                for (sum, count) in [&mut self.position.unlogged_loss, &mut self.position.epoch_loss] {
+                    *sum += f64::from(loss);
+                    *count += 1;
+                }
                 progress.advance(1, &format!("loss {loss:.4}"));
                 if self.position.step % settings.log_every == 0 {
                     let (sum, count) = std::mem::take(&mut self.position.unlogged_loss);
@@ -212,18 +214,24 @@ impl<'r> Trainer<'r> {
             }
             report.waited += batches.waited();
             progress.end();
-            self.position.epoch += 1;
-            self.position.step_in_epoch = 0;
             report.last = match eval {
                 Some(eval) => {
                     progress.begin("evaluating", eval.samples() as u64);
-                    let accuracy = evaluate(&mut self.network, step.evaluation(), eval.batches(0, 0, threads), progress)?;
+                    let accuracy = evaluate(&mut self.network, step.evaluation(), eval.batches(0, 0, threads), progress);
                     progress.end();
-                    accuracy
+                    if let Err(RunError::Stopped { .. }) = accuracy {
+                        keeper.keep(&self.state(), false)?;
+                        report.stopped = true;
+                        return Ok(report);
+                    }
+                    accuracy?
                 }
                 None => None,
             };
-            let loss = (epoch_loss.0 / epoch_loss.1.max(1) as f64) as f32;
+            let (sum, count) = std::mem::take(&mut self.position.epoch_loss);
+            let loss = (sum / count.max(1) as f64) as f32;
+            self.position.epoch += 1;
+            self.position.step_in_epoch = 0;
             keeper.log(&LogLine::Epoch { step: self.position.step, epoch, loss, accuracy: report.last })?;
             let best = report.last.is_some_and(|a| self.position.best.is_none_or(|best| a.top1 > best));
             if let Some(accuracy) = report.last.filter(|_| best) {
@@ -284,6 +292,20 @@ const MOMENT: &str = "optimizer/";
 /// # Errors
 /// The state is of another network.
 pub fn restore_network(network: &mut Network, position: &Position, tensors: &[(String, Vec<f32>)]) -> Result<(), RunError> {
+    restore_parameters(network, tensors)?;
+    for q in network.quant_graph_mut().quantizers_mut() {
+        let range = position.ranges.iter().find(|(tensor, ..)| *tensor == q.tensor);
+        let (_, min, max) = range.ok_or(RunError::OtherNetwork { what: "ranges" })?;
+        q.range = Some(quantrain_graph::Range::new(*min, *max));
+    }
+    Ok(())
+}
+
+/// Writes the parameters and statistics of a state into a network.
+///
+/// # Errors
+/// The state is of another network.
+pub fn restore_parameters(network: &mut Network, tensors: &[(String, Vec<f32>)]) -> Result<(), RunError> {
     let other = |what| RunError::OtherNetwork { what };
     let find = |name: String, len: usize| tensors.iter().find(|(n, v)| *n == name && v.len() == len).map(|(_, v)| v.as_slice());
     for p in network.parameters() {
@@ -291,10 +313,6 @@ pub fn restore_network(network: &mut Network, position: &Position, tensors: &[(S
     }
     for (name, values) in network.statistics() {
         values.copy_from_slice(find(format!("{STATISTIC}{name}"), values.len()).ok_or(other("statistics"))?);
-    }
-    for q in network.quant_graph_mut().quantizers_mut() {
-        let (_, min, max) = position.ranges.iter().find(|(tensor, ..)| *tensor == q.tensor).ok_or(other("ranges"))?;
-        q.range = Some(quantrain_graph::Range::new(*min, *max));
     }
     Ok(())
 }

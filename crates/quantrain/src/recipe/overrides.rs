@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::RecipeFile;
-use super::choice::{GradientPath, OptimizerName};
+use super::choice::{ExportStyle, GradientPath, OptimizerName};
 use super::size::Size;
 use crate::observe::ObserverKind;
 
@@ -56,4 +56,7 @@ overrides! {
     batch_size: usize => train.batch_size;
     optimizer: OptimizerName => train.optimizer;
     learning_rate: f64 => train.learning_rate;
+    style: ExportStyle => export.style;
+    quantized_weights: bool => export.quantized_weights;
+    encodings: bool => export.encodings;
 }
