@@ -1,7 +1,7 @@
 //! The recipe: everything that a run depends on, as one TOML file.
 //!
 //! [`RecipeFile`] is what is written; `TryFrom<RecipeFile> for Recipe` fills in the defaults and is the only check; [`Recipe`] is what
-//! runs. The keys, with their defaults and what they do, stand once, in `recipe/file.rs`; [`reference`] and [`RecipeFile::commented`] print
+//! runs. The keys, with their defaults and what they do, stand once, in `recipe/file.rs`; [`reference()`] and [`RecipeFile::commented`] print
 //! them.
 
 mod check;
