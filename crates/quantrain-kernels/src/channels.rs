@@ -83,7 +83,7 @@ mod tests {
             let strips = Strips::new(channels);
             assert_eq!(strips.strip % channels, 0);
             assert_eq!(strips.task % strips.strip, 0);
-            assert!(channels >= LONG || strips.strip % LANES == 0);
+            assert!(channels >= LONG || strips.strip.is_multiple_of(LANES));
         }
     }
 }

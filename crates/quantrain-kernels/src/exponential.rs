@@ -46,7 +46,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let z = x * x;
-    let p = polynomial([0.0, -5.704_988_5e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1], z);
+    let p = polynomial([0.0, -5.704_988_5e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1], z);
     let near = p * z * x + x;
     let size = x.abs();
     let far = (1.0 - 2.0 / (exp(2.0 * size) + 1.0)).copysign(x);

@@ -107,7 +107,6 @@ mod x86 {
         unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - count.min(8)).cast()) }
     }
 
-    // SAFETY of every block below: the trait's contract, passed on to the intrinsic.
     impl Vector for Avx2 {
         const LANES: usize = 8;
         const ROWS: usize = 6;
