@@ -7,9 +7,19 @@
 //! |---|---|---|
 //! | [`write_float`] | the float network as it is | any runtime, reading back |
 //! | [`write_float_folded`] | BatchNormalization folded into weights | any runtime |
-//! | [`write_qdq`] | integers for weights, QuantizeLinear and DequantizeLinear pairs | ONNX Runtime, TensorRT, OpenVINO, TIDL 9.1 and later |
+//! | [`write_qdq`] | integers for weights, QuantizeLinear and DequantizeLinear pairs | ONNX Runtime, TensorRT, OpenVINO, TIDL 9.1 |
 //! | [`write_clip`], [`write_tidl_settings`] | float weights, trained ranges as Clip; import settings | TIDL's own import |
 //! | [`write_encodings`] | every quantizer as JSON (AIMET's format 0.6.1) | tools that quantize by themselves |
+//!
+//! ```no_run
+//! use quantrain_graph::{QuantGraph, Range, Settings, Target};
+//!
+//! let graph = quantrain_onnx::read("model.onnx")?;
+//! let mut net = QuantGraph::prepare(graph, Target::onnxruntime(), &Settings::default())?;
+//! net.quantizers_mut().iter_mut().for_each(|q| q.range = Some(Range::new(0.0, 4.0))); // calibration finds better ones
+//! quantrain_onnx::write_qdq(&net, "model.qdq.onnx", &Default::default())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! This crate knows nothing of execution.
 #![forbid(unsafe_code)]

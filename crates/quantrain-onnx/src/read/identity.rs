@@ -16,10 +16,8 @@ pub(super) fn dropout(node: &mut NodeReader) -> Result<(), NodeError> {
     node.float("ratio")?;
     node.int("seed")?;
     node.constant_floats(1)?;
-    if let Some([mode]) = node.constant_ints(2)?.as_deref() {
-        if *mode != 0 {
-            return Err(NodeError::Value { what: "training_mode", found: "true".into(), expected: "false".into() });
-        }
+    if node.constant_ints(2)?.is_some_and(|mode| mode.iter().any(|&m| m != 0)) {
+        return Err(NodeError::Value { what: "training_mode", found: "true".into(), expected: "false".into() });
     }
     node.add(Op::Identity, vec![x])
 }

@@ -26,13 +26,13 @@ impl Number {
     /// `self op other` in 64-bit integers; division truncates, as ONNX's does.
     pub fn apply(self, op: Binary, other: Number) -> Result<Number, NodeError> {
         use Number::{Batch, Fixed};
-        let (operator, checked): (char, fn(i64, i64) -> Option<i64>) = match op {
+        let (operator, result): (char, fn(i64, i64) -> _) = match op {
             Binary::Add => ('+', i64::checked_add),
             Binary::Sub => ('-', i64::checked_sub),
             Binary::Mul => ('·', i64::checked_mul),
             Binary::Div => ('/', i64::checked_div),
         };
-        let number = |left, right| checked(left, right).ok_or(NodeError::Overflow { left, operator, right });
+        let number = |left, right| result(left, right).ok_or(NodeError::Overflow { left, operator, right });
         match (self, op, other) {
             (Fixed(a), _, Fixed(b)) => Ok(Fixed(number(a, b)?)),
             (Batch(a), Binary::Add | Binary::Sub, Batch(b)) => Ok(Number::multiple(number(a, b)?)),

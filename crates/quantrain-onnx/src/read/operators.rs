@@ -77,8 +77,8 @@ pub fn operators() -> &'static [Operator] {
 pub fn operators_page() -> String {
     let mut page = String::from(
         "# Which ONNX operators can be read?\n\n\
-         Those in the table, in files of operator sets 9 to 21 with float32 weights inside the file. Anything else is refused with an error that\n\
-         names file, node and operator; an attribute that a reader does not know is refused too, since ignoring it would change results.\n\
+         Those in the table, in files of operator sets 9 to 21 with float32 weights inside the file. Anything else is refused with an\n\
+         error that names file, node and operator; so is an attribute that a reader does not know, since ignoring it would change results.\n\
          This page is printed from the table in `crates/quantrain-onnx/src/read/operators.rs`.\n\n\
          | operator | operator sets | notes |\n|---|---|---|\n",
     );

@@ -83,12 +83,11 @@ pub(super) fn integers(tensor: &TensorProto) -> Result<Array<i64>, TensorError> 
         }
         (other, _) => return Err(TensorError::Type { found: data_type::name(other), expected: "integers" }),
     };
-    if let (Some((low, high)), Data::Listed) = (data_type::code_limits(kind), data_kind(tensor)) {
-        if let Some(&value) = values.iter().find(|&&v| v < i64::from(low) || v > i64::from(high)) {
-            return Err(TensorError::Value { value });
-        }
+    let limits = data_type::code_limits(kind).map_or(i64::MIN..=i64::MAX, |(low, high)| i64::from(low)..=i64::from(high));
+    match values.iter().find(|v| !limits.contains(v)) {
+        Some(&value) => Err(TensorError::Value { value }),
+        None => Ok(Array { shape, values }),
     }
-    Ok(Array { shape, values })
 }
 
 /// Where the values are.

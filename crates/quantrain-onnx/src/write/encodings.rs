@@ -9,8 +9,8 @@ use super::error::WriteError;
 use super::{activation_quantizers, unit, write_atomically};
 
 /// Writes the quantizers of activations and weights by tensor name, in the layout of AIMET's encodings format 0.6.1:
-/// `x̂ = (q + offset)·scale` with q from 0 to 2^bitwidth − 1, so offset is the lowest code minus the zero point; `min` and `max` are the values
-/// of the lowest and the highest q. Weights have one encoding, or one for each output channel.
+/// `x̂ = (q + offset)·scale` with q from 0 to 2^bitwidth − 1, so offset is the lowest code minus the zero point; `min` and `max` are the
+/// values of the lowest and the highest q. Weights have one encoding, or one for each output channel.
 ///
 /// Symmetric codes without the lowest one (−127 to 127) have AIMET's full grid here, `zero_point`, `qmin` and `qmax` say what is used.
 ///

@@ -11,8 +11,8 @@ use super::{carried, write_atomically};
 /// comments, the compile options of the open-source runtimes.
 ///
 /// Names and values: edgeai-torchvision docs/pixel2pixel/Quantization.md (quantizationStyle 3 and calibrationOption 64 since TIDL 8.0,
-/// 0 before) and edgeai-tidl-tools examples/osrt_python/README.md (accuracy_level, tensor_bits, advanced_options). TIDL has 8 and 16 bits: narrower
-/// codes run in 8. Layers of 16 bits in a network of 8 are listed by the tensor that their Clip writes.
+/// 0 before) and edgeai-tidl-tools examples/osrt_python/README.md (accuracy_level, tensor_bits, advanced_options). TIDL has 8 and 16
+/// bits: narrower codes run in 8. Layers of 16 bits in a network of 8 are listed by the tensor that their Clip writes.
 ///
 /// # Errors
 /// A file that cannot be written.

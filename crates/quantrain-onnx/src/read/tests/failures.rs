@@ -30,23 +30,30 @@ macro_rules! refuses {
 
 refuses! {
     an_attribute_left_unread: image(13).node("Relu", &["x"], "y", vec![int("spin", 1)]) => NodeError::AttributeUnread { .. },
-    an_attribute_of_another_type: image(13).node("LeakyRelu", &["x"], "y", vec![int("alpha", 1)]) => NodeError::AttributeType { attribute: "alpha", .. },
+    an_attribute_of_another_type: image(13).node("LeakyRelu", &["x"], "y", vec![int("alpha", 1)])
+        => NodeError::AttributeType { attribute: "alpha", .. },
     a_missing_attribute: image(13).node("MaxPool", &["x"], "y", vec![]) => NodeError::AttributeMissing { attribute: "kernel_shape" },
     a_value_that_is_not_supported: image(13).node("Pad", &["x"], "y", vec![text("mode", "wrap")]) => NodeError::Value { what: "mode", .. },
     a_flag_that_is_none: ModelFixture::new(13, &[0, 4]).floats("w", &[4, 4], &[0.0; 16])
         .node("Gemm", &["x", "w"], "y", vec![int("transB", 2)]) => NodeError::Value { what: "transB", .. },
     batch_norm_in_training: ["g", "b", "m", "v"].iter().fold(image(14), |m, n| m.floats(n, &[3], &[1.0; 3]))
-        .node("BatchNormalization", &["x", "g", "b", "m", "v"], "y", vec![int("training_mode", 1)]) => NodeError::Value { what: "training_mode", .. },
-    limits_in_the_wrong_order: image(9).node("Clip", &["x"], "y", vec![float("min", 1.0), float("max", 0.0)]) => NodeError::Value { what: "min", .. },
+        .node("BatchNormalization", &["x", "g", "b", "m", "v"], "y", vec![int("training_mode", 1)])
+        => NodeError::Value { what: "training_mode", .. },
+    limits_in_the_wrong_order: image(9).node("Clip", &["x"], "y", vec![float("min", 1.0), float("max", 0.0)])
+        => NodeError::Value { what: "min", .. },
     limits_that_are_nan: image(9).node("Clip", &["x"], "y", vec![float("min", f32::NAN)]) => NodeError::Value { what: "min", .. },
-    a_window_in_one_dimension: image(13).node("MaxPool", &["x"], "y", vec![ints("kernel_shape", &[3])]) => NodeError::Value { what: "kernel_shape", .. },
-    a_window_of_nothing: image(13).node("MaxPool", &["x"], "y", vec![ints("kernel_shape", &[0, 3])]) => NodeError::Value { what: "kernel_shape", .. },
+    a_window_in_one_dimension: image(13).node("MaxPool", &["x"], "y", vec![ints("kernel_shape", &[3])])
+        => NodeError::Value { what: "kernel_shape", .. },
+    a_window_of_nothing: image(13).node("MaxPool", &["x"], "y", vec![ints("kernel_shape", &[0, 3])])
+        => NodeError::Value { what: "kernel_shape", .. },
     negative_padding: image(13).node("MaxPool", &["x"], "y", vec![ints("kernel_shape", &[2, 2]), ints("pads", &[-1, 0, 0, 0])])
         => NodeError::Value { what: "pads", .. },
-    a_window_beyond_its_input: image(13).node("MaxPool", &["x"], "y", vec![ints("kernel_shape", &[9, 9])]) => NodeError::Graph(GraphError::Shape { .. }),
+    a_window_beyond_its_input: image(13).node("MaxPool", &["x"], "y", vec![ints("kernel_shape", &[9, 9])])
+        => NodeError::Graph(GraphError::Shape { .. }),
     cubic_resizing: image(13).floats("s", &[4], &[1.0, 1.0, 2.0, 2.0]).node("Resize", &["x", "", "s"], "y", vec![text("mode", "cubic")])
         => NodeError::Value { what: "mode", .. },
-    resizing_channels: image(13).floats("s", &[4], &[1.0, 2.0, 2.0, 2.0]).node("Resize", &["x", "", "s"], "y", vec![]) => NodeError::Value { what: "scales", .. },
+    resizing_channels: image(13).floats("s", &[4], &[1.0, 2.0, 2.0, 2.0]).node("Resize", &["x", "", "s"], "y", vec![])
+        => NodeError::Value { what: "scales", .. },
     resizing_to_nothing: image(13).node("Resize", &["x"], "y", vec![]) => NodeError::Value { what: "scales", .. },
     shrinking_before_it_was_defined: image(10).floats("s", &[4], &[1.0, 1.0, 0.5, 0.5]).node("Resize", &["x", "s"], "y", vec![])
         => NodeError::Value { what: "scales", .. },
@@ -67,7 +74,8 @@ refuses! {
     extents_that_are_no_multiple_of_the_batch: image(13).node("Shape", &["x"], "s", vec![]).ints("one", &[1])
         .node("Add", &["s", "one"], "t", vec![]).node("Reshape", &["x", "t"], "y", vec![]) => NodeError::BatchArithmetic { .. },
     division_by_zero: image(13).ints("a", &[1]).ints("b", &[0]).node("Div", &["a", "b"], "y", vec![]) => NodeError::Overflow { .. },
-    a_constant_that_explodes: image(13).ints("n", &[1 << 30, 1 << 30]).node("ConstantOfShape", &["n"], "y", vec![]) => NodeError::TooLarge { .. },
+    a_constant_that_explodes: image(13).ints("n", &[1 << 30, 1 << 30]).node("ConstantOfShape", &["n"], "y", vec![])
+        => NodeError::TooLarge { .. },
     constants_that_double_and_double: (0..40).fold(image(13).floats("c0", &[1024], &[0.0; 1024]), |m, i| {
         let (from, to) = (format!("c{i}"), format!("c{}", i + 1));
         m.node("Concat", &[&from, &from], &to, vec![int("axis", 0)])
@@ -85,9 +93,12 @@ refuses! {
         => NodeError::Value { what: "block_size", .. },
     a_broken_constant_attribute: image(13).node("Constant", &[], "y", vec![tensor_attribute("value", tensor("", &[2], data_type::FLOAT, vec![0; 4]))])
         => NodeError::Tensor { source: TensorError::Length { .. }, .. },
-    half_precision: image(13).raw("k", &[1], 10, vec![0, 0]).node("Mul", &["x", "k"], "y", vec![]) => NodeError::Tensor { source: TensorError::Type { .. }, .. },
-    weights_that_are_nan: image(13).floats("k", &[1], &[f32::NAN]).node("Mul", &["x", "k"], "y", vec![]) => NodeError::Graph(GraphError::NotFinite { index: 0, .. }),
-    a_second_definition: image(13).node("Relu", &["x"], "y", vec![]).node("Relu", &["x"], "y", vec![]) => NodeError::Graph(GraphError::DefinedTwice { .. }),
+    half_precision: image(13).raw("k", &[1], 10, vec![0, 0]).node("Mul", &["x", "k"], "y", vec![])
+        => NodeError::Tensor { source: TensorError::Type { .. }, .. },
+    weights_that_are_nan: image(13).floats("k", &[1], &[f32::NAN]).node("Mul", &["x", "k"], "y", vec![])
+        => NodeError::Graph(GraphError::NotFinite { index: 0, .. }),
+    a_second_definition: image(13).node("Relu", &["x"], "y", vec![]).node("Relu", &["x"], "y", vec![])
+        => NodeError::Graph(GraphError::DefinedTwice { .. }),
     indices_of_a_pool: {
         let mut model = image(13).node("MaxPool", &["x"], "p", vec![ints("kernel_shape", &[2, 2])]);
         model.graph().node[0].output.push("indices".into());
@@ -207,7 +218,7 @@ fn damaged_files_give_errors_and_no_panics() {
     let mut next = || {
         // Knuth's MMIX generator.
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) as usize
+        usize::try_from(state >> 33).expect("31 bits")
     };
     for cut in 0..model.len() {
         let _ = read_bytes("cut", &model[..cut]);
@@ -216,7 +227,7 @@ fn damaged_files_give_errors_and_no_panics() {
         let mut damaged = model.clone();
         for _ in 0..1 + next() % 3 {
             let at = next() % damaged.len();
-            damaged[at] = (next() & 0xff) as u8;
+            damaged[at] = next().to_le_bytes()[0];
         }
         let _ = read_bytes("damaged", &damaged);
     }
