@@ -93,7 +93,8 @@ pub(crate) fn code_range(q: &Quantizer) -> CodeRange {
     CodeRange { lo, hi, rounding }
 }
 
-/// Runs a block forward. `accumulator` and `float_accumulator` are kept for the backward; `y` gets the output.
+/// Runs a block forward. `accumulator` and `float_accumulator` are kept for the backward; `y` gets the output. Without BatchNorm and
+/// without a gradient coming back, a plan for the float path has no `float_accumulator`.
 /// `unquantized`, where wanted, gets the real values before quantization. Returns their least and greatest.
 pub(crate) fn forward(
     p: &mut BlockParameters,
@@ -105,10 +106,11 @@ pub(crate) fn forward(
     y: &mut [f32],
 ) -> (f32, f32) {
     convolution::forward(&pass.shape, x, p.used_weights(), accumulator);
-    let two_paths = p.is_simulated() && matches!(pass.training, Some((GradientPath::Float, _)));
+    let on_float_path = p.is_simulated() && matches!(pass.training, Some((GradientPath::Float, _)));
+    let float_accumulator = float_accumulator.filter(|_| on_float_path);
+    let two_paths = float_accumulator.is_some();
     let mut of_gradient: &[f32] = accumulator;
-    if two_paths {
-        let float = float_accumulator.expect("a plan for the float gradient path keeps float accumulators");
+    if let Some(float) = float_accumulator {
         convolution::forward(&pass.shape, x, &p.weight.value, float);
         of_gradient = float;
     }

@@ -65,6 +65,13 @@ impl Slots {
     pub fn total(&self) -> usize {
         self.sizes.iter().sum()
     }
+
+    /// The same buffers, each with a slot of its own.
+    #[cfg(test)]
+    pub fn apart(&self) -> Slots {
+        let sizes: Vec<usize> = self.buffers.iter().map(|b| b.1).collect();
+        Slots { buffers: sizes.iter().copied().enumerate().collect(), sizes }
+    }
 }
 
 /// The memory of a plan, allocated once.
@@ -90,6 +97,12 @@ impl Memory {
     pub fn take(&mut self, buffer: BufferId) -> Taken {
         let (slot, len) = self.slots.buffers[buffer.0];
         Taken { data: std::mem::take(&mut self.data[slot]), slot, len }
+    }
+
+    /// Overwrites everything.
+    #[cfg(test)]
+    pub fn fill(&mut self, value: f32) {
+        self.data.iter_mut().for_each(|slot| slot.fill(value));
     }
 
     /// Gives taken memory back.

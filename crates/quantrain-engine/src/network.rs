@@ -1,5 +1,7 @@
 //! The walk through a plan, forward and backward.
 
+mod weights;
+
 use quantrain_graph::{Op, QuantGraph, Quantizer, TensorId};
 use quantrain_kernels::elementwise::{self, AddPass};
 use quantrain_kernels::fake_quantize;
@@ -12,6 +14,7 @@ use crate::layout::logical_permutation;
 use crate::op::Scaled;
 use crate::plan::{Plan, UnitPlan, Work};
 use crate::{EngineError, Monitor, Want};
+use weights::{to_engine_order, to_onnx_order};
 
 /// How a step runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub struct Parameter<'a> {
 
 /// The buffers of a plan.
 pub struct Workspace {
-    memory: Memory,
+    pub(crate) memory: Memory,
     /// Of each tensor, the unit of what its buffer holds.
     scales: Vec<f32>,
 }
@@ -154,6 +157,12 @@ impl Network {
             all.push((net.graph().tensor(inputs[4]).name.as_str(), norm.variance.as_mut_slice()));
         }
         all
+    }
+
+    /// Of every block of the last simulated step: its node's name and the largest sum that an accumulator can reach. Sums below 2^24 are
+    /// exact, and then the codes are the device's.
+    pub fn accumulator_bounds(&self) -> Vec<(&str, f64)> {
+        self.blocks.iter().flatten().filter_map(|p| Some((p.name.as_str(), p.accumulator_bound()?))).collect()
     }
 
     /// Runs forward. `inputs` are real values as they lie in memory (images NHWC); what `monitor` wants, it sees before quantization.
@@ -466,34 +475,6 @@ fn block_parameters(net: &QuantGraph, u: usize) -> Option<BlockParameters> {
     });
     let scheme = net.weight_quantizer(u).map(|w| w.scheme);
     Some(BlockParameters::new(node.name.clone(), weight, bias, norm, block.channels, scheme))
-}
-
-/// Channels-first weights as the kernels read them: `[O, I, kh, kw]` as `[O, kh, kw, I]`.
-fn to_engine_order(net: &QuantGraph, u: usize, weights: &[f32]) -> Vec<f32> {
-    reorder(weights, &weight_extents(net, u), &[0, 2, 3, 1])
-}
-
-/// The way back.
-fn to_onnx_order(net: &QuantGraph, u: usize, weights: &[f32]) -> Vec<f32> {
-    let [o, i, h, w] = weight_extents(net, u);
-    reorder(weights, &[o, h, w, i], &[0, 3, 1, 2])
-}
-
-fn reorder(weights: &[f32], shape: &[usize], permutation: &[usize]) -> Vec<f32> {
-    let mut reordered = vec![0.0; weights.len()];
-    permute(weights, shape, permutation, &mut reordered);
-    reordered
-}
-
-/// `[O, I, kh, kw]`; a product has one pixel.
-fn weight_extents(net: &QuantGraph, u: usize) -> [usize; 4] {
-    let unit = net.units()[u];
-    let block = unit.block(net.graph()).expect("only blocks have weights");
-    let shape = net.graph().tensor(block.weight).shape.at(1);
-    match shape[..] {
-        [o, i, h, w] => [o, i, h, w],
-        _ => [block.channels, shape.iter().product::<usize>() / block.channels, 1, 1],
-    }
 }
 
 fn extrema(x: &[f32]) -> (f32, f32) {

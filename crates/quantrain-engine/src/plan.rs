@@ -106,7 +106,10 @@ impl Plan {
             let work = match block_shape(net, unit, batch)? {
                 Some(shape) => {
                     let accumulator = layout.add(shape.output_len(), at);
-                    let two_paths = trains && purpose == Purpose::Training(GradientPath::Float) && net.weight_quantizer(u).is_some();
+                    // The float path also measures the statistics of BatchNorm, whether a gradient comes back or not.
+                    let wants_float = trains || unit.batch_norm.is_some();
+                    let has_both = purpose == Purpose::Training(GradientPath::Float) && net.weight_quantizer(u).is_some();
+                    let two_paths = has_both && wants_float;
                     let float_accumulator = two_paths.then(|| layout.add(shape.output_len(), at));
                     if trains {
                         layout.keep(float_accumulator.unwrap_or(accumulator), back);
@@ -349,3 +352,6 @@ impl fmt::Display for Plan {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

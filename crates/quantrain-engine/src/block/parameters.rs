@@ -116,15 +116,18 @@ impl BlockParameters {
     }
 
     fn simulate(&self, input: Quantizer, scheme: &Scheme) -> Result<Simulated, PlacementError> {
-        let weight = fold::quantize_weights(scheme, &self.folded)
-            .map_err(|source| PlacementError::Quantizer { tensor: format!("weights of {}", self.name), source })?;
-        let bias = fold::quantize_bias(&self.name, &self.folded.bias, input.scale(), &weight.quantizers)?;
+        let (weight, bias) = fold::quantize_block(&self.name, scheme, &self.folded, input.scale())?;
         let (low, high) = input.centred_limits();
         let largest = f64::from(high.max(-low));
         let rows = weight.codes.chunks_exact(weight.codes.len() / self.channels);
         let bound = |(row, b): (&[f32], &i32)| row.iter().map(|w| f64::from(w.abs())).sum::<f64>() * largest + f64::from(*b).abs();
         let bound = rows.zip(&bias).map(bound).fold(0.0, f64::max);
         Ok(Simulated { codes: weight.codes, quantizers: weight.quantizers, bias: bias.iter().map(|&b| b as f32).collect(), bound })
+    }
+
+    /// The largest sum that an accumulator of this step can reach, `Σ|w_q|·max|x_q| + |b_q|`; f32 holds sums below 2^24 exactly.
+    pub fn accumulator_bound(&self) -> Option<f64> {
+        self.simulated.as_ref().map(|s| s.bound)
     }
 
     /// Whether this step computes with codes.
