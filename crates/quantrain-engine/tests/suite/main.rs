@@ -1,0 +1,21 @@
+//! The engine against plain references in f64.
+//!
+//! | module | what meets what |
+//! |---|---|
+//! | `problem` | every operator, on every executor: values, and gradients against finite differences |
+//! | `block` | every block type × gradient path × BatchNorm mode × activation × target: gradients, values, running statistics |
+//! | `exact` | simulated evaluations against integer arithmetic, code for code |
+//! | `straight_through` | values to the bit, and what the backward skips |
+//! | `plan` | what a plan prints, and that neither a second run nor another thread changes a bit |
+//! | `refusal` | what the engine cannot run is an error, never a wrong number |
+
+mod block;
+mod exact;
+mod executor;
+mod plan;
+mod problem;
+mod random;
+mod refusal;
+mod straight_through;
+mod tally;
+mod tensor;

@@ -1,0 +1,79 @@
+//! What the engine cannot run is an error that names the node, never a wrong number.
+
+use quantrain_engine::{BatchNormMode, EngineError, GradientPath, Mode, Network, Plan, Purpose, Training, Workspace};
+use quantrain_graph::op::{Activation, Binary, Concat, Gemm, MatMul, Pad, PadMode, Propagate, ReduceMean, Softmax};
+use quantrain_graph::{GraphBuilder, Op, QuantGraph, TensorId};
+
+use crate::executor::Executor;
+
+/// Plans one operator `node` of an input `x` of `shape` and a constant `c` of `constant`, given to `inputs` in that order.
+fn plan(shape: &[usize], constant: &[usize], op: Op, inputs: fn(TensorId, TensorId) -> Vec<TensorId>) -> Result<Plan, EngineError> {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", shape);
+    let c = b.constant("c", constant, vec![0.5; constant.iter().product()]).unwrap();
+    let y = b.node("node", op, &inputs(x, c), "y").unwrap();
+    b.output(y);
+    Plan::new(&QuantGraph::float(b.finish().unwrap()), 2, Purpose::Inference)
+}
+
+#[test]
+fn forms_that_cannot_run_are_refused_by_name() {
+    let gemm = |alpha| Op::Gemm(Gemm { alpha, beta: 1.0, transpose_a: false, transpose_b: false });
+    let (image, five): (&[usize], &[usize]) = (&[3, 4, 5], &[3, 4, 5, 2]);
+    let mean = Op::ReduceMean(ReduceMean { axes: vec![4], keep_dims: false });
+    let channel_mean = Op::ReduceMean(ReduceMean { axes: vec![1], keep_dims: false });
+    let reflect = Op::Pad(Pad { pads: vec![0, 4, 0, 0], mode: PadMode::Reflect });
+    let cases = [
+        ("Gemm with alpha", plan(&[4], &[4, 3], gemm(2.0), |x, c| vec![x, c])),
+        ("an image times a matrix", plan(image, &[5, 2], Op::MatMul(MatMul), |x, c| vec![x, c])),
+        ("a matrix times an activation", plan(&[4, 3], &[1, 4], Op::MatMul(MatMul), |x, c| vec![c, x])),
+        ("a concat with a constant", plan(&[4], &[2, 3], Op::Concat(Concat { axis: 1 }), |_, c| vec![c, c])),
+        ("the value of a constant", plan(&[4], &[2, 3], Op::Propagate(Propagate), |_, c| vec![c, c])),
+        ("a function of a constant", plan(&[4], &[2, 3], Op::Activation(Activation::Relu), |_, c| vec![c])),
+        ("a softmax over rows of an image", plan(image, &[1], Op::Softmax(Softmax { axis: 2 }), |x, _| vec![x])),
+        ("a mean that leaves an image", plan(five, &[1], mean, |x, _| vec![x])),
+        ("a mean over channels without keepdims", plan(image, &[1], channel_mean, |x, _| vec![x])),
+        ("a reflection longer than its input", plan(&[4], &[1], reflect, |x, _| vec![x])),
+    ];
+    for (what, result) in cases {
+        match result.map(|_| ()) {
+            Err(EngineError::Unsupported { node, .. }) => assert_eq!(node, "node", "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_image_against_more_axes_is_refused() {
+    let mut b = GraphBuilder::new("g");
+    let (x, y) = (b.input("x", &[3, 4, 5, 2]), b.input_shaped("y", quantrain_graph::Shape::fixed(&[3, 4, 5, 2])).unwrap());
+    let z = b.node("node", Op::Binary(Binary::Add), &[x, y], "z").unwrap();
+    b.output(z);
+    let plan = Plan::new(&QuantGraph::float(b.finish().unwrap()), 2, Purpose::Inference);
+    assert!(matches!(plan, Err(EngineError::Unsupported { .. })));
+}
+
+/// One convolution for a target, without ranges.
+fn convolution() -> QuantGraph {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[2, 3, 3]);
+    let y = b.convolution("conv", x, 2, [1, 1]).weights(vec![0.5; 4]).done().unwrap();
+    b.output(y);
+    Executor::Simulated("onnxruntime").prepare(b.finish().unwrap())
+}
+
+#[test]
+fn each_misuse_of_a_network_has_its_error() {
+    let net = convolution();
+    let plan = Plan::new(&net, 1, Purpose::Inference).unwrap();
+    let (mut workspace, mut net) = (Workspace::new(&plan), Network::new(net));
+    let x = [0.25; 18];
+    let mut run = |mode, inputs: &[&[f32]]| net.forward(&plan, &mut workspace, mode, inputs, &mut ());
+    assert_eq!(run(Mode::SIMULATE, &[&x]), Err(EngineError::NotCalibrated { tensor: "x".into() }));
+    assert_eq!(run(Mode::FLOAT, &[&x, &x]), Err(EngineError::InputCount { found: 2, expected: 1 }));
+    assert_eq!(run(Mode::FLOAT, &[&x[1..]]), Err(EngineError::InputLength { tensor: "x".into(), found: 17, expected: 18 }));
+    assert_eq!(run(Mode::FLOAT, &[&x]), Ok(()));
+    let training = Training { gradient_path: GradientPath::Float, batch_norm: BatchNormMode::Running };
+    let mode = Mode { simulate: true, training: Some(training) };
+    assert_eq!(run(mode, &[&x]), Err(EngineError::OtherPlan { planned: Purpose::Inference, mode }));
+}
