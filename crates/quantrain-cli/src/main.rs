@@ -1,3 +1,72 @@
-//! The command `quantrain`.
+//! The command `quantrain`: what the library does, from a shell.
+//!
+//! Results go to standard output, progress and warnings to standard error. One line tells an error; the exit code is 2 for what the user
+//! can mend, 130 after Ctrl-C and 1 if the results could not be printed.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod command;
+mod coverage;
+mod error;
+mod flags;
+mod keeper;
+mod progress;
+mod report;
+mod scheme;
+mod stop;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use command::Command;
+use error::CliError;
+use progress::Console;
+
+/// Quantization-aware training: a float ONNX network in, an integer network out.
+#[derive(Debug, Parser)]
+#[command(name = "quantrain", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print one JSON object on standard output and nothing else there
+    #[arg(long, global = true)]
+    json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Cli::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if !error.use_stderr() => return print(&error.render().to_string()),
+        Err(error) => return fail(&CliError::usage(&error)),
+    };
+    match run(arguments) {
+        Ok(text) => print(&text),
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(Cli { command, json, quiet }: Cli) -> Result<String, CliError> {
+    quantrain_kernels::Simd::detect()?;
+    command.run(&mut Console::new(json || quiet), json)
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        // Whoever stopped reading (`quantrain inspect … | head`) has what was wanted.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&CliError::Output { source: error }),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    // One line, whatever a library put into its message.
+    let message = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    // Where standard error is closed nobody can be told.
+    let _ = writeln!(io::stderr(), "quantrain: {message}");
+    ExitCode::from(error.exit_code())
+}

@@ -42,20 +42,10 @@ impl RunDirectory {
     /// # Errors
     /// The path is a file, or a folder with files in it that is not a run's; it cannot be made or written.
     pub fn create(path: &Path) -> Result<Self, RunDirectoryError> {
-        let file_error = |source| FileError::new(path, source);
         let run = RunDirectory { path: path.into() };
-        match fs::read_dir(path) {
-            Ok(mut entries) => {
-                if run.is_marked() {
-                    run.clear()?;
-                } else if let Some(entry) = entries.next() {
-                    let entry = entry.map_err(file_error)?.file_name().to_string_lossy().into_owned();
-                    return Err(RunDirectoryError::Foreign { path: path.into(), entry });
-                }
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => fs::create_dir_all(path).map_err(file_error)?,
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Err(RunDirectoryError::NotADirectory { path: path.into() }),
-            Err(e) => return Err(file_error(e).into()),
+        match RunDirectory::find(path)? {
+            Some(before) => before.clear()?,
+            None => fs::create_dir_all(path).map_err(|source| FileError::new(path, source))?,
         }
         write_whole(&path.join(MARKER), MARKER_TEXT.as_bytes())?;
         for folder in [CHECKPOINTS, EXPORT] {
@@ -63,6 +53,24 @@ impl RunDirectory {
             fs::create_dir_all(&folder).map_err(|source| FileError::new(&folder, source))?;
         }
         Ok(run)
+    }
+
+    /// The run at a path that a run may be written to; `None` where nothing is, or an empty folder. Changes nothing.
+    ///
+    /// # Errors
+    /// The path is a file, or a folder with files in it that is not a run's; it cannot be read.
+    pub fn find(path: &Path) -> Result<Option<Self>, RunDirectoryError> {
+        let run = RunDirectory { path: path.into() };
+        match fs::read_dir(path) {
+            Ok(_) if run.is_marked() => Ok(Some(run)),
+            Ok(mut entries) => entries.next().map_or(Ok(None), |entry| {
+                let entry = entry.map_err(|source| FileError::new(path, source))?.file_name().to_string_lossy().into_owned();
+                Err(RunDirectoryError::Foreign { path: path.into(), entry })
+            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => Err(RunDirectoryError::NotADirectory { path: path.into() }),
+            Err(e) => Err(FileError::new(path, e).into()),
+        }
     }
 
     /// The folder of a run that was made before, to resume or to export.
@@ -129,6 +137,11 @@ impl RunDirectory {
         self.path.join(CHECKPOINTS).join("best.safetensors")
     }
 
+    /// The summary as JSON.
+    pub fn summary(&self) -> PathBuf {
+        self.path.join(SUMMARY_JSON)
+    }
+
     /// Where an exported file of a name goes.
     pub fn export(&self, name: &str) -> PathBuf {
         self.path.join(EXPORT).join(name)
@@ -147,7 +160,7 @@ impl RunDirectory {
     /// # Errors
     /// A file cannot be written; the one before stays then.
     pub fn write_summary<S: Serialize>(&self, text: &str, summary: &S) -> Result<(), FileError> {
-        let json = self.path.join(SUMMARY_JSON);
+        let json = self.summary();
         let mut bytes = serde_json::to_vec_pretty(summary).map_err(|e| FileError::new(&json, e.into()))?;
         bytes.push(b'\n');
         write_whole(&json, &bytes)?;

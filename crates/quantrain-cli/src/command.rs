@@ -1,0 +1,58 @@
+//! The commands, a file each: arguments, what the library is asked, and the report.
+
+mod evaluate;
+mod export;
+mod init;
+mod inspect;
+mod quantize;
+mod train;
+
+use clap::Subcommand;
+use quantrain::recipe::Recipe;
+use quantrain::{RunDirectory, RunDirectoryError};
+
+use crate::error::CliError;
+use crate::progress::Console;
+use crate::report::render;
+use crate::stop;
+
+/// What `quantrain` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Inspect(inspect::Inspect),
+    Init(init::Init),
+    Quantize(quantize::Quantize),
+    Train(train::Train),
+    Evaluate(evaluate::Evaluate),
+    Export(export::Export),
+}
+
+impl Command {
+    /// Does the work; gives what goes to standard output.
+    pub fn run(self, console: &mut Console, json: bool) -> Result<String, CliError> {
+        Ok(match self {
+            Command::Inspect(command) => render(&command.run()?, json),
+            Command::Init(command) => render(&command.run()?, json),
+            Command::Quantize(command) => render(&command.run(console)?, json),
+            Command::Train(command) => render(&command.run(console)?, json),
+            Command::Evaluate(command) => render(&command.run(console)?, json),
+            Command::Export(command) => render(&command.run(console)?, json),
+        })
+    }
+}
+
+/// Readies the process for long work: threads, Ctrl-C.
+fn start(recipe: &Recipe) -> Result<(), CliError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(recipe.threads());
+    pool.build_global().map_err(|e| CliError::Threads { message: e.to_string() })?;
+    stop::listen()
+}
+
+/// Refuses a run directory that a new run may not be written to, before any work is done.
+fn check_out(recipe: &Recipe, overwrite: bool) -> Result<(), CliError> {
+    let run: Result<_, RunDirectoryError> = RunDirectory::find(recipe.out());
+    match run? {
+        Some(run) if !overwrite && run.last_checkpoint().exists() => Err(CliError::RunExists { run: run.path().into() }),
+        _ => Ok(()),
+    }
+}

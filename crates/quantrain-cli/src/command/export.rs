@@ -1,0 +1,137 @@
+//! `quantrain export`: a run's network in another form, or for another target.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use quantrain::recipe::{Overrides, Recipe};
+use quantrain::{FileError, Job, RunDirectory, TrainState, checkpoint};
+use serde::Serialize;
+
+use crate::coverage::Coverage;
+use crate::error::CliError;
+use crate::flags::{ExportFlags, MachineFlags};
+use crate::progress::Console;
+use crate::report::{self, seconds};
+
+/// Export the network of a run
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The run directory
+    run: PathBuf,
+    /// The runtime: onnxruntime, tidl-pow2, or a target file (.toml) [default: the run's]
+    ///
+    /// For another one than the run's, quantizers are placed anew and calibrated with the recipe's images.
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Which checkpoint
+    #[arg(long, value_enum, default_value_t = Checkpoint::Last)]
+    checkpoint: Checkpoint,
+    /// The folder that files are written to [default: export/ of the run, export/TARGET/ for another target]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    export: ExportFlags,
+    #[command(flatten)]
+    machine: MachineFlags,
+}
+
+/// A checkpoint of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checkpoint {
+    /// The newest
+    Last,
+    /// That of the best accuracy
+    Best,
+}
+
+/// What was exported.
+#[derive(Debug, Serialize)]
+pub struct ExportReport {
+    run: PathBuf,
+    /// Steps trained; `null` for a run without training.
+    step: Option<u64>,
+    quantized: Coverage,
+    /// Images that quantizers were calibrated with for this export; `null` where the run's ranges were taken.
+    calibration_images: Option<usize>,
+    files: Vec<PathBuf>,
+    seconds: f64,
+}
+
+impl Export {
+    /// Restores the run's network and writes it.
+    pub fn run(self, console: &mut Console) -> Result<ExportReport, CliError> {
+        let started = Instant::now();
+        let run = RunDirectory::open(&self.run)?;
+        let mut overrides = Overrides::default();
+        self.export.over(&mut overrides);
+        self.machine.over(&mut overrides);
+        let recipe = Recipe::load(Some(&run.recipe()), overrides)?;
+        super::start(&recipe)?;
+        let mut job = Job::open(recipe.clone())?;
+        let state = self.state(&run, &mut job)?;
+        let target = self.target.as_deref().map(|name| recipe.for_target(name)).transpose()?;
+        let target = target.filter(|other| other.target() != recipe.target() && recipe.quantization().enabled);
+        let name = target.as_ref().map_or("", |other| other.target().name()).to_owned();
+        let calibration_images = match (target, &state) {
+            (None, Some(state)) => {
+                job.restore(state)?;
+                None
+            }
+            (other, state) => {
+                if let Some(other) = other {
+                    console.warn(&format!("the run is for {}: placing quantizers for {name} and calibrating them", recipe.target().name()));
+                    job = Job::open(other)?;
+                }
+                if let Some(state) = state {
+                    job.restore_parameters(state)?;
+                }
+                recipe.quantization().enabled.then(|| job.calibrate(console)).transpose()?
+            }
+        };
+        let folder = self.out.unwrap_or_else(|| run.export(&name));
+        fs::create_dir_all(&folder).map_err(|source| FileError::new(&folder, source))?;
+        let written = job.export(&folder);
+        if written.is_err() {
+            // Only an empty folder goes; the first error counts.
+            let _ = fs::remove_dir(&folder);
+        }
+        Ok(ExportReport {
+            run: self.run,
+            step: state.map(|s| s.position.step),
+            quantized: Coverage::of(job.net()),
+            calibration_images,
+            files: written?,
+            seconds: seconds(started.elapsed()),
+        })
+    }
+
+    /// The checkpoint; `None` where the run was not trained.
+    fn state(&self, run: &RunDirectory, job: &mut Job) -> Result<Option<TrainState>, CliError> {
+        let path = match self.checkpoint {
+            Checkpoint::Last if !run.last_checkpoint().exists() => return Ok(None),
+            Checkpoint::Last => run.last_checkpoint(),
+            Checkpoint::Best => run.best_checkpoint(),
+        };
+        let (position, tensors) = checkpoint::read(&path, &job.identity())?;
+        Ok(Some(TrainState { position, tensors }))
+    }
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            Some(step) => writeln!(f, "{} after {step} steps", self.run.display())?,
+            None => writeln!(f, "{}, not trained", self.run.display())?,
+        }
+        write!(f, "{}", self.quantized)?;
+        if let Some(images) = self.calibration_images {
+            writeln!(f, "  ranges from {images} images, calibrated for this export")?;
+        }
+        report::files(f, &self.run, &self.files)?;
+        writeln!(f, "{:.1} s", self.seconds)
+    }
+}

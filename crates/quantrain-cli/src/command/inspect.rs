@@ -1,0 +1,241 @@
+//! `quantrain inspect`: what a network is made of, and what of it will be quantized.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+use quantrain::recipe::{GradientPath, Overrides, Recipe};
+use quantrain_engine::{Plan, Purpose};
+use quantrain_graph::{FloatReason, Graph, NodeId, Op, QuantGraph, QuantizerId, TensorId, Unit};
+use serde::Serialize;
+
+use crate::coverage::Coverage;
+use crate::error::CliError;
+use crate::flags::QuantizationFlags;
+use crate::scheme;
+use crate::table::{Align, Table, grouped};
+
+/// Show what a network is made of, what will be quantized, what not and why
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The network, an ONNX file
+    model: PathBuf,
+    /// Take targets, widths and layers from this recipe, where no flag says otherwise
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    #[command(flatten)]
+    quantization: QuantizationFlags,
+    /// Show how a training step runs: what backward replays and what it skips
+    #[arg(long)]
+    plan: bool,
+    /// The plan's gradient path: float or quantized [default: quantized]
+    #[arg(long, value_name = "PATH")]
+    gradient_path: Option<GradientPath>,
+    /// Images of the plan's step [default: 64]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+}
+
+/// A network, unit by unit.
+#[derive(Debug, Serialize)]
+pub struct InspectReport {
+    model: PathBuf,
+    opset: i64,
+    inputs: Vec<TensorReport>,
+    outputs: Vec<TensorReport>,
+    units: Vec<UnitReport>,
+    parameters: usize,
+    multiply_accumulates: usize,
+    batch_norms: BatchNorms,
+    quantized: Coverage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
+}
+
+/// An input or an output.
+#[derive(Debug, Serialize)]
+struct TensorReport {
+    name: String,
+    shape: String,
+    quantizer: Option<String>,
+}
+
+/// What is computed in one go and quantized once.
+#[derive(Debug, Serialize)]
+struct UnitReport {
+    node: String,
+    operators: Vec<&'static str>,
+    shape: String,
+    parameters: usize,
+    multiply_accumulates: usize,
+    /// `folded` into the weights, or `kept` as an operator of its own.
+    batch_norm: Option<&'static str>,
+    /// The kind of integers of the weights.
+    weights: Option<String>,
+    /// The kind of integers of the output, or whose it carries.
+    output: Option<String>,
+    /// The range of the output, where the file has one.
+    range: Option<(f32, f32)>,
+    /// Why it runs in float.
+    float: Option<String>,
+}
+
+/// How many there are.
+#[derive(Debug, Serialize)]
+struct BatchNorms {
+    folded: usize,
+    kept: usize,
+}
+
+impl Inspect {
+    /// Reads the network and places quantizers; runs nothing.
+    pub fn run(self) -> Result<InspectReport, CliError> {
+        let mut overrides = Overrides { model: Some(self.model), gradient_path: self.gradient_path, ..Overrides::default() };
+        overrides.batch_size = self.batch;
+        self.quantization.over(&mut overrides);
+        let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
+        let graph = quantrain_onnx::read(recipe.model())?;
+        let net = QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?;
+        let plan = self.plan.then(|| plan(&net, &recipe)).transpose()?;
+        Ok(report(&net, &recipe, plan))
+    }
+}
+
+fn plan(net: &QuantGraph, recipe: &Recipe) -> Result<String, CliError> {
+    let path = match recipe.quantization().gradient_path {
+        GradientPath::Float => quantrain_engine::GradientPath::Float,
+        GradientPath::Quantized => quantrain_engine::GradientPath::Quantized,
+    };
+    Ok(Plan::new(net, recipe.train().batch_size, Purpose::Training(path))?.to_string())
+}
+
+fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectReport {
+    let graph = net.graph();
+    let tensors = |ids: &[TensorId]| {
+        ids.iter()
+            .map(|&t| TensorReport {
+                name: graph.tensor(t).name.clone(),
+                shape: graph.tensor(t).shape.to_string(),
+                quantizer: net.quantizer_of(t).map(|q| scheme::words(&net.quantizers()[q.0].scheme)),
+            })
+            .collect()
+    };
+    let units: Vec<UnitReport> = (0..net.units().len()).map(|u| unit_report(net, u)).collect();
+    let count = |how: &str| units.iter().filter(|u| u.batch_norm == Some(how)).count();
+    InspectReport {
+        model: recipe.model().into(),
+        opset: graph.opset,
+        inputs: tensors(graph.inputs()),
+        outputs: tensors(graph.outputs()),
+        parameters: graph.parameter_count(),
+        multiply_accumulates: units.iter().map(|u| u.multiply_accumulates).sum(),
+        batch_norms: BatchNorms { folded: count(FOLDED), kept: count(KEPT) },
+        quantized: Coverage::of(net),
+        units,
+        plan,
+    }
+}
+
+const FOLDED: &str = "folded";
+const KEPT: &str = "kept";
+
+fn unit_report(net: &QuantGraph, u: usize) -> UnitReport {
+    let (graph, unit) = (net.graph(), net.units()[u]);
+    let core = graph.node(unit.core);
+    let output = unit.output(graph);
+    UnitReport {
+        node: core.name.clone(),
+        operators: unit.nodes().map(|n| graph.node(n).op.name()).collect(),
+        shape: graph.tensor(output).shape.to_string(),
+        parameters: unit.nodes().map(|n| parameters(graph, n)).sum(),
+        multiply_accumulates: graph.multiply_accumulates(unit.core),
+        batch_norm: match (unit.batch_norm, &core.op) {
+            (Some(_), _) => Some(FOLDED),
+            (None, Op::BatchNormalization(_)) => Some(KEPT),
+            _ => None,
+        },
+        weights: net.weight_quantizer(u).map(|w| scheme::words(&w.scheme)),
+        output: net.quantizer_of(output).map(|q| activation(net, &unit, q)),
+        range: range(net, &unit),
+        float: net.float_nodes().iter().find(|(n, _)| *n == unit.core).map(|(_, reason): &(_, FloatReason)| reason.to_string()),
+    }
+}
+
+/// Values in the constants that a node reads.
+fn parameters(graph: &Graph, node: NodeId) -> usize {
+    graph.node(node).inputs.iter().filter_map(|&t| graph.constant(t)).map(<[f32]>::len).sum()
+}
+
+/// The kind of integers of a unit's output, or of whom it has its quantizer.
+fn activation(net: &QuantGraph, unit: &Unit, id: QuantizerId) -> String {
+    let quantizer = &net.quantizers()[id.0];
+    let own = net.graph().tensor(unit.output(net.graph())).name == quantizer.tensor;
+    if own { scheme::words(&quantizer.scheme) } else { format!("as `{}`", quantizer.tensor) }
+}
+
+/// The range of a pair of QuantizeLinear and DequantizeLinear in the file.
+fn range(net: &QuantGraph, unit: &Unit) -> Option<(f32, f32)> {
+    match &net.graph().node(unit.core).op {
+        Op::FakeQuantize(op) => match &op.quantizers[..] {
+            [quantizer] => Some((quantizer.range().min, quantizer.range().max)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl fmt::Display for InspectReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} (operator set {})", self.model.display(), self.opset)?;
+        for (what, tensors) in [("input", &self.inputs), ("output", &self.outputs)] {
+            for t in tensors {
+                writeln!(f, "{what} `{}` {}: {}", t.name, t.shape, t.quantizer.as_deref().unwrap_or("float"))?;
+            }
+        }
+        writeln!(f, "\n{}", self.table())?;
+        let BatchNorms { folded, kept } = self.batch_norms;
+        let norms = match (folded, kept) {
+            (0, 0) => "none; folded in the file already, or never there".to_owned(),
+            _ => format!("{folded} folded into weights, {kept} kept as operators"),
+        };
+        writeln!(f, "{} parameters, {} multiply-accumulates an image", grouped(self.parameters), grouped(self.multiply_accumulates))?;
+        writeln!(f, "BatchNormalization: {norms}")?;
+        write!(f, "{}", self.quantized)?;
+        self.plan.as_ref().map_or(Ok(()), |plan| write!(f, "\n{plan}"))
+    }
+}
+
+impl InspectReport {
+    fn table(&self) -> Table {
+        let (left, right) = (Align::Left, Align::Right);
+        let mut table = Table::new(&[
+            ("node", left),
+            ("operators", left),
+            ("output", left),
+            ("parameters", right),
+            ("MACs", right),
+            ("BatchNorm", left),
+            ("weights", left),
+            ("activations", left),
+        ]);
+        for u in &self.units {
+            let range = u.range.map_or(String::new(), |(min, max)| format!(" [{min}, {max}]"));
+            let output = match (&u.output, &u.float) {
+                (Some(output), _) => output.clone() + &range,
+                (None, Some(reason)) => format!("float{range}: {reason}"),
+                (None, None) => format!("float{range}"),
+            };
+            table.row(vec![
+                u.node.clone(),
+                u.operators.join("+"),
+                u.shape.clone(),
+                grouped(u.parameters),
+                grouped(u.multiply_accumulates),
+                u.batch_norm.unwrap_or_default().to_owned(),
+                u.weights.clone().unwrap_or_default(),
+                output,
+            ]);
+        }
+        table
+    }
+}

@@ -1,0 +1,95 @@
+//! `quantrain quantize`: calibration without training.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use quantrain::{Accuracy, Job, RunDirectory};
+use serde::Serialize;
+
+use crate::coverage::Coverage;
+use crate::error::CliError;
+use crate::flags::RecipeFlags;
+use crate::progress::Console;
+use crate::report::{self, accuracies, seconds};
+
+/// Calibrate a network and export it, without training (PTQ)
+#[derive(Debug, Args)]
+pub struct Quantize {
+    #[command(flatten)]
+    flags: RecipeFlags,
+}
+
+/// A calibrated network.
+#[derive(Debug, Serialize)]
+pub struct QuantizeReport {
+    run: PathBuf,
+    model: PathBuf,
+    quantized: Coverage,
+    calibration_images: usize,
+    float: Option<Accuracy>,
+    ptq: Option<Accuracy>,
+    files: Vec<PathBuf>,
+    seconds: f64,
+}
+
+impl Quantize {
+    /// Measures, calibrates, measures again, and writes the run.
+    pub fn run(self, console: &mut Console) -> Result<QuantizeReport, CliError> {
+        let started = Instant::now();
+        let recipe = self.flags.load()?;
+        if !recipe.quantization().enabled {
+            return Err(CliError::NothingToQuantize);
+        }
+        super::check_out(&recipe, self.flags.overwrite)?;
+        super::start(&recipe)?;
+        let mut job = Job::open(recipe.clone())?;
+        job.check_data(false)?;
+        let float = job.float_accuracy(console)?;
+        let calibration_images = job.calibrate(console)?;
+        let ptq = job.simulated_accuracy(console)?;
+
+        let run = RunDirectory::create(recipe.out())?;
+        let mut report = QuantizeReport {
+            run: run.path().into(),
+            model: recipe.model().into(),
+            quantized: Coverage::of(job.net()),
+            calibration_images,
+            float,
+            ptq,
+            files: Vec::new(),
+            seconds: 0.0,
+        };
+        let written = report.write(&run, &recipe.to_toml(), &mut job, started);
+        if written.is_err() {
+            // The first error counts.
+            let _ = run.remove();
+        }
+        written.map(|()| report)
+    }
+}
+
+impl QuantizeReport {
+    fn write(&mut self, run: &RunDirectory, recipe: &str, job: &mut Job, started: Instant) -> Result<(), CliError> {
+        run.write_recipe(recipe)?;
+        self.files = job.export(&run.export(""))?;
+        self.seconds = seconds(started.elapsed());
+        run.write_summary(&self.to_string(), self)?;
+        Ok(())
+    }
+}
+
+impl fmt::Display for QuantizeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.model.display())?;
+        write!(f, "{}", self.quantized)?;
+        writeln!(f, "  ranges from {} images", self.calibration_images)?;
+        writeln!(f)?;
+        if self.float.is_some() {
+            writeln!(f, "{}", accuracies(&[("float", self.float), ("calibrated", self.ptq)]))?;
+        }
+        report::files(f, &self.run, &self.files)?;
+        writeln!(f, "{:.1} s", self.seconds)
+    }
+}

@@ -1,0 +1,85 @@
+//! What of a network is quantized, what is not, and why.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use quantrain_graph::QuantGraph;
+use serde::Serialize;
+
+use crate::scheme;
+
+/// What is quantized.
+#[derive(Clone, Debug, Serialize)]
+pub struct Coverage {
+    /// Name of the target.
+    pub target: String,
+    /// Operators in all.
+    pub operators: usize,
+    /// Layers with weights, by the kind of their integers.
+    pub weights: BTreeMap<String, usize>,
+    /// Activation quantizers, by the kind of their integers.
+    pub activations: BTreeMap<String, usize>,
+    /// What runs in float.
+    pub float: Vec<FloatNode>,
+}
+
+/// An operator that runs in float.
+#[derive(Clone, Debug, Serialize)]
+pub struct FloatNode {
+    /// Its name.
+    pub node: String,
+    /// The operator.
+    pub operator: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+impl Coverage {
+    /// Of a network.
+    pub fn of(net: &QuantGraph) -> Self {
+        let graph = net.graph();
+        let mut coverage = Coverage {
+            target: net.target().name().to_owned(),
+            operators: graph.nodes().len(),
+            weights: BTreeMap::new(),
+            activations: BTreeMap::new(),
+            float: Vec::new(),
+        };
+        for weights in (0..net.units().len()).filter_map(|u| net.weight_quantizer(u)) {
+            *coverage.weights.entry(scheme::words(&weights.scheme)).or_default() += 1;
+        }
+        for quantizer in net.quantizers() {
+            *coverage.activations.entry(scheme::words(&quantizer.scheme)).or_default() += 1;
+        }
+        for (id, reason) in net.float_nodes() {
+            let node = graph.node(*id);
+            coverage.float.push(FloatNode { node: node.name.clone(), operator: node.op.name(), reason: reason.to_string() });
+        }
+        coverage
+    }
+}
+
+/// Reasons that are shared by more nodes than this are told once.
+const LISTED: usize = 8;
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quantized = self.operators - self.float.len();
+        writeln!(f, "target {}: {quantized} of {} operators quantized", self.target, self.operators)?;
+        for (what, kinds) in [("layers with weights of", &self.weights), ("activations of", &self.activations)] {
+            for (kind, count) in kinds {
+                writeln!(f, "  {count} {what} {kind}")?;
+            }
+        }
+        let mut by_reason: BTreeMap<&str, Vec<&FloatNode>> = BTreeMap::new();
+        self.float.iter().for_each(|node| by_reason.entry(&node.reason).or_default().push(node));
+        for (reason, nodes) in by_reason {
+            let mut names: Vec<String> = nodes.iter().take(LISTED).map(|n| format!("{} ({})", n.node, n.operator)).collect();
+            if nodes.len() > LISTED {
+                names.push(format!("{} more", nodes.len() - LISTED));
+            }
+            writeln!(f, "  in float, as {reason}: {}", names.join(", "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Every failure of the command line, and its exit code.
+
+use std::io;
+use std::path::PathBuf;
+
+use quantrain::{Location, RecipeError, RunError};
+use thiserror::Error;
+
+use crate::stop;
+
+/// A command could not do its work.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The arguments are wrong.
+    #[error("{message}")]
+    Usage {
+        /// What clap says, in one line.
+        message: String,
+    },
+    /// The environment names vector instructions that this machine does not have.
+    #[error(transparent)]
+    Simd(#[from] quantrain_kernels::SimdError),
+    /// The recipe is wrong.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The library could not go on.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A training could not go on, and what it had before is kept.
+    #[error("{source}; the checkpoint of step {step} is kept in {run}")]
+    Training {
+        /// What went wrong.
+        source: RunError,
+        /// Steps done in the checkpoint.
+        step: u64,
+        /// The run directory.
+        run: PathBuf,
+    },
+    /// The run directory holds a training that would be lost.
+    #[error(
+        "{run}: a trained run found, an empty or new folder expected; go on with it (train --resume), replace it (--overwrite) or choose another --out"
+    )]
+    RunExists {
+        /// The run directory.
+        run: PathBuf,
+    },
+    /// Accuracy was asked for of images without labels.
+    #[error("{data}: the images have no labels; accuracy needs them")]
+    Unlabelled {
+        /// The images.
+        data: PathBuf,
+    },
+    /// Only calibration was asked for, and there is nothing to calibrate.
+    #[error("quantization.enabled: false found, true expected: there is nothing to calibrate; `quantrain train` trains float networks")]
+    NothingToQuantize,
+    /// The user stopped the command.
+    #[error("stopped; {advice}")]
+    Stopped {
+        /// How to go on.
+        advice: String,
+    },
+    /// The number of threads cannot be had.
+    #[error("threads: {message}; ask for fewer")]
+    Threads {
+        /// What the system says.
+        message: String,
+    },
+    /// Ctrl-C cannot be caught.
+    #[error("the handler of Ctrl-C cannot be set: {source}")]
+    Signal {
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Standard output cannot be written.
+    #[error("standard output: {source}")]
+    Output {
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl CliError {
+    /// Clap's message without its usage lines.
+    pub fn usage(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let lines = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"));
+        let words: Vec<&str> = lines.filter(|l| !l.is_empty()).collect();
+        let message = words.join(" ").replace(" tip: ", "; ");
+        CliError::Usage { message: message.trim_start_matches("error: ").to_owned() }
+    }
+
+    /// What the shell sees.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Stopped { .. } | CliError::Run(RunError::Stopped { .. }) => stop::EXIT_CODE,
+            CliError::Output { .. } => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// What flags say is wrong in the same words as what a file says.
+impl From<quantrain::CheckError> for CliError {
+    fn from(source: quantrain::CheckError) -> Self {
+        CliError::Recipe(RecipeError::Check { location: Location { file: PathBuf::new(), line: None }, source: Box::new(source) })
+    }
+}
+
+macro_rules! through_run_error {
+    ($($source:ty),+) => { $(
+        impl From<$source> for CliError {
+            fn from(source: $source) -> Self {
+                CliError::Run(source.into())
+            }
+        }
+    )+ };
+}
+
+through_run_error!(
+    quantrain::CheckpointError,
+    quantrain::FileError,
+    quantrain::RunDirectoryError,
+    quantrain_engine::EngineError,
+    quantrain_graph::PlacementError,
+    quantrain_onnx::ReadError
+);

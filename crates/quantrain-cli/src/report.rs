@@ -1,0 +1,46 @@
+//! What reports share: accuracies and files.
+
+use std::fmt::{self, Display};
+use std::path::{Path, PathBuf};
+
+use quantrain::Accuracy;
+use serde::Serialize;
+
+use crate::table::{Align, Table, grouped};
+
+/// A report as it goes to standard output: the text, or the same as JSON.
+pub fn render<R: Serialize + Display>(report: &R, json: bool) -> String {
+    if !json {
+        return report.to_string();
+    }
+    let mut text = serde_json::to_string_pretty(report).expect("reports have string keys and finite numbers");
+    text.push('\n');
+    text
+}
+
+/// Accuracies before, between and after, as far as they are known.
+pub fn accuracies(rows: &[(&str, Option<Accuracy>)]) -> Table {
+    let mut table = Table::new(&[("network", Align::Left), ("top-1", Align::Right), ("top-5", Align::Right), ("images", Align::Right)]);
+    for (name, accuracy) in rows {
+        if let Some(a) = accuracy {
+            table.row(vec![(*name).into(), percent(a.top1), percent(a.top5), grouped(a.images)]);
+        }
+    }
+    table
+}
+
+/// An accuracy in a sentence.
+pub fn percent(share: f64) -> String {
+    format!("{share:.2} %")
+}
+
+/// The files written, one a line.
+pub fn files(f: &mut fmt::Formatter<'_>, run: &Path, files: &[PathBuf]) -> fmt::Result {
+    writeln!(f, "written to {}:", run.display())?;
+    files.iter().try_for_each(|file| writeln!(f, "  {}", file.strip_prefix(run).unwrap_or(file).display()))
+}
+
+/// A number of seconds that JSON readers need not round.
+pub fn seconds(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
