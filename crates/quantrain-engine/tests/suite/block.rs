@@ -88,16 +88,20 @@ struct Trial<'c> {
 
 impl<'c> Trial<'c> {
     fn run(case: &'c Case, setting: Setting, seed: u64) -> Self {
-        let name = format!("{} {setting:?}", case.name);
         let mut random = Random::new(seed);
         let per_tensor = setting.executor == Executor::Simulated("tidl-pow2");
         let values = Values::draw(case, &mut random, setting.bias, setting.norm.is_some(), per_tensor);
+        Trial::of_values(case, setting, values, &mut random)
+    }
+
+    fn of_values(case: &'c Case, setting: Setting, values: Values, random: &mut Random) -> Self {
+        let name = format!("{} {setting:?}", case.name);
         let mut net = setting.executor.prepare(case.graph(&values, setting.activation));
         let batch = case.input[0];
         set_ranges(&mut net, case, &values, setting);
         let identity: Vec<f32> = (0..batch * batch).map(|i| f32::from(u8::from(i / batch == i % batch))).collect();
         let training = Training { gradient_path: setting.path, batch_norm: setting.norm.unwrap_or(BatchNormMode::Running) };
-        let surrogate = Surrogate::new(case, setting, &net, &values, &mut random);
+        let surrogate = Surrogate::new(case, setting, &net, &values, random);
 
         let simulate = setting.executor.simulates();
         let mut bench = Bench::new(net, batch, simulate, training).unwrap();
@@ -204,4 +208,25 @@ fn set_ranges(net: &mut QuantGraph, case: &Case, values: &Values, setting: Setti
 fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
     let rows = values.len() / columns;
     (0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect()
+}
+
+/// γ = 0 makes ŵ, its range and the factor of a channel zero: whatever divides by one of them shows.
+#[test]
+fn a_channel_that_batch_norm_switches_off_has_finite_gradients() {
+    let mut learns = 0;
+    for (c, case) in cases().iter().enumerate().filter(|(_, case)| case.folds_batch_norm()) {
+        for setting in settings(case).into_iter().filter(|s| s.norm.is_some()) {
+            let mut values = Values::draw(case, &mut Random::new(c as u64), setting.bias, true, false);
+            let norm = values.norm.as_mut().expect("values with a norm");
+            (norm.gamma[0], norm.beta[0]) = (0.0, 0.5);
+            let trial = Trial::of_values(case, setting, values, &mut Random::new(7));
+            assert!(trial.output.iter().chain(trial.gradients.iter().flat_map(|g| &g.1)).all(|v| v.is_finite()), "{}", trial.name);
+            if trial.surrogate.kind != surrogate::Kind::Corrected {
+                trial.check_formula();
+            }
+            let gamma = &trial.gradients.iter().find(|g| g.0 == "gamma").expect("γ is trained").1;
+            learns += usize::from(gamma[0] != 0.0);
+        }
+    }
+    assert!(learns > 0);
 }

@@ -6,12 +6,14 @@
 //! | `block` | every block type × gradient path × BatchNorm mode × activation × target: gradients, values, running statistics |
 //! | `exact` | simulated evaluations against integer arithmetic, code for code |
 //! | `straight_through` | values to the bit, and what the backward skips |
+//! | `monitor` | what observers are shown |
 //! | `plan` | what a plan prints, and that neither a second run nor another thread changes a bit |
 //! | `refusal` | what the engine cannot run is an error, never a wrong number |
 
 mod block;
 mod exact;
 mod executor;
+mod monitor;
 mod plan;
 mod problem;
 mod random;
