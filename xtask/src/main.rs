@@ -1,0 +1,32 @@
+//! Chores of this repository. It only starts other programs and reads pages, so it builds in a second.
+#![forbid(unsafe_code)]
+
+mod links;
+mod lint;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  lint    format, links, clippy, documentation, generated pages; the first that fails ends it
+  links   only the links and paths of the pages";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // The crate lies in a folder at the repository's root.
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let outcome = match arguments[..] {
+        ["lint"] => lint::run(&root),
+        ["links"] => links::run(&root),
+        _ => Err(USAGE.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
