@@ -67,7 +67,7 @@ impl Quantizer {
 
     /// The quantizer that covers `range` under `scheme`.
     ///
-    /// The range is widened to contain 0, so that 0.0 is exactly representable, and to at least [`SMALLEST_LIMIT`].
+    /// The range is widened to contain 0, so that 0.0 is exactly representable, and to at least 2^-16.
     /// Free scales: symmetric `max|x| / qmax`; asymmetric `(max − min) / (qmax − qmin)`. Powers of two: the limit is `2^ceil(log2(max|x|))`,
     /// the scale limit / 2^(b−1) for signed codes, limit / 2^b for unsigned ones.
     ///

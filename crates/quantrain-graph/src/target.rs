@@ -35,8 +35,11 @@ pub struct Target {
     file: TargetFile,
 }
 
-const BUILT_IN: [(&str, &str); 2] =
-    [("onnxruntime", include_str!("../targets/onnxruntime.toml")), ("tidl-pow2", include_str!("../targets/tidl-pow2.toml"))];
+const BUILT_IN: [(&str, &str); 3] = [
+    ("onnxruntime", include_str!("../targets/onnxruntime.toml")),
+    ("onnxruntime-u8", include_str!("../targets/onnxruntime-u8.toml")),
+    ("tidl-pow2", include_str!("../targets/tidl-pow2.toml")),
+];
 
 /// A target file as written; see `targets/onnxruntime.toml` for an example of every key.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
