@@ -1,5 +1,7 @@
 //! Simulated evaluations against integer arithmetic, code for code (design section 6).
 
+mod ties;
+
 use quantrain_engine::{Mode, Network, Plan, Purpose, Workspace};
 use quantrain_graph::{Graph, GraphBuilder, Op, QuantGraph, Quantizer, Range, Requantize, Settings, Target};
 
