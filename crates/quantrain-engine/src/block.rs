@@ -18,6 +18,7 @@ use quantrain_kernels::block_pass::{self, BlockPass};
 use quantrain_kernels::convolution::{self, ConvolutionShape};
 use quantrain_kernels::fake_quantize::{CodeRange, Rounding};
 use quantrain_kernels::{batch_norm, fake_quantize};
+use rayon::prelude::*;
 
 pub(crate) use coefficients::Statistics;
 pub(crate) use parameters::{BlockParameters, NormParameters, Trained};
@@ -82,6 +83,13 @@ pub(crate) fn mask(clip: (f32, f32), output: Option<&Quantizer>) -> (f32, f32) {
     }
 }
 
+/// Multiplies all values by a factor.
+pub(crate) fn scale(values: &mut [f32], factor: f32) {
+    if factor != 1.0 {
+        values.par_chunks_mut(1 << 14).for_each(|chunk| chunk.iter_mut().for_each(|v| *v *= factor));
+    }
+}
+
 /// The grid of a quantizer as the kernels take it.
 pub(crate) fn code_range(q: &Quantizer) -> CodeRange {
     let (lo, hi) = q.centred_limits();
@@ -139,7 +147,7 @@ pub(crate) fn forward(
                 Some(range) => drop(fake_quantize::codes(&range, 1.0, real, y)),
                 None => y.copy_from_slice(real),
             }
-            real.iter_mut().for_each(|v| *v *= pass.output_scale());
+            scale(real, pass.output_scale());
             limits
         }
     };

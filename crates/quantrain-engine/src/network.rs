@@ -72,13 +72,15 @@ pub struct Network {
     blocks: Vec<Option<BlockParameters>>,
     /// Of each activation quantizer, in a simulated step.
     quantizers: Vec<Option<Quantizer>>,
+    /// Memory for values on their way to a monitor, kept from step to step.
+    observed: Vec<f32>,
 }
 
 impl Network {
     /// Takes the parameters of `net`.
     pub fn new(net: QuantGraph) -> Self {
         let blocks = (0..net.units().len()).map(|u| block_parameters(&net, u)).collect();
-        Network { quantizers: vec![None; net.quantizers().len()], blocks, net }
+        Network { quantizers: vec![None; net.quantizers().len()], observed: Vec::new(), blocks, net }
     }
 
     /// The network; its weights are those of the last [`Network::store`].
@@ -280,6 +282,12 @@ impl Network {
         }
     }
 
+    fn take_observed(&mut self, len: usize) -> Vec<f32> {
+        let mut values = std::mem::take(&mut self.observed);
+        values.resize(len, 0.0);
+        values
+    }
+
     fn quantizer(&self, tensor: TensorId) -> Option<Quantizer> {
         self.net.quantizer_of(tensor).and_then(|q| self.quantizers[q.0])
     }
@@ -337,7 +345,7 @@ impl Network {
                 };
                 let mut accumulator = workspace.memory.take(*accumulator);
                 let mut float = float.map(|b| workspace.memory.take(*b));
-                let mut unquantized = (want == Want::Values).then(|| vec![0.0; y.len()]);
+                let mut unquantized = (want == Want::Values).then(|| self.take_observed(y.len()));
                 let x = self.values(plan, workspace, unit.inputs[0]);
                 let p = self.blocks[u].as_mut().expect("a block has parameters");
                 let (min, max) = block::forward(p, &pass, x, &mut accumulator, float.as_deref_mut(), unquantized.as_deref_mut(), &mut y);
@@ -348,6 +356,7 @@ impl Network {
                         _ => {}
                     }
                 }
+                unquantized.into_iter().for_each(|values| self.observed = values);
                 workspace.memory.put(accumulator);
                 float.into_iter().for_each(|f| workspace.memory.put(f));
             }
@@ -360,10 +369,11 @@ impl Network {
                     (Some(id), Want::Extrema) => monitor.extrema(id, min * s_y, max * s_y),
                     (Some(id), Want::Values) if pass.quantize.is_none() => monitor.values(id, &y),
                     (Some(id), Want::Values) => {
-                        let mut real = vec![0.0; y.len()];
+                        let mut real = self.take_observed(y.len());
                         elementwise::add(&AddPass { quantize: None, ..pass }, a, b, &mut real);
-                        real.iter_mut().for_each(|v| *v *= s_y);
+                        block::scale(&mut real, s_y);
                         monitor.values(id, &real);
+                        self.observed = real;
                     }
                     _ => {}
                 }

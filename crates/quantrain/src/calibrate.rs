@@ -9,7 +9,7 @@ use crate::ranges::Ranges;
 use crate::runner::Runner;
 use crate::{RunError, check_images};
 
-/// Sets the range of every quantizer from `batches`. Returns the number of images seen.
+/// Sets the range of every quantizer from `batches`. Returns the number of images seen, and the observers, which training may go on with.
 ///
 /// Memory does not grow with the number of images.
 ///
@@ -20,7 +20,7 @@ pub fn calibrate(
     batches: impl Iterator<Item = Result<Batch, DataError>>,
     settings: &ObserverSettings,
     progress: &mut dyn Progress,
-) -> Result<usize, RunError> {
+) -> Result<(usize, Ranges), RunError> {
     let mut ranges = Ranges::new(network, settings);
     let mut runner = Runner::new(Purpose::Inference);
     let mut images = 0;
@@ -39,5 +39,5 @@ pub fn calibrate(
         return Err(RunError::NoImages);
     }
     ranges.apply(network)?;
-    Ok(images)
+    Ok((images, ranges))
 }

@@ -10,6 +10,7 @@ use quantrain_graph::QuantGraph;
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::{Accuracy, evaluate};
 use crate::progress::Progress;
+use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Recipe};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::{RunError, calibrate, check_images, image_size};
@@ -22,6 +23,8 @@ pub struct Job {
     recipe: Recipe,
     /// `None` while it is lent to a trainer.
     network: Option<Network>,
+    /// The observers of the calibration.
+    ranges: Option<Ranges>,
 }
 
 impl Job {
@@ -36,7 +39,7 @@ impl Job {
             true => QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?,
             false => QuantGraph::float(graph),
         };
-        Ok(Job { network: Some(Network::new(net)), recipe })
+        Ok(Job { network: Some(Network::new(net)), ranges: None, recipe })
     }
 
     /// The recipe.
@@ -90,7 +93,9 @@ impl Job {
         let calibration = self.recipe.quantization().enabled.then(|| self.calibration_loader()).transpose()?;
         let train = training.then(|| self.train_loader()).transpose()?;
         let learns_labels = self.recipe.train().losses.labels.is_some();
-        for (loader, reads_labels, needs_labels) in [(train, learns_labels, learns_labels), (calibration, false, false), (eval, true, false)] {
+        for (loader, reads_labels, needs_labels) in
+            [(train, learns_labels, learns_labels), (calibration, false, false), (eval, true, false)]
+        {
             let Some(batch) = loader.and_then(|l| l.batches(0, 0, 1).next()).transpose()? else { continue };
             check_images(network, &batch)?;
             if needs_labels && batch.labels.is_empty() {
@@ -137,8 +142,9 @@ impl Job {
         let loader = self.calibration_loader()?;
         let (batches, observer) = (loader.batches(0, 0, self.recipe.data().loader_threads), self.recipe.quantization().observer);
         progress.begin("calibrating", loader.samples() as u64);
-        let images = calibrate(self.network_mut(), batches, &observer, progress)?;
+        let (images, ranges) = calibrate(self.network_mut(), batches, &observer, progress)?;
         progress.end();
+        self.ranges = Some(ranges);
         Ok(images)
     }
 
@@ -156,7 +162,7 @@ impl Job {
         let eval = self.eval_loader()?;
         let recipe = self.recipe.clone();
         let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
-        let mut trainer = Trainer::new(&recipe, net);
+        let mut trainer = Trainer::new(&recipe, net, self.ranges.take());
         let trained = resume.map_or(Ok(()), |state| trainer.restore(state));
         let report = trained.and_then(|()| trainer.fit(&loader, eval.as_ref(), keeper, progress));
         self.network = Some(trainer.into_network());

@@ -142,6 +142,11 @@ impl RunDirectory {
         self.path.join(SUMMARY_JSON)
     }
 
+    /// The folder of exported files.
+    pub fn exports(&self) -> PathBuf {
+        self.path.join(EXPORT)
+    }
+
     /// Where an exported file of a name goes.
     pub fn export(&self, name: &str) -> PathBuf {
         self.path.join(EXPORT).join(name)

@@ -141,13 +141,15 @@ pub struct Trainer<'r> {
 
 impl<'r> Trainer<'r> {
     /// Prepares the training of a network whose quantizers are calibrated. The teacher of a distillation is the network as it is now, in
-    /// float.
-    pub fn new(recipe: &'r Recipe, net: QuantGraph) -> Self {
+    /// float. `calibrated` are the observers of the calibration: where training observes the same way, they go on.
+    pub fn new(recipe: &'r Recipe, net: QuantGraph, calibrated: Option<Ranges>) -> Self {
         let teacher = recipe.train().losses.teacher.is_some().then(|| Network::new(net.clone()));
         let network = Network::new(net);
         let observed = recipe.quantization().train_observer.filter(|_| recipe.quantization().enabled);
+        let same = |settings| recipe.quantization().observer == settings;
+        let ranges = observed.map(|settings| calibrated.filter(|_| same(settings)).unwrap_or_else(|| Ranges::continuing(&network, &settings)));
         Trainer {
-            ranges: observed.map(|settings| Ranges::continuing(&network, &settings)),
+            ranges,
             optimizer: recipe.train().optimizer(),
             position: Position::default(),
             recipe,

@@ -128,25 +128,36 @@ pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, EngineError> {
 }
 
 impl Gather {
-    /// Calls `f(output index, input index)` in order.
-    fn walk(&self, mut f: impl FnMut(usize, Option<usize>)) {
+    /// Elements that lie together: the product of the innermost axes that are taken whole.
+    fn run(&self) -> (usize, usize) {
+        let whole =
+            |axis: &usize| self.maps[*axis].len() == self.input[*axis] && self.maps[*axis].iter().enumerate().all(|(i, m)| *m == Some(i));
+        let inner = (0..self.input.len()).rev().take_while(whole).count();
+        let axis = self.input.len() - inner;
+        (axis, self.input[axis..].iter().product())
+    }
+
+    /// Calls `f(first output index, first input index, run)` for every run, in order.
+    fn walk(&self, mut f: impl FnMut(usize, Option<usize>, usize)) {
+        let (axes, run) = self.run();
         let mut strides = vec![1; self.input.len()];
         for axis in (1..self.input.len()).rev() {
             strides[axis - 1] = strides[axis] * self.input[axis];
         }
         let mut index = 0;
-        self.descend(0, Some(0), &strides, &mut index, &mut f);
+        self.descend(0, axes, Some(0), &strides, &mut |at| {
+            f(index, at, run);
+            index += run;
+        });
     }
 
-    fn descend(&self, axis: usize, at: Option<usize>, strides: &[usize], index: &mut usize, f: &mut impl FnMut(usize, Option<usize>)) {
-        let Some(map) = self.maps.get(axis) else {
-            f(*index, at);
-            *index += 1;
-            return;
-        };
-        for source in map {
+    fn descend(&self, axis: usize, axes: usize, at: Option<usize>, strides: &[usize], f: &mut impl FnMut(Option<usize>)) {
+        if axis == axes {
+            return f(at);
+        }
+        for source in &self.maps[axis] {
             let at = at.zip(*source).map(|(at, s)| at + s * strides[axis]);
-            self.descend(axis + 1, at, strides, index, f);
+            self.descend(axis + 1, axes, at, strides, f);
         }
     }
 }
@@ -155,16 +166,19 @@ impl Kernel for Gather {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         let factor = x[0].scale / out_scale;
         let fill = self.fill / out_scale;
-        self.walk(|o, i| y[o] = i.map_or(fill, |i| x[0].values[i] * factor));
+        self.walk(|o, i, run| match i {
+            Some(i) => copy(&x[0].values[i..i + run], factor, &mut y[o..o + run]),
+            None => y[o..o + run].fill(fill),
+        });
     }
 
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
         if !accumulate {
             dx.fill(0.0);
         }
-        self.walk(|o, i| {
+        self.walk(|o, i, run| {
             if let Some(i) = i {
-                dx[i] += dy[o];
+                accumulate_or_copy(&dy[o..o + run], &mut dx[i..i + run], true);
             }
         });
     }

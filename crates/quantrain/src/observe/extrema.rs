@@ -1,6 +1,7 @@
 //! Smallest and largest value of a slice, and whether all are finite.
 
 use quantrain_graph::Range;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::ObserveError;
@@ -55,6 +56,11 @@ impl Seen {
 
 /// Smallest and largest value of a slice that is not empty; both NaN if one value is.
 fn extrema(x: &[f32]) -> Range {
+    let union = |a: Range, b: Range| if a.min.is_nan() || b.min.is_nan() { Range::new(f32::NAN, f32::NAN) } else { a.union(b) };
+    x.par_chunks(1 << 16).map(piece_extrema).reduce_with(union).expect("the slice is not empty")
+}
+
+fn piece_extrema(x: &[f32]) -> Range {
     const LANES: usize = 16;
     let (mut min, mut max, mut nan) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES], [false; LANES]);
     let chunks = x.chunks_exact(LANES);

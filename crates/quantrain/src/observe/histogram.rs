@@ -1,5 +1,7 @@
 //! Counts of values by size, in bins that widen with the values.
 
+use rayon::prelude::*;
+
 use quantrain_graph::Range;
 use serde::{Deserialize, Serialize};
 
@@ -116,32 +118,40 @@ impl Histogram {
 }
 
 /// Adds 1 to `counts[⌊position(x)⌋]` for each x; positions outside go to the nearest end. `counts` has at most 2048 entries.
-pub(super) fn tally(x: &[f32], position: impl Fn(f32) -> f32, counts: &mut [u64]) {
-    const LANES: usize = 16;
-    const TABLES: usize = 4;
+pub(super) fn tally(x: &[f32], position: impl Fn(f32) -> f32 + Sync, counts: &mut [u64]) {
     let last = (counts.len() - 1) as f32;
     // Through i32, which vectorises; the remainder spares a check of bounds.
     let index = |x: f32| position(x).max(0.0).min(last) as i32;
-    // Equal neighbours (zeros after a ReLU) would wait for each other in one table; u32 counts cannot overflow in a piece.
-    for piece in x.chunks(1 << 30) {
-        let mut tables = [[0u32; BINS]; TABLES];
-        let chunks = piece.chunks_exact(LANES);
-        for &x in chunks.remainder() {
-            tables[0][index(x) as usize % BINS] += 1;
+    let add = |mut a: Vec<u64>, b: Vec<u64>| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        a
+    };
+    let length = counts.len();
+    // Sums of counts do not depend on the number of threads.
+    let total = x.par_chunks(1 << 16).map(|piece| tally_piece(piece, index, length)).reduce_with(add);
+    counts.iter_mut().zip(total.unwrap_or_default()).for_each(|(count, more)| *count += more);
+}
+
+/// The counts of one piece, of at most 2^32 values.
+fn tally_piece(piece: &[f32], index: impl Fn(f32) -> i32, length: usize) -> Vec<u64> {
+    const LANES: usize = 16;
+    const TABLES: usize = 4;
+    // Equal neighbours (zeros after a ReLU) would wait for each other in one table.
+    let mut tables = [[0u32; BINS]; TABLES];
+    let chunks = piece.chunks_exact(LANES);
+    for &x in chunks.remainder() {
+        tables[0][index(x) as usize % BINS] += 1;
+    }
+    for chunk in chunks {
+        let mut at = [0i32; LANES];
+        for i in 0..LANES {
+            at[i] = index(chunk[i]);
         }
-        for chunk in chunks {
-            let mut at = [0i32; LANES];
-            for i in 0..LANES {
-                at[i] = index(chunk[i]);
-            }
-            for i in 0..LANES {
-                tables[i % TABLES][at[i] as usize % BINS] += 1;
-            }
-        }
-        for (i, count) in counts.iter_mut().enumerate() {
-            *count += tables.iter().map(|t| u64::from(t[i])).sum::<u64>();
+        for i in 0..LANES {
+            tables[i % TABLES][at[i] as usize % BINS] += 1;
         }
     }
+    (0..length).map(|i| tables.iter().map(|t| u64::from(t[i])).sum()).collect()
 }
 
 #[cfg(test)]
