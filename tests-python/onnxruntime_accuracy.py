@@ -149,7 +149,8 @@ def evaluate(arguments):
     return metric.report() if metric else {"images": 0}
 
 
-def main():
+def parse(words=None):
+    """The arguments; `words` stands for the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", required=True, help="parquet file, or IDX file of images")
@@ -163,8 +164,8 @@ def main():
     parser.add_argument("--limit", type=int, help="at most this many samples")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--precision", choices=["default", "exact"], default="default", help="exact: session.x64quantprecision = 1")
-    print(json.dumps(evaluate(parser.parse_args())))
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(evaluate(parse())))

@@ -2,5 +2,10 @@
 # Makes the virtual environment that the scripts of this folder run in: .venv at the root of the repository.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
+# Debian keeps what a virtual environment needs in a package of its own.
+if ! python3 -c 'import ensurepip' 2>/dev/null; then
+    apt-get update -qq
+    apt-get install -y -qq python3-venv
+fi
 python3 -m venv "$root/.venv"
-"$root/.venv/bin/pip" install --quiet --requirement "$root/tests-python/requirements.txt"
+"$root/.venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$root/tests-python/requirements.txt"

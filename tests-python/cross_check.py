@@ -1,0 +1,306 @@
+"""Quantrain against ONNX Runtime, on the networks and images of ../shared and on the example in this repository.
+
+    tests-python/setup.sh && .venv/bin/python tests-python/cross_check.py [--only float|accuracy|clip|memory]
+
+Builds the program first. One line a check; the last line counts them. What ../shared lacks is counted as skipped; what is only noted decides
+nothing. Accuracies in ONNX Runtime are taken with exact products (session.x64quantprecision); those of its default session, which may saturate
+products of u8 and i8 where the CPU has no VNNI, stand beside them. Exit code 1 where a check fails.
+
+ONNX Runtime rounds half to even, tidl-pow2 half up, and with scales of powers of two ties are frequent. So what is compared is tidl-pow2-even, a
+target file that differs from tidl-pow2 in this rounding only; tidl-pow2 itself is noted.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+import check_models
+import onnxruntime_accuracy
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+MODELS, DATA = SHARED / "models", SHARED / "data"
+EXAMPLE = ROOT / "examples" / "fashion-mnist"
+
+FLOAT_TOLERANCE = 1e-4  # max|a − b| / max|b|
+SIMULATION_TOLERANCE = 0.1  # points, or one image where that is more
+CLIP_TOLERANCE = 1.0  # points: a clip export computes in float, within the trained ranges
+MEMORY_TOLERANCE = 0.1  # of the peak with fewer images
+
+
+@dataclass
+class Images:
+    """Which images a network sees, and how."""
+
+    calibration: Path
+    evaluation: Path
+    first: int = 0
+    count: int = 2000
+    calibration_rows: str = ""  # START..END of the calibration file
+    labels: Path | None = None
+    byte: bool = False
+    crop: int | None = None
+    mean: list = field(default_factory=lambda: [0.0])
+    std: list = field(default_factory=lambda: [1.0])
+
+    def files(self):
+        return [self.calibration, self.evaluation]
+
+    def flags(self):
+        """As flags of quantrain."""
+        rows = f"#{self.calibration_rows}" if self.calibration_rows else ""
+        # Only parquet files are cut by rows; the example's file holds no more than is wanted.
+        part = "" if self.labels else f"#{self.first}..{self.first + self.count}"
+        words = ["--data", f"{self.calibration}{rows}", "--eval-data", f"{self.evaluation}{part}"]
+        words += ["--mean", ",".join(map(str, self.mean)), "--std", ",".join(map(str, self.std))]
+        words += ["--range", "255"] if self.byte else []
+        return words + (["--crop", str(self.crop)] if self.crop else [])
+
+    def accuracy(self, model, precision):
+        """Right answers of `model` in ONNX Runtime, in percent, and the number of images."""
+        words = ["--model", str(model), "--data", str(self.evaluation), "--skip", str(self.first), "--limit", str(self.count)]
+        words += ["--precision", precision, "--mean", *map(str, self.mean), "--std", *map(str, self.std)]
+        words += ["--labels", str(self.labels)] if self.labels else []
+        words += ["--range", "byte"] if self.byte else []
+        words += ["--crop", str(self.crop), str(self.crop)] if self.crop else []
+        report = onnxruntime_accuracy.evaluate(onnxruntime_accuracy.parse(words))
+        return 100 * report["top1"]
+
+
+@dataclass
+class Network:
+    """A network, its images, and the points that calibration may cost for a target."""
+
+    model: Path
+    images: Images
+    bars: dict
+
+    def missing(self):
+        return [path for path in [self.model, *self.images.files()] if not path.exists()]
+
+
+CIFAR = dict(calibration=DATA / "cifar10_train.parquet", evaluation=DATA / "cifar10_test.parquet")
+IMAGENET = DATA / "imagenet_sample_500.parquet"
+NORMAL = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+RESNET20 = Network(MODELS / "resnet20_cifar10.onnx", Images(**CIFAR, **NORMAL), {"onnxruntime": 0.5, "onnxruntime-u8": 0.5})
+FASHION = Network(
+    EXAMPLE / "fashion_mobilenet.onnx",
+    Images(
+        EXAMPLE / "train-images-idx3-ubyte.gz",
+        EXAMPLE / "t10k-images-idx3-ubyte.gz",
+        labels=EXAMPLE / "t10k-labels-idx1-ubyte.gz",
+        mean=[0.2860],
+        std=[0.3530],
+    ),
+    {"onnxruntime": 0.5, "onnxruntime-u8": 0.5},
+)
+NETWORKS = [
+    FASHION,
+    RESNET20,
+    Network(MODELS / "resnet8_cifar10_tiny.onnx", Images(**CIFAR, byte=True), {}),
+    Network(
+        MODELS / "efficientnet_lite0.onnx",
+        Images(IMAGENET, IMAGENET, first=100, count=200, calibration_rows="0..100", byte=True, crop=224, mean=[127.0], std=[128.0]),
+        {"onnxruntime": 3.0, "onnxruntime-u8": 3.0},
+    ),
+]
+TARGETS = ["onnxruntime", "onnxruntime-u8", "tidl-pow2-even"]
+
+
+def target(name, folder):
+    """A target as quantrain is told it: a name, or a file."""
+    if name != "tidl-pow2-even":
+        return name
+    rules = (ROOT / "crates" / "quantrain-graph" / "targets" / "tidl-pow2.toml").read_text()
+    assert 'rounding = "half-up"' in rules
+    file = folder / f"{name}.toml"
+    file.write_text(rules.replace('rounding = "half-up"', 'rounding = "half-to-even"'))
+    return file
+
+
+class Tally:
+    """Prints a line for each check, and counts."""
+
+    def __init__(self):
+        self.counts = {"passed": 0, "failed": 0, "skipped": 0}
+
+    def line(self, verdict, what, figures):
+        self.counts[verdict] += 1
+        print(f"{verdict:8} {what:64} {figures}", flush=True)
+
+    def check(self, passed, what, figures):
+        self.line("passed" if passed else "failed", what, figures)
+
+    def note(self, what, figures):
+        print(f"{'noted':8} {what:64} {figures}", flush=True)
+
+    def skip(self, what, missing):
+        self.line("skipped", what, f"missing: {', '.join(os.path.relpath(path, ROOT) for path in missing)}")
+
+    def summary(self):
+        return ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())
+
+
+# A process begins with the peak of the one that started it, so a small one starts the program.
+PEAK_MEMORY = """
+import os, sys
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet), 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+class Programs:
+    """What cargo builds."""
+
+    def __init__(self):
+        subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "quantrain", "--example", "run_float"], cwd=ROOT, check=True)
+        metadata = subprocess.run(
+            ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT, check=True, capture_output=True
+        )
+        release = Path(json.loads(metadata.stdout)["target_directory"]) / "release"
+        self.program, self.run_float = release / "quantrain", release / "examples" / "run_float"
+
+    def quantrain(self, *words):
+        """What the program prints with --json."""
+        return json.loads(self.run([self.program], words).stdout)
+
+    def peak_memory(self, *words):
+        """The program's peak memory in bytes."""
+        return int(self.run([sys.executable, "-S", "-c", PEAK_MEMORY, self.program], words).stdout) * 1024
+
+    def run(self, program, words):
+        done = subprocess.run([*map(str, program), *map(str, words), "--json"], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"exit code {done.returncode}: {done.stderr.strip()}")
+        return done
+
+
+def check_float(tally, programs, folder):
+    """The float networks on random input, two samples."""
+    models = {path.name: path for path in [*sorted(MODELS.glob("*.onnx")), FASHION.model]}
+    if len(models) == 1:
+        tally.skip("float networks", [MODELS])
+    for model in models.values():
+        session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+        inputs = check_models.random_inputs(session)
+        expected = session.run(None, inputs)
+        given, found = folder / "given", folder / "found"
+        given.write_bytes(b"".join(x.tobytes() for x in inputs.values()))
+        subprocess.run([programs.run_float, model, given, found, "2"], check=True)
+        values, difference = np.fromfile(found, "<f4"), 0.0
+        for y in expected:
+            difference = max(difference, float(np.abs(values[: y.size] - y.ravel()).max() / np.abs(y).max()))
+            values = values[y.size :]
+        shape = "x".join(map(str, next(iter(inputs.values())).shape))
+        passed = values.size == 0 and difference <= FLOAT_TOLERANCE
+        tally.check(passed, f"{model.stem}: float outputs", f"{difference:.1e} relative, at most {FLOAT_TOLERANCE:.0e}; input {shape}")
+
+
+def check_accuracy(tally, programs, folder):
+    """Calibrated networks: what was simulated, and what the exported file does in ONNX Runtime."""
+    for network in NETWORKS:
+        name, images = network.model.stem, network.images
+        if missing := network.missing():
+            tally.skip(f"{name}: accuracy", missing)
+            continue
+        image = 100 / images.count
+        float_accuracy = images.accuracy(network.model, "exact")
+        for name_of_target in TARGETS:
+            report = quantize(programs, network, target(name_of_target, folder), folder / f"{name}-{name_of_target}")
+            what = f"{name}: {name_of_target}"
+            if name_of_target == TARGETS[0]:
+                ours = report["float"]["top1"]
+                figures = f"{ours:.2f} %, ONNX Runtime {float_accuracy:.2f} %, {images.count} images"
+                tally.check(abs(ours - float_accuracy) < 1.5 * image, f"{name}: float accuracy", figures)
+            simulated, exact, figures = simulated_and_exported(images, report)
+            allowed = max(SIMULATION_TOLERANCE, image) + 1e-6
+            tally.check(abs(exact - simulated) <= allowed, f"{what}, simulated and exported", f"{figures}; at most {allowed:.2f} apart")
+            if (bar := network.bars.get(name_of_target)) is not None:
+                loss = float_accuracy - exact
+                tally.check(loss <= bar, f"{what}, loss by calibration", f"{loss:.2f} points, at most {bar:.2f}")
+
+
+def quantize(programs, network, target, run):
+    return programs.quantrain("quantize", "--model", network.model, *network.images.flags(), "--target", target, "--out", run)
+
+
+def simulated_and_exported(images, report):
+    """Accuracies as simulated and of the file in ONNX Runtime, in percent, and both in words."""
+    simulated = report["ptq"]["top1"]
+    exact, default = (images.accuracy(report["files"][0], precision) for precision in ["exact", "default"])
+    return simulated, exact, f"{simulated:.2f} % simulated, ONNX Runtime {exact:.2f} % ({default:.2f} % by default)"
+
+
+def check_clip(tally, programs, folder):
+    """tidl-pow2 and its other form of export: float with Clip, import settings, encodings."""
+    for network in [FASHION, RESNET20]:
+        name, images = network.model.stem, network.images
+        if missing := network.missing():
+            tally.skip(f"{name}: clip export", missing)
+            continue
+        run = folder / f"{name}-clip"
+        report = quantize(programs, network, "tidl-pow2", run)
+        tally.note(f"{name}: tidl-pow2, simulated and exported", simulated_and_exported(images, report)[2])
+        exported = programs.quantrain("export", run, "--style", "clip", "--encodings", "--out", run / "clip")
+        files = {Path(path).name: Path(path) for path in exported["files"]}
+        model = files["model.clip.onnx"]
+        problem = check_models.check(str(model), None)
+        accuracy, before = images.accuracy(model, "exact"), report["float"]["top1"]
+        figures = problem or f"{accuracy:.2f} % in ONNX Runtime, float {before:.2f} %; at most {CLIP_TOLERANCE:.2f} apart"
+        tally.check(problem is None and abs(accuracy - before) <= CLIP_TOLERANCE, f"{name}: tidl-pow2, clip export", figures)
+        encodings = json.loads(files["encodings.json"].read_text())
+        counts = [len(encodings[key]) for key in ["activation_encodings", "param_encodings"]]
+        wanted = sum(report["quantized"]["weights"].values())
+        figures = f"{counts[0]} activations, {counts[1]} parameters"
+        tally.check(counts[0] > 0 and counts[1] >= wanted, f"{name}: tidl-pow2, encodings", figures)
+        settings = files["tidl-import.txt"].read_text()
+        tally.check("quantizationStyle" in settings, f"{name}: tidl-pow2, import settings", f"{len(settings.splitlines())} lines")
+
+
+def check_memory(tally, programs, folder):
+    """Calibration streams: its memory does not grow with the number of images."""
+    network, what = RESNET20, "resnet20_cifar10: peak memory of calibration"
+    if missing := network.missing():
+        return tally.skip(what, missing)
+    flags = ["--model", network.model, "--data", network.images.calibration, "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]
+    peaks = {}
+    for images in [200, 5000]:
+        peaks[images] = programs.peak_memory("quantize", *flags, "--calibration-images", images, "--out", folder / f"memory-{images}")
+    few, many = peaks.values()
+    figures = ", ".join(f"{peak / 2**20:.0f} MiB with {images} images" for images, peak in peaks.items())
+    tally.check(abs(many - few) <= MEMORY_TOLERANCE * few, what, f"{figures}; at most {MEMORY_TOLERANCE:.0%} apart")
+
+
+SECTIONS = {"float": check_float, "accuracy": check_accuracy, "clip": check_clip, "memory": check_memory}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="only this section; may be given again")
+    only = parser.parse_args().only or list(SECTIONS)
+    programs, tally = Programs(), Tally()
+    for name in only:
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="quantrain-") as folder:
+            try:
+                SECTIONS[name](tally, programs, Path(folder))
+            except Exception as error:  # Whatever ends a section, the others are still run and the failure counts.
+                tally.check(False, f"{name}: ended early", f"{type(error).__name__}: {error}")
+        print(f"-- {name}: {time.monotonic() - started:.0f} s", flush=True)
+    print(tally.summary())
+    sys.exit(1 if tally.counts["failed"] or not tally.counts["passed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
