@@ -89,9 +89,9 @@ impl Job {
         let network = self.network.as_ref().expect("a trainer gives the network back");
         let graph = network.quant_graph().graph();
         let classes = graph.outputs().first().and_then(|&t| graph.tensor(t).shape.0.get(1)?.fixed()).unwrap_or(usize::MAX);
-        let eval = self.eval_loader()?;
-        let calibration = self.recipe.quantization().enabled.then(|| self.calibration_loader()).transpose()?;
         let train = training.then(|| self.train_loader()).transpose()?;
+        let calibration = self.recipe.quantization().enabled.then(|| self.calibration_loader()).transpose()?;
+        let eval = self.eval_loader()?;
         let learns_labels = self.recipe.train().losses.labels.is_some();
         for (loader, reads_labels, needs_labels) in
             [(train, learns_labels, learns_labels), (calibration, false, false), (eval, true, false)]

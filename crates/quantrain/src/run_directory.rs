@@ -180,12 +180,12 @@ impl RunDirectory {
         MetricsLog::start(&self.metrics())
     }
 
-    /// The log of a resumed run, without what was written after the checkpoint's step.
+    /// The log of a resumed run, without what was written after the checkpoint: `length` is what [`MetricsLog::length`] was then.
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub fn resume_metrics(&self, step: u64) -> Result<MetricsLog, FileError> {
-        MetricsLog::resume(&self.metrics(), step)
+    pub fn resume_metrics(&self, length: u64) -> Result<MetricsLog, FileError> {
+        MetricsLog::resume(&self.metrics(), length)
     }
 }
 

@@ -147,15 +147,9 @@ impl<'r> Trainer<'r> {
         let network = Network::new(net);
         let observed = recipe.quantization().train_observer.filter(|_| recipe.quantization().enabled);
         let same = |settings| recipe.quantization().observer == settings;
-        let ranges = observed.map(|settings| calibrated.filter(|_| same(settings)).unwrap_or_else(|| Ranges::continuing(&network, &settings)));
-        Trainer {
-            ranges,
-            optimizer: recipe.train().optimizer(),
-            position: Position::default(),
-            recipe,
-            network,
-            teacher,
-        }
+        let ranges =
+            observed.map(|settings| calibrated.filter(|_| same(settings)).unwrap_or_else(|| Ranges::continuing(&network, &settings)));
+        Trainer { ranges, optimizer: recipe.train().optimizer(), position: Position::default(), recipe, network, teacher }
     }
 
     /// Trains until the recipe's last epoch, or until the user stops it.

@@ -1,10 +1,10 @@
-//! The metrics log: one JSON object a line, each with the step it belongs to.
+//! The metrics log: one JSON object a line.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::FileError;
 
@@ -17,12 +17,6 @@ pub struct MetricsLog {
     length: u64,
 }
 
-/// What every line has.
-#[derive(Deserialize)]
-struct Line {
-    step: u64,
-}
-
 impl MetricsLog {
     /// An empty log.
     pub(super) fn start(path: &Path) -> Result<Self, FileError> {
@@ -30,22 +24,27 @@ impl MetricsLog {
         Ok(MetricsLog { path: path.into(), file, length: 0 })
     }
 
-    /// A log that keeps the lines up to a step, as they lay when the checkpoint of that step was written: the first line of a later step, or
-    /// one that was not written to its end, goes with all behind it.
-    pub(super) fn resume(path: &Path, step: u64) -> Result<Self, FileError> {
+    /// A log that goes on where it was `length` bytes long: what was written behind that goes. Where it is shorter, as after a power failure,
+    /// its whole lines stay.
+    pub(super) fn resume(path: &Path, length: u64) -> Result<Self, FileError> {
         let error = |source| FileError::new(path, source);
-        let text = match fs::read(path) {
+        let mut text = match fs::read(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other.map_err(error)?,
         };
-        let belongs = |line: &&[u8]| line.ends_with(b"\n") && serde_json::from_slice::<Line>(line).is_ok_and(|l| l.step <= step);
-        let length = text.split_inclusive(|&b| b == b'\n').take_while(belongs).map(|line| line.len() as u64).sum();
+        text.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        let length = text.iter().rposition(|&b| b == b'\n').map_or(0, |end| end as u64 + 1);
         let file = OpenOptions::new().append(true).create(true).open(path).map_err(error)?;
         file.set_len(length).map_err(error)?;
         Ok(MetricsLog { path: path.into(), file, length })
     }
 
-    /// Adds a line: an object with a field `step`. Write the lines of a step before its checkpoint, and they are there after a resume.
+    /// Bytes of the lines so far: what a checkpoint remembers.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Adds a line. Write the lines of a step before its checkpoint, and they are there after a resume.
     ///
     /// # Errors
     /// The disk is full or the like; no part of the line is left then.
