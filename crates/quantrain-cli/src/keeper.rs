@@ -1,22 +1,55 @@
-//! What a training keeps in its run directory.
+//! What a training keeps in its run directory, and what is taken up from there.
+
+use std::path::Path;
 
 use quantrain::checkpoint::{self, Identity};
-use quantrain::{FileError, Keeper, LogLine, MetricsLog, RunDirectory, RunError, TrainState};
+use quantrain::{CheckpointError, FileError, Keeper, LogLine, MetricsLog, Position, RunDirectory, RunError, TrainState};
+use serde::{Deserialize, Serialize};
+
+/// What a checkpoint of a run says beside its tensors.
+#[derive(Serialize, Deserialize)]
+struct Record<P> {
+    position: P,
+    /// Length of the metrics log.
+    log: u64,
+}
+
+/// A checkpoint, read.
+pub struct Checkpoint {
+    /// The state of the training.
+    pub state: TrainState,
+    /// Length of the metrics log.
+    log: u64,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint of this identity.
+    pub fn read(path: &Path, identity: &Identity) -> Result<Self, CheckpointError> {
+        let (Record::<Position> { position, log }, tensors) = checkpoint::read(path, identity)?;
+        Ok(Checkpoint { state: TrainState { position, tensors }, log })
+    }
+
+    /// The newest checkpoint of a run, if it has one.
+    pub fn last(run: &RunDirectory, identity: &Identity) -> Result<Option<Self>, CheckpointError> {
+        let path = run.last_checkpoint();
+        path.exists().then(|| Checkpoint::read(&path, identity)).transpose()
+    }
+}
 
 /// Writes the metrics log and the checkpoints of a run.
 pub struct RunKeeper<'r> {
     run: &'r RunDirectory,
     identity: Identity,
     log: MetricsLog,
+    /// Steps done in the newest checkpoint.
     kept: Option<u64>,
 }
 
 impl<'r> RunKeeper<'r> {
-    /// For a new run, or for one that goes on from a state.
-    pub fn new(run: &'r RunDirectory, identity: Identity, from: Option<&TrainState>) -> Result<Self, FileError> {
-        let kept = from.map(|state| state.position.step);
-        let log = kept.map_or_else(|| run.start_metrics(), |step| run.resume_metrics(step))?;
-        Ok(RunKeeper { run, identity, log, kept })
+    /// For a new run, or for one that goes on from a checkpoint.
+    pub fn new(run: &'r RunDirectory, identity: Identity, from: Option<&Checkpoint>) -> Result<Self, FileError> {
+        let log = from.map_or_else(|| run.start_metrics(), |checkpoint| run.resume_metrics(checkpoint.log))?;
+        Ok(RunKeeper { run, identity, log, kept: from.map(|checkpoint| checkpoint.state.position.step) })
     }
 
     /// Steps done in the newest checkpoint.
@@ -31,9 +64,10 @@ impl Keeper for RunKeeper<'_> {
     }
 
     fn keep(&mut self, state: &TrainState, best: bool) -> Result<(), RunError> {
+        let record = Record { position: &state.position, log: self.log.length() };
         // The best first: killed in between, a resumed run comes here again.
         for path in [best.then(|| self.run.best_checkpoint()), Some(self.run.last_checkpoint())].into_iter().flatten() {
-            checkpoint::write(&path, &self.identity, &state.position, &state.tensors)?;
+            checkpoint::write(&path, &self.identity, &record, &state.tensors)?;
         }
         self.kept = Some(state.position.step);
         Ok(())

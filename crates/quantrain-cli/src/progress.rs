@@ -1,6 +1,6 @@
 //! Bars and notes on standard error, where that is a terminal.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -29,10 +29,9 @@ impl Console {
 
     /// Tells what the user should know, terminal or not.
     pub fn warn(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
-        }
+        // Where standard error is closed nobody can be told.
+        let tell = || drop(writeln!(io::stderr(), "{text}"));
+        self.bar.as_ref().map_or_else(tell, |bar| bar.suspend(tell));
     }
 }
 

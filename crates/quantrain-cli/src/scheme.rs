@@ -1,10 +1,14 @@
 //! Integers in words.
 
-use quantrain_graph::{Granularity, ScaleKind, Scheme};
+use quantrain_graph::{Granularity, ScaleKind, Scheme, Sign};
 
-/// What is special about a kind of integers: `8 bit per channel`, `4 bit asymmetric`, `8 bit power of two`.
+/// A kind of integers: `int8 per channel`, `uint8 asymmetric`, `8 bit power of two` (signed only where the range needs it).
 pub fn words(scheme: &Scheme) -> String {
-    let mut text = format!("{} bit", scheme.bits);
+    let mut text = match scheme.sign {
+        Sign::Signed => format!("int{}", scheme.bits),
+        Sign::Unsigned => format!("uint{}", scheme.bits),
+        Sign::ByRange => format!("{} bit", scheme.bits),
+    };
     let special = [
         (scheme.granularity == Granularity::PerChannel, " per channel"),
         (!scheme.symmetric, " asymmetric"),

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use quantrain::recipe::{Overrides, Recipe};
-use quantrain::{FileError, Job, RunDirectory, TrainState, checkpoint};
+use quantrain::{FileError, Job, RunDirectory};
 use serde::Serialize;
 
 use crate::coverage::Coverage;
 use crate::error::CliError;
 use crate::flags::{ExportFlags, MachineFlags};
+use crate::keeper::Checkpoint;
 use crate::progress::Console;
 use crate::report::{self, seconds};
 
@@ -21,14 +22,13 @@ use crate::report::{self, seconds};
 pub struct Export {
     /// The run directory
     run: PathBuf,
-    /// The runtime: onnxruntime, tidl-pow2, or a target file (.toml) [default: the run's]
-    ///
-    /// For another one than the run's, quantizers are placed anew and calibrated with the recipe's images.
+    /// The runtime: onnxruntime, onnxruntime-u8, tidl-pow2, or a target file (.toml); for another one than the run's, quantizers are placed and calibrated
+    /// anew [default: the run's]
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Which checkpoint
-    #[arg(long, value_enum, default_value_t = Checkpoint::Last)]
-    checkpoint: Checkpoint,
+    /// Which checkpoint: last or best
+    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, default_value_t = Which::Last)]
+    checkpoint: Which,
     /// The folder that files are written to [default: export/ of the run, export/TARGET/ for another target]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -38,10 +38,9 @@ pub struct Export {
     machine: MachineFlags,
 }
 
-/// A checkpoint of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Checkpoint {
+/// Which checkpoint of a run.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Which {
     /// The newest
     Last,
     /// That of the best accuracy
@@ -72,22 +71,26 @@ impl Export {
         let recipe = Recipe::load(Some(&run.recipe()), overrides)?;
         super::start(&recipe)?;
         let mut job = Job::open(recipe.clone())?;
-        let state = self.state(&run, &mut job)?;
+        let identity = job.identity();
+        let checkpoint = match self.checkpoint {
+            Which::Last => Checkpoint::last(&run, &identity)?,
+            Which::Best => Some(Checkpoint::read(&run.best_checkpoint(), &identity)?),
+        };
         let target = self.target.as_deref().map(|name| recipe.for_target(name)).transpose()?;
         let target = target.filter(|other| other.target() != recipe.target() && recipe.quantization().enabled);
         let name = target.as_ref().map_or("", |other| other.target().name()).to_owned();
-        let calibration_images = match (target, &state) {
-            (None, Some(state)) => {
-                job.restore(state)?;
+        let calibration_images = match (target, &checkpoint) {
+            (None, Some(checkpoint)) => {
+                job.restore(&checkpoint.state)?;
                 None
             }
-            (other, state) => {
+            (other, checkpoint) => {
                 if let Some(other) = other {
                     console.warn(&format!("the run is for {}: placing quantizers for {name} and calibrating them", recipe.target().name()));
                     job = Job::open(other)?;
                 }
-                if let Some(state) = state {
-                    job.restore_parameters(state)?;
+                if let Some(checkpoint) = checkpoint {
+                    job.restore_parameters(&checkpoint.state)?;
                 }
                 recipe.quantization().enabled.then(|| job.calibrate(console)).transpose()?
             }
@@ -101,23 +104,12 @@ impl Export {
         }
         Ok(ExportReport {
             run: self.run,
-            step: state.map(|s| s.position.step),
+            step: checkpoint.map(|c| c.state.position.step),
             quantized: Coverage::of(job.net()),
             calibration_images,
             files: written?,
             seconds: seconds(started.elapsed()),
         })
-    }
-
-    /// The checkpoint; `None` where the run was not trained.
-    fn state(&self, run: &RunDirectory, job: &mut Job) -> Result<Option<TrainState>, CliError> {
-        let path = match self.checkpoint {
-            Checkpoint::Last if !run.last_checkpoint().exists() => return Ok(None),
-            Checkpoint::Last => run.last_checkpoint(),
-            Checkpoint::Best => run.best_checkpoint(),
-        };
-        let (position, tensors) = checkpoint::read(&path, &job.identity())?;
-        Ok(Some(TrainState { position, tensors }))
     }
 }
 

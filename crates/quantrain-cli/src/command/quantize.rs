@@ -73,7 +73,7 @@ impl Quantize {
 impl QuantizeReport {
     fn write(&mut self, run: &RunDirectory, recipe: &str, job: &mut Job, started: Instant) -> Result<(), CliError> {
         run.write_recipe(recipe)?;
-        self.files = job.export(&run.export(""))?;
+        self.files = job.export(&run.exports())?;
         self.seconds = seconds(started.elapsed());
         run.write_summary(&self.to_string(), self)?;
         Ok(())

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use quantrain::checkpoint::Identity;
 use quantrain::recipe::Recipe;
-use quantrain::{Accuracy, Job, RunDirectory, TrainState, checkpoint};
+use quantrain::{Accuracy, Job, RunDirectory};
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
-use crate::keeper::RunKeeper;
+use crate::keeper::{Checkpoint, RunKeeper};
 use crate::progress::Console;
 use crate::report::{self, accuracies, percent, seconds};
 
@@ -65,41 +66,32 @@ impl Train {
     pub fn run(self, console: &mut Console) -> Result<TrainReport, CliError> {
         let started = Instant::now();
         let recipe = self.flags.load()?;
-        let found = if self.resume { RunDirectory::find(recipe.out())? } else { None };
-        if !self.resume {
-            super::check_out(&recipe, self.flags.overwrite)?;
-        }
+        let interrupted = match self.resume {
+            true => RunDirectory::find(recipe.out())?,
+            false => super::check_out(&recipe, self.flags.overwrite).map(|()| None)?,
+        };
         super::start(&recipe)?;
         let mut job = Job::open(recipe.clone())?;
-        let mut report = TrainReport::new(&recipe, &mut job);
         let identity = job.identity();
-        let state = match found.filter(|run| run.last_checkpoint().exists()) {
-            None => None,
-            Some(run) => {
-                let (position, tensors) = checkpoint::read(&run.last_checkpoint(), &identity)?;
-                Some((run, TrainState { position, tensors }))
-            }
-        };
-        let stored = state.as_ref().and_then(|(run, _)| Before::stored(run));
+        let checkpoint = interrupted.as_ref().map_or(Ok(None), |run| Checkpoint::last(run, &identity))?;
         job.check_data(true)?;
-        report.before = match stored {
+        let mut report = TrainReport::new(&recipe, &mut job);
+        report.before = match interrupted.filter(|_| checkpoint.is_some()).and_then(|run| Before::stored(&run)) {
             Some(before) => before,
             None => Before::measure(&recipe, &mut job, console)?,
         };
-        let (run, state) = match state {
-            Some((run, state)) => {
-                console.note(&format!("going on from step {}", state.position.step));
-                (run, Some(state))
-            }
-            None if self.resume => {
-                console.warn(&format!("{}: no checkpoint found, starting anew", recipe.out().display()));
-                (RunDirectory::create(recipe.out())?, None)
-            }
-            None => (RunDirectory::create(recipe.out())?, None),
+        let run = match &checkpoint {
+            Some(_) => RunDirectory::open(recipe.out())?,
+            None => RunDirectory::create(recipe.out())?,
         };
-        let mut kept = state.as_ref().map(|s| s.position.step);
-        let trained = report.train(&run, &recipe, job, identity, state, &mut kept, started, console);
-        match (trained, kept) {
+        match &checkpoint {
+            Some(from) => console.note(&format!("going on from step {}", from.state.position.step)),
+            None if self.resume => console.warn(&format!("{}: no checkpoint found, starting anew", run.path().display())),
+            None => {}
+        }
+        let kept = checkpoint.as_ref().map(|from| from.state.position.step);
+        let mut work = Work { run: &run, recipe: &recipe, job, identity, started, kept };
+        match (work.train(&mut report, checkpoint, console), work.kept) {
             (Ok(()), _) => Ok(report),
             (Err(CliError::Run(source)), Some(step)) => Err(CliError::Training { source, step, run: run.path().into() }),
             (Err(error), Some(_)) => Err(error),
@@ -136,6 +128,46 @@ impl Before {
     }
 }
 
+/// What happens once the run directory is there.
+struct Work<'w> {
+    run: &'w RunDirectory,
+    recipe: &'w Recipe,
+    job: Job,
+    identity: Identity,
+    started: Instant,
+    /// Steps done in the newest checkpoint.
+    kept: Option<u64>,
+}
+
+impl Work<'_> {
+    fn train(&mut self, report: &mut TrainReport, from: Option<Checkpoint>, console: &mut Console) -> Result<(), CliError> {
+        if from.is_none() {
+            self.run.write_recipe(&self.recipe.to_toml())?;
+        }
+        report.write_summary(self.run, self.started)?;
+        let mut keeper = RunKeeper::new(self.run, self.identity, from.as_ref())?;
+        let trained = self.job.train(from.map(|f| f.state), &mut keeper, console);
+        self.kept = keeper.kept();
+        let trained = trained?;
+        if trained.stopped {
+            let (recipe, step) = (self.run.recipe(), self.kept.unwrap_or(0));
+            return Err(CliError::Stopped { advice: format!("`quantrain train {} --resume` goes on from step {step}", recipe.display()) });
+        }
+        report.steps = trained.steps;
+        report.stepping_seconds = seconds(trained.stepping);
+        report.waiting_seconds = seconds(trained.waited);
+        let quantized = self.recipe.quantization().enabled;
+        let accuracy = match trained.last {
+            Some(accuracy) => Some(accuracy),
+            None if quantized => self.job.simulated_accuracy(console)?,
+            None => self.job.float_accuracy(console)?,
+        };
+        *(if quantized { &mut report.qat } else { &mut report.trained_float }) = accuracy;
+        report.files = self.job.export(&self.run.exports())?;
+        report.write_summary(self.run, self.started)
+    }
+}
+
 impl TrainReport {
     fn new(recipe: &Recipe, job: &mut Job) -> Self {
         TrainReport {
@@ -152,44 +184,6 @@ impl TrainReport {
             files: Vec::new(),
             seconds: 0.0,
         }
-    }
-
-    /// Trains and writes; `kept` becomes the step of the newest checkpoint.
-    fn train(
-        &mut self,
-        run: &RunDirectory,
-        recipe: &Recipe,
-        mut job: Job,
-        identity: checkpoint::Identity,
-        state: Option<TrainState>,
-        kept: &mut Option<u64>,
-        started: Instant,
-        console: &mut Console,
-    ) -> Result<(), CliError> {
-        if state.is_none() {
-            run.write_recipe(&recipe.to_toml())?;
-        }
-        self.write_summary(run, started)?;
-        let mut keeper = RunKeeper::new(run, identity, state.as_ref())?;
-        let trained = job.train(state, &mut keeper, console);
-        *kept = keeper.kept();
-        let trained = trained?;
-        if trained.stopped {
-            let advice = format!("`quantrain train {} --resume` goes on from step {}", run.recipe().display(), kept.unwrap_or(0));
-            return Err(CliError::Stopped { advice });
-        }
-        self.steps = trained.steps;
-        self.stepping_seconds = seconds(trained.stepping);
-        self.waiting_seconds = seconds(trained.waited);
-        let quantized = recipe.quantization().enabled;
-        let accuracy = match trained.last {
-            Some(accuracy) => Some(accuracy),
-            None if quantized => job.simulated_accuracy(console)?,
-            None => job.float_accuracy(console)?,
-        };
-        *(if quantized { &mut self.qat } else { &mut self.trained_float }) = accuracy;
-        self.files = job.export(&run.export(""))?;
-        self.write_summary(run, started)
     }
 
     fn write_summary(&mut self, run: &RunDirectory, started: Instant) -> Result<(), CliError> {
@@ -213,6 +207,7 @@ impl fmt::Display for TrainReport {
             writeln!(f, "{}", accuracies(&rows))?;
         }
         report::files(f, &self.run, &self.files)?;
-        writeln!(f, "{:.1} s, {} steps", self.seconds, self.steps)
+        let step = 1e3 * self.stepping_seconds / self.steps.max(1) as f64;
+        writeln!(f, "{:.1} s, {} steps of {step:.0} ms", self.seconds, self.steps)
     }
 }

@@ -1,0 +1,185 @@
+//! Bad input: one line that names file and cause, exit code 2, nothing left behind.
+
+use std::fs;
+
+use crate::fixture::{Fixture, text};
+
+/// Runs the command and gives its one line; checks the exit code and that no file was made.
+fn refused(fixture: &Fixture, arguments: &[&str]) -> String {
+    let before = fixture.entries();
+    let output = fixture.run(arguments);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+    assert_eq!(text(&output.stdout), "", "{arguments:?}");
+    assert_eq!(message.lines().count(), 1, "{arguments:?}: {message}");
+    assert_eq!(fixture.entries(), before, "{arguments:?}: {message}");
+    message.trim_end().to_owned()
+}
+
+/// The arguments of a training, with a flag of its own or another value for one.
+fn train_with<'a>(flag: &'a str, value: &'a str) -> Vec<&'a str> {
+    let mut flags = vec![("--model", "net.onnx"), ("--data", "train-images-idx3-ubyte"), ("--eval-data", "test-images-idx3-ubyte")];
+    flags.retain(|(name, _)| *name != flag);
+    flags.push((flag, value));
+    ["train"].into_iter().chain(flags.into_iter().flat_map(|(name, value)| [name, value])).collect()
+}
+
+/// The bytes with every occurrence of some replaced by others.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let places: Vec<usize> = bytes.windows(from.len()).enumerate().filter(|(_, w)| *w == from).map(|(i, _)| i).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|i| bytes[i..i + to.len()].copy_from_slice(to));
+    bytes
+}
+
+/// The model with its first weight not a number.
+fn with_a_nan(fixture: &Fixture, model: &[u8]) -> Vec<u8> {
+    let graph = quantrain_onnx::read(fixture.path("net.onnx")).unwrap();
+    let weights = graph.constant(graph.find("stem.weight").unwrap()).unwrap();
+    let start: Vec<u8> = weights[..2].iter().flat_map(|w| w.to_le_bytes()).collect();
+    replaced(model, &start, &f32::NAN.to_le_bytes())
+}
+
+#[test]
+fn arguments_that_are_wrong() {
+    let fixture = Fixture::new();
+    let rows: &[(&[&str], &str)] = &[
+        (&["trian"], "quantrain: unrecognized subcommand 'trian'; a similar subcommand exists: 'train'"),
+        (&["train", "--epoch", "3"], "quantrain: unexpected argument '--epoch' found; a similar argument exists: '--epochs'"),
+        (&["evaluate", "net.onnx"], "quantrain: the following required arguments were not provided: --data <PATH>"),
+        (
+            &["train", "--gradient-path", "qte"],
+            "quantrain: invalid value 'qte' for '--gradient-path <PATH>': `qte` found, float, quantized expected",
+        ),
+        (&["train"], "quantrain: flags: model: nothing found; set it in the recipe or by its flag"),
+        (&["train", "--model", "net.onnx"], "quantrain: no images for training: set `data.train` in the recipe or give --data"),
+        (&["quantize", "--model", "net.onnx"], "quantrain: no images for calibration: set `data.train` in the recipe or give --data"),
+        (&["inspect", "net.onnx", "--target", "tidl"], "flags: target: target `tidl` is not known; one of onnxruntime, "),
+        (&["inspect", "net.onnx", "--weight-bits", "9"], "flags: quantization.weight-bits: target `onnxruntime`: 9-bit weights"),
+        (&["train", "--model", "net.onnx", "--device", "cuda"], "flags: device: `cuda` found, only `cpu` is built in"),
+        (&["quantize", "--model", "net.onnx", "--float"], "quantization.enabled: false found, true expected"),
+    ];
+    for (arguments, expected) in rows {
+        let message = refused(&fixture, arguments);
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(refused(&fixture, &[]).contains("requires a subcommand"));
+}
+
+#[test]
+fn models_that_cannot_be_read() {
+    let fixture = Fixture::new();
+    let whole = fs::read(fixture.path("net.onnx")).unwrap();
+    fs::write(fixture.path("truncated.onnx"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(fixture.path("text.onnx"), "this is no model").unwrap();
+    fs::write(fixture.path("unsupported.onnx"), replaced(&whole, b"Flatten", b"Flattex")).unwrap();
+    fs::write(fixture.path("nan.onnx"), with_a_nan(&fixture, &whole)).unwrap();
+    let rows: [(&str, &[&str]); 5] = [
+        ("truncated.onnx", &["truncated.onnx: ", "is the file complete?"]),
+        ("text.onnx", &["text.onnx: "]),
+        ("absent.onnx", &["absent.onnx: No such file or directory"]),
+        ("unsupported.onnx", &["unsupported.onnx: node `flat`: operator Flattex", "is not supported"]),
+        ("nan.onnx", &["nan.onnx: ", "NaN"]),
+    ];
+    for (model, parts) in rows {
+        for command in [
+            &["inspect", model][..],
+            &["init", model],
+            &["evaluate", model, "--data", "test-images-idx3-ubyte"],
+            &["quantize", "--model", model, "--data", "train-images-idx3-ubyte"],
+            &["train", "--model", model, "--data", "train-images-idx3-ubyte"],
+        ] {
+            let message = refused(&fixture, command);
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        }
+    }
+}
+
+#[test]
+fn recipes_with_mistakes() {
+    let fixture = Fixture::new();
+    fixture.recipe("misspelt.toml", "run", "[train]\nepoch = 3\n");
+    fixture.recipe("value.toml", "run", "[train]\nlearning-rate = nan\n");
+    fixture.recipe("layer.toml", "run", "[[quantization.layer]]\nname = 'nowhere'\nfloat = true\n");
+    let rows = [
+        ("absent.toml", "absent.toml: No such file or directory"),
+        ("misspelt.toml", "misspelt.toml:11: key `epoch` is not known; did you mean `epochs`?"),
+        ("value.toml", "value.toml:11: train.learning-rate: NaN found"),
+        ("layer.toml", "the pattern `nowhere` matches no layer"),
+    ];
+    for (recipe, expected) in rows {
+        for command in ["quantize", "train"] {
+            let message = refused(&fixture, &[command, recipe]);
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}
+
+#[test]
+fn images_that_do_not_fit() {
+    let fixture = Fixture::new();
+    fixture.write_images("empty", 0, |_| 0);
+    fixture.write_images("labels", 96, |i| (i % 5) as u8);
+    fs::write(fixture.path("short-images-idx3-ubyte"), &fs::read(fixture.path("test-images-idx3-ubyte")).unwrap()[..100]).unwrap();
+    fs::copy(fixture.path("train-images-idx3-ubyte"), fixture.path("unlabelled-images-idx3-ubyte")).unwrap();
+    fixture.recipe("channels.toml", "run", "channels = 3\n");
+    let rows = [
+        ("--data", "absent.parquet", "absent.parquet: "),
+        ("--data", "empty-images-idx3-ubyte", "empty-images-idx3-ubyte: "),
+        ("--data", "short-images-idx3-ubyte", "short-images-idx3-ubyte: the header says 2560 bytes, found 84"),
+        ("--data", "labels-images-idx3-ubyte", "label 4 found, one in 0..4 expected"),
+        ("--eval-data", "labels-images-idx3-ubyte", "label 4 found, one in 0..4 expected"),
+        ("--data", "unlabelled-images-idx3-ubyte", "the data set has no labels"),
+        ("--resize", "12", "images of [12, 12, 1] (height, width, channels) found, [8, 8, 1] expected by input `image`"),
+        ("--crop", "9", "smaller than the crop 9 x 9"),
+        ("--batch-size", "97", "96 samples do not fill one batch of 97"),
+    ];
+    for (flag, value, expected) in rows {
+        let message = refused(&fixture, &train_with(flag, value));
+        assert!(message.contains(expected), "{message}");
+    }
+    let message = refused(&fixture, &["train", "channels.toml"]);
+    assert!(message.contains("images of [8, 8, 3] (height, width, channels) found, [8, 8, 1] expected"), "{message}");
+    let message = refused(&fixture, &["evaluate", "net.onnx", "--data", "unlabelled-images-idx3-ubyte"]);
+    assert!(message.contains("unlabelled-images-idx3-ubyte: the images have no labels"), "{message}");
+}
+
+#[test]
+fn a_folder_that_is_no_run() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("mine")).unwrap();
+    fs::write(fixture.path("mine/letter.txt"), "dear").unwrap();
+    let message = refused(&fixture, &train_with("--out", "mine"));
+    assert!(message.contains("mine: `letter.txt` found, an empty folder or one of a run expected"), "{message}");
+    let message = refused(&fixture, &train_with("--out", "net.onnx"));
+    assert!(message.contains("net.onnx: a file found"), "{message}");
+    let message = refused(&fixture, &["export", "mine"]);
+    assert!(message.contains("mine: no run found"), "{message}");
+    assert_eq!(fs::read(fixture.path("mine/letter.txt")).unwrap(), b"dear");
+}
+
+#[test]
+fn instructions_that_the_machine_does_not_have() {
+    let fixture = Fixture::new();
+    let output = fixture.command(&["inspect", "net.onnx"]).env("QUANTRAIN_SIMD", "avx9").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).starts_with("quantrain: QUANTRAIN_SIMD: unknown value `avx9`"));
+}
+
+#[test]
+fn a_loss_gone_nan_keeps_the_last_good_checkpoint() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "[train]\nbatch-size = 16\nlearning-rate = 1e30\ncheckpoint-every = 1\n");
+    for (mode, expected) in [(&[][..], "are there NaN or infinite values in the network"), (&["--float"], "lower the learning rate")] {
+        let train = [&["train", "recipe.toml"], mode].concat();
+        let output = fixture.run(&[&train[..], &["--overwrite"]].concat());
+        let message = text(&output.stderr);
+        assert_eq!((output.status.code(), message.lines().count()), (Some(2), 1), "{message}");
+        assert!(message.contains(expected) && message.contains("; the checkpoint of step "), "{message}");
+        let checkpoint = fs::read(fixture.path("run/checkpoints/last.safetensors")).unwrap();
+        let again = fixture.run(&[&train[..], &["--resume"]].concat());
+        assert_eq!(text(&again.stderr), message, "a resumed run goes the same way");
+        assert!(fs::read(fixture.path("run/checkpoints/last.safetensors")).unwrap() == checkpoint);
+    }
+}

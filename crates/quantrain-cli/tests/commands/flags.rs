@@ -1,0 +1,101 @@
+//! Every flag reaches the effective recipe.
+
+use std::fs;
+use std::path::Path;
+
+use crate::fixture::Fixture;
+
+/// Flag, value, and the lines that the effective recipe then has.
+const ROWS: &[(&str, &str, &str)] = &[
+    ("--target", "tidl-pow2", "target = \"tidl-pow2\""),
+    ("--seed", "7", "seed = 7"),
+    ("--threads", "2", "threads = 2"),
+    ("--device", "cpu", "device = \"cpu\""),
+    ("--weight-bits", "4", "weight-bits = 4"),
+    ("--activation-bits", "6", "activation-bits = 6"),
+    ("--edge-bits", "7", "edge-bits = 7"),
+    ("--gradient-path", "float", "gradient-path = \"float\""),
+    ("--observer", "min-max", "observer = \"min-max\""),
+    ("--calibration-data", "test-images-idx3-ubyte", "calibration = \"{folder}/test-images-idx3-ubyte\""),
+    ("--range", "255", "range = 255"),
+    ("--mean", "100", "mean = [100.0]"),
+    ("--std", "60.5", "std = [60.5]"),
+    ("--resize", "8", "resize = 8"),
+    ("--crop", "8x8", "crop = [8, 8]"),
+    ("--calibration-images", "16", "calibration-images = 16"),
+    ("--train-images", "32", "train-images = 32"),
+    ("--eval-images", "12", "eval-images = 12"),
+    ("--epochs", "1", "epochs = 1"),
+    ("--batch-size", "16", "batch-size = 16"),
+    ("--optimizer", "adamw", "optimizer = \"adamw\""),
+    ("--lr", "0.25", "learning-rate = 0.25"),
+    ("--style", "clip", "style = \"clip\""),
+];
+
+/// Flags without a value.
+const SWITCHES: &[(&str, &str)] =
+    &[("--quantized-weights", "quantized-weights = true"), ("--encodings", "encodings = true"), ("--float", "enabled = false")];
+
+const DATA: [&str; 6] = ["--model", "net.onnx", "--data", "train-images-idx3-ubyte", "--eval-data", "test-images-idx3-ubyte"];
+
+fn effective(fixture: &Fixture, run: &str) -> String {
+    fs::read_to_string(fixture.path(run).join("recipe.toml")).unwrap()
+}
+
+fn assert_lines(recipe: &str, folder: &Path, expected: impl Iterator<Item = &'static str>) {
+    for line in expected {
+        let line = line.replace("{folder}", folder.to_str().unwrap());
+        assert!(recipe.lines().any(|l| l == line), "{line} is not in\n{recipe}");
+    }
+}
+
+#[test]
+fn flags_of_train_and_quantize_reach_the_effective_recipe() {
+    let fixture = Fixture::new();
+    let folder = fixture.path("").canonicalize().unwrap();
+    let values = ROWS.iter().flat_map(|&(flag, value, _)| [flag, value]);
+    let common: Vec<&str> = DATA.into_iter().chain(values).collect();
+    let lines = || ROWS.iter().map(|row| row.2).chain(SWITCHES.iter().take(2).map(|row| row.1));
+    for command in ["quantize", "train"] {
+        let arguments = [&[command, "--out", command, "--quantized-weights", "--encodings"], &common[..]].concat();
+        fixture.json(&arguments);
+        let recipe = effective(&fixture, command);
+        assert_lines(&recipe, &folder, lines());
+        for (key, file) in [("model", "net.onnx"), ("train", DATA[3]), ("eval", DATA[5]), ("out", command)] {
+            let line = format!("{key} = \"{}/{file}\"", folder.display());
+            assert!(recipe.lines().any(|l| l == line), "{line} is not in\n{recipe}");
+        }
+    }
+}
+
+#[test]
+fn each_switch_is_off_without_its_flag() {
+    let fixture = Fixture::new();
+    let base = [&["train", "--epochs", "1"], &DATA[..]].concat();
+    fixture.json(&[&base[..], &["--out", "off"]].concat());
+    fixture.json(&[&base[..], &["--out", "on", "--float"]].concat());
+    let (off, on) = (effective(&fixture, "off"), effective(&fixture, "on"));
+    for (flag, line) in SWITCHES {
+        assert!(!off.contains(line), "{flag}");
+    }
+    assert!(on.contains("enabled = false"));
+}
+
+#[test]
+fn flags_go_before_the_recipe() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "[quantization]\nweight-bits = 4\n");
+    fixture.json(&["quantize", "recipe.toml", "--weight-bits", "5", "--out", "other"]);
+    assert!(!fixture.path("run").exists());
+    assert!(effective(&fixture, "other").contains("weight-bits = 5"));
+}
+
+#[test]
+fn an_effective_recipe_makes_the_same_run() {
+    let fixture = Fixture::new();
+    fixture.json(&[&["quantize", "--mean", "0.3"], &DATA[..]].concat());
+    fs::copy(fixture.path("run/recipe.toml"), fixture.path("copy.toml")).unwrap();
+    let first = fs::read(fixture.path("run/export/model.qdq.onnx")).unwrap();
+    fixture.json(&["quantize", "copy.toml", "--out", "second"]);
+    assert!(fs::read(fixture.path("second/export/model.qdq.onnx")).unwrap() == first);
+}

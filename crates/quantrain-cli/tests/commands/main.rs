@@ -1,0 +1,9 @@
+//! The command `quantrain` as a user runs it: a process with arguments, an exit code, two streams and files.
+
+mod bad_input;
+mod fixture;
+mod flags;
+mod full_disk;
+mod help;
+mod interruption;
+mod reports;

@@ -1,0 +1,239 @@
+//! What the commands answer, as JSON and as text, and which files they leave.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, text};
+
+const TRAIN: &str = "[train]\nepochs = 2\nbatch-size = 16\nlearning-rate = 0.05\n";
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn assert_accuracy(value: &Value) {
+    assert_eq!(keys(value), ["images", "top1", "top5"]);
+    assert_eq!(value["images"], 40);
+    let top1 = value["top1"].as_f64().unwrap();
+    assert!((0.0..=100.0).contains(&top1) && (top1 / 2.5).fract() == 0.0, "{top1} percent of 40 images");
+}
+
+#[test]
+fn evaluate_gives_accuracies_in_percent() {
+    let fixture = Fixture::new();
+    let arguments = ["evaluate", "net.onnx", "--data", "test-images-idx3-ubyte", "--mean", "0.3", "--std", "0.25"];
+    let report = fixture.json(&arguments);
+    assert_eq!(keys(&report), ["data", "images", "model", "seconds", "top1", "top5"]);
+    assert_eq!(report["top5"], 100.0, "there are four classes");
+    assert_eq!(report["images"], 40);
+    let table = text(&fixture.run(&arguments).stdout);
+    assert!(table.contains(&format!("top-1 {:.2} %, top-5 100.00 %, 40 images", report["top1"].as_f64().unwrap())), "{table}");
+    fixture.recipe("recipe.toml", "run", "");
+    let by_recipe = fixture.json(&["evaluate", "net.onnx", "--recipe", "recipe.toml"]);
+    assert_eq!(by_recipe["top1"], report["top1"]);
+    assert_eq!(fixture.json(&[&arguments[..], &["--images", "10"]].concat())["images"], 10);
+}
+
+#[test]
+fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "[export]\nencodings = true\n");
+    let report = fixture.json(&["quantize", "recipe.toml"]);
+    assert_eq!(keys(&report), ["calibration_images", "files", "float", "model", "ptq", "quantized", "run", "seconds"]);
+    assert_accuracy(&report["float"]);
+    assert_accuracy(&report["ptq"]);
+    assert_eq!(report["calibration_images"], 64);
+    assert_eq!(report["quantized"]["weights"], json!({ "int8 per channel": 4 }));
+    assert_eq!(report["quantized"]["float"], json!([]));
+    assert_eq!(report["files"].as_array().unwrap().len(), 2);
+    let stored: Value = serde_json::from_slice(&fs::read(fixture.path("run/summary.json")).unwrap()).unwrap();
+    assert_eq!(stored, report, "the summary is the report");
+    let summary = fs::read_to_string(fixture.path("run/summary.txt")).unwrap();
+    assert!(summary.contains("10 of 10 operators quantized") && summary.contains("calibrated"), "{summary}");
+
+    let evaluated = fixture.json(&["evaluate", "run/export/model.qdq.onnx", "--recipe", "run/recipe.toml"]);
+    assert_eq!(evaluated["top1"], report["ptq"]["top1"]);
+    let again = fixture.json(&["quantize", "recipe.toml"]);
+    assert_eq!(again["ptq"], report["ptq"], "a run without training is replaced");
+}
+
+#[test]
+fn what_stays_in_float_is_told_with_its_reason() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "[[quantization.layer]]\nname = 'classifier'\nfloat = true\n");
+    let float = json!([{ "node": "classifier", "operator": "Gemm", "reason": "the recipe keeps it in float" }]);
+    assert_eq!(fixture.json(&["quantize", "recipe.toml"])["quantized"]["float"], float);
+    let inspected = fixture.json(&["inspect", "net.onnx", "--recipe", "recipe.toml"]);
+    assert_eq!(inspected["quantized"]["float"], float);
+    let table = text(&fixture.run(&["inspect", "net.onnx", "--recipe", "recipe.toml"]).stdout);
+    assert!(table.contains("in float, as the recipe keeps it in float: classifier (Gemm)"), "{table}");
+}
+
+#[test]
+fn train_writes_a_run() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", TRAIN);
+    let report = fixture.json(&["train", "recipe.toml"]);
+    for accuracy in ["float", "ptq", "qat"] {
+        assert_accuracy(&report[accuracy]);
+    }
+    assert!(report["qat"]["top1"].as_f64() > report["float"]["top1"].as_f64(), "the weights were random: {report}");
+    assert_eq!((&report["epochs"], &report["steps"], &report["calibration_images"]), (&json!(2), &json!(12), &json!(64)));
+    assert!(report["seconds"].as_f64().unwrap() > 0.0);
+    let evaluated = fixture.json(&["evaluate", "run/export/model.qdq.onnx", "--recipe", "run/recipe.toml"]);
+    assert_eq!(evaluated["top1"], report["qat"]["top1"]);
+
+    let mut files: Vec<_> = ["", "checkpoints", "export"].iter().flat_map(|f| fs::read_dir(fixture.path("run").join(f)).unwrap()).collect();
+    files.sort_by_key(|f| f.as_ref().unwrap().file_name());
+    let names: Vec<String> = files.into_iter().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    let expected = [
+        ".quantrain-run",
+        "best.safetensors",
+        "checkpoints",
+        "export",
+        "last.safetensors",
+        "metrics.jsonl",
+        "model.qdq.onnx",
+        "recipe.toml",
+        "summary.json",
+        "summary.txt",
+    ];
+    assert_eq!(names, expected);
+    let metrics = fs::read_to_string(fixture.path("run/metrics.jsonl")).unwrap();
+    let lines: Vec<Value> = metrics.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let kinds: Vec<&str> = lines.iter().map(|l| l["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["epoch", "step", "epoch"]);
+    assert_eq!(lines[2]["accuracy"], report["qat"]);
+    let effective = fs::read_to_string(fixture.path("run/recipe.toml")).unwrap();
+    assert!(effective.contains("learning-rate = 0.05") && effective.contains("observer = \"percentile\""), "{effective}");
+}
+
+#[test]
+fn a_trained_run_is_replaced_only_on_demand() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", TRAIN);
+    fixture.json(&["train", "recipe.toml"]);
+    for command in ["train", "quantize"] {
+        let output = fixture.run(&[command, "recipe.toml"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("a trained run found"), "{}", text(&output.stderr));
+    }
+    fixture.json(&["quantize", "recipe.toml", "--overwrite"]);
+    assert!(!fixture.path("run/checkpoints/last.safetensors").exists());
+}
+
+#[test]
+fn without_quantization_the_float_network_is_trained() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", TRAIN);
+    let report = fixture.json(&["train", "recipe.toml", "--float"]);
+    assert_eq!((&report["ptq"], &report["qat"], &report["calibration_images"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert!(report["trained_float"]["top1"].as_f64() > report["float"]["top1"].as_f64());
+    let evaluated = fixture.json(&["evaluate", "run/export/model.float.onnx", "--recipe", "run/recipe.toml"]);
+    assert_eq!(evaluated["top1"], report["trained_float"]["top1"]);
+}
+
+#[test]
+fn accuracies_are_null_without_images_to_measure_them() {
+    let fixture = Fixture::new();
+    let arguments = ["quantize", "--model", "net.onnx", "--data", "train-images-idx3-ubyte"];
+    let report = fixture.json(&arguments);
+    assert_eq!((&report["float"], &report["ptq"]), (&Value::Null, &Value::Null));
+    assert!(fixture.path("run/export/model.qdq.onnx").exists());
+}
+
+#[test]
+fn export_writes_other_forms_and_targets() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", TRAIN);
+    fixture.json(&["train", "recipe.toml"]);
+    let trained = fs::read(fixture.path("run/export/model.qdq.onnx")).unwrap();
+    fs::remove_file(fixture.path("run/export/model.qdq.onnx")).unwrap();
+
+    let report = fixture.json(&["export", "run"]);
+    assert_eq!(keys(&report), ["calibration_images", "files", "quantized", "run", "seconds", "step"]);
+    assert_eq!((&report["step"], &report["calibration_images"]), (&json!(12), &Value::Null));
+    assert!(fs::read(fixture.path("run/export/model.qdq.onnx")).unwrap() == trained, "the checkpoint is the trained network");
+
+    fixture.json(&["export", "run", "--style", "clip", "--encodings", "--checkpoint", "best", "--out", "clips"]);
+    for file in ["model.clip.onnx", "tidl-import.txt", "encodings.json"] {
+        assert!(fixture.path("clips").join(file).exists(), "{file}");
+    }
+    let float_weights = fs::read(fixture.path("clips/model.clip.onnx")).unwrap();
+    fixture.json(&["export", "run", "--style", "clip", "--quantized-weights", "--out", "clips"]);
+    assert!(fs::read(fixture.path("clips/model.clip.onnx")).unwrap() != float_weights);
+
+    let output = fixture.run(&["export", "run", "--target", "tidl-pow2"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("placing quantizers for tidl-pow2 and calibrating them"));
+    let summary = text(&output.stdout);
+    assert!(summary.contains("int8 power of two") && summary.contains("ranges from 64 images, calibrated for this export"), "{summary}");
+    assert!(fixture.path("run/export/tidl-pow2/model.qdq.onnx").exists());
+}
+
+#[test]
+fn a_run_without_training_is_exported_with_its_ranges() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "");
+    fixture.json(&["quantize", "recipe.toml"]);
+    let first = fs::read(fixture.path("run/export/model.qdq.onnx")).unwrap();
+    let report = fixture.json(&["export", "run", "--out", "again"]);
+    assert_eq!((&report["step"], &report["calibration_images"]), (&Value::Null, &json!(64)));
+    assert!(fs::read(fixture.path("again/model.qdq.onnx")).unwrap() == first);
+}
+
+#[test]
+fn inspect_shows_every_unit() {
+    let fixture = Fixture::new();
+    let report = fixture.json(&["inspect", "net.onnx"]);
+    assert_eq!(report["units"].as_array().unwrap().len(), 6);
+    let stem = json!({
+        "node": "stem", "operators": ["Conv", "BatchNormalization", "Relu"], "shape": "[N, 8, 8, 8]", "parameters": 104,
+        "multiply_accumulates": 4608, "batch_norm": "folded", "weights": "int8 per channel", "output": "int8 asymmetric",
+        "range": null, "float": null
+    });
+    assert_eq!(report["units"][0], stem);
+    assert_eq!(report["batch_norms"], json!({ "folded": 2, "kept": 0 }));
+    assert_eq!(report.get("plan"), None);
+    let golden = "\
+net.onnx (operator set 17)
+input `image` [N, 1, 8, 8]: int8 asymmetric
+output `classifier` [N, 4]: int8 asymmetric
+
+node        operators                     output        parameters   MACs  BatchNorm  weights           activations
+stem        Conv+BatchNormalization+Relu  [N, 8, 8, 8]         104  4,608  folded     int8 per channel  int8 asymmetric
+depthwise   Conv+BatchNormalization+Relu  [N, 8, 8, 8]         104  4,608  folded     int8 per channel  int8 asymmetric
+sum         Add                           [N, 8, 8, 8]           0      0                               int8 asymmetric
+quarters    Conv                          [N, 8, 2, 2]       1,024  4,096             int8 per channel  int8 asymmetric
+flat        Flatten                       [N, 32]                0      0                               as `quarters`
+classifier  Gemm                          [N, 4]               132    128             int8 per channel  int8 asymmetric
+
+1,364 parameters, 13,440 multiply-accumulates an image
+BatchNormalization: 2 folded into weights, 0 kept as operators
+target onnxruntime: 10 of 10 operators quantized
+  4 layers with weights of int8 per channel
+  6 activations of int8 asymmetric
+";
+    assert_eq!(text(&fixture.run(&["inspect", "net.onnx"]).stdout), golden);
+}
+
+#[test]
+fn a_plan_says_what_backward_replays_and_skips() {
+    let fixture = Fixture::new();
+    let float = text(&fixture.run(&["inspect", "net.onnx", "--plan", "--gradient-path", "float", "--batch", "3"]).stdout);
+    assert!(float.contains("batch 3, 6 units") && float.contains("(skips ŵ and its product); gradient to stem_relu"), "{float}");
+    let quantized = fixture.json(&["inspect", "net.onnx", "--plan"])["plan"].as_str().unwrap().to_owned();
+    assert!(quantized.contains("batch 64, 6 units") && quantized.contains("replays x̂, accumulator, ŵ"), "{quantized}");
+}
+
+#[test]
+fn init_prints_a_recipe_that_runs() {
+    let fixture = Fixture::new();
+    let data = ["--data", "train-images-idx3-ubyte", "--eval-data", "test-images-idx3-ubyte", "--calibration-images", "32"];
+    let output = fixture.run(&[&["init", "net.onnx", "--mean", "0.3", "--std", "0.25"], &data[..]].concat());
+    let recipe = text(&output.stdout);
+    assert!(output.status.success() && recipe.contains("\nmean = [0.3]\n") && recipe.contains("# Learning rate"), "{recipe}");
+    fs::write(fixture.path("recipe.toml"), recipe).unwrap();
+    assert_eq!(fixture.json(&["quantize", "recipe.toml"])["calibration_images"], 32);
+}
