@@ -191,7 +191,7 @@ impl<'r> Trainer<'r> {
                     *count += 1;
                 }
                 progress.advance(1, &format!("loss {loss:.4}"));
-                if self.position.step % settings.log_every == 0 {
+                if self.position.step.is_multiple_of(settings.log_every) {
                     let (sum, count) = std::mem::take(&mut self.position.unlogged_loss);
                     let loss = (sum / count as f64) as f32;
                     let (rate, gradient_norm) = (step.rate, step.gradient_norm);

@@ -276,8 +276,10 @@ fn per_channel(
 
 /// A path that the effective recipe can hold.
 fn path(key: &'static str, path: PathBuf) -> Result<PathBuf, CheckError> {
+    // The effective recipe has it as an absolute path.
+    let absolute_fits = std::path::absolute(&path).map_or(true, |p| p.to_str().is_some());
     match path.to_str() {
-        Some(text) if !text.is_empty() => Ok(path),
+        Some(text) if !text.is_empty() && absolute_fits => Ok(path),
         _ => Err(CheckError::Value { key, found: format!("`{}`", path.display()), expected: "a path in UTF-8" }),
     }
 }
