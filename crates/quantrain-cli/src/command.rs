@@ -30,14 +30,14 @@ pub enum Command {
 impl Command {
     /// Does the work; gives what goes to standard output.
     pub fn run(self, console: &mut Console, json: bool) -> Result<String, CliError> {
-        Ok(match self {
+        match self {
             Command::Inspect(command) => render(&command.run()?, json),
             Command::Init(command) => render(&command.run()?, json),
             Command::Quantize(command) => render(&command.run(console)?, json),
             Command::Train(command) => render(&command.run(console)?, json),
             Command::Evaluate(command) => render(&command.run(console)?, json),
             Command::Export(command) => render(&command.run(console)?, json),
-        })
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub enum CliError {
     #[error("{source}; the checkpoint of step {step} is kept in {run}")]
     Training {
         /// What went wrong.
-        source: RunError,
+        source: Box<RunError>,
         /// Steps done in the checkpoint.
         step: u64,
         /// The run directory.
@@ -70,6 +70,12 @@ pub enum CliError {
     Signal {
         /// What the system says.
         source: io::Error,
+    },
+    /// The report has no form in JSON.
+    #[error("the report cannot be printed as JSON: {source}")]
+    Json {
+        /// A path that is not UTF-8.
+        source: serde_json::Error,
     },
     /// Standard output cannot be written.
     #[error("standard output: {source}")]

@@ -26,7 +26,7 @@ use progress::Console;
 
 /// Quantization-aware training: a float ONNX network in, an integer network out.
 #[derive(Debug, Parser)]
-#[command(name = "quantrain", version, arg_required_else_help = false)]
+#[command(name = "quantrain", version, arg_required_else_help = false, max_term_width = 120)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

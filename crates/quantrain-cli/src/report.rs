@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use quantrain::Accuracy;
 use serde::Serialize;
 
+use crate::error::CliError;
 use crate::table::{Align, Table, grouped};
 
 /// A report as it goes to standard output: the text, or the same as JSON.
-pub fn render<R: Serialize + Display>(report: &R, json: bool) -> String {
+pub fn render<R: Serialize + Display>(report: &R, json: bool) -> Result<String, CliError> {
     if !json {
-        return report.to_string();
+        return Ok(report.to_string());
     }
-    let mut text = serde_json::to_string_pretty(report).expect("reports have string keys and finite numbers");
-    text.push('\n');
-    text
+    let text = serde_json::to_string_pretty(report).map_err(|source| CliError::Json { source })?;
+    Ok(text + "\n")
 }
 
 /// Accuracies before, between and after, as far as they are known.

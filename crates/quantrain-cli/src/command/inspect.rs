@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quantrain::recipe::{GradientPath, Overrides, Recipe};
+use quantrain::{Job, RunDirectory};
 use quantrain_engine::{Plan, Purpose};
 use quantrain_graph::{FloatReason, Graph, NodeId, Op, QuantGraph, QuantizerId, TensorId, Unit};
 use serde::Serialize;
@@ -12,13 +13,14 @@ use serde::Serialize;
 use crate::coverage::Coverage;
 use crate::error::CliError;
 use crate::flags::QuantizationFlags;
+use crate::keeper::Checkpoint;
 use crate::scheme;
 use crate::table::{Align, Table, grouped};
 
 /// Show what a network is made of, what will be quantized, what not and why
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The network, an ONNX file
+    /// The network, an ONNX file; or a run directory, whose ranges are then shown
     model: PathBuf,
     /// Take targets, widths and layers from this recipe, where no flag says otherwise
     #[arg(long, value_name = "FILE")]
@@ -74,7 +76,7 @@ struct UnitReport {
     weights: Option<String>,
     /// The kind of integers of the output, or whose it carries.
     output: Option<String>,
-    /// The range of the output, where the file has one.
+    /// The range of the output, where it is known: in a run that was trained, and where the file has quantizers of its own.
     range: Option<(f32, f32)>,
     /// Why it runs in float.
     float: Option<String>,
@@ -90,15 +92,32 @@ struct BatchNorms {
 impl Inspect {
     /// Reads the network and places quantizers; runs nothing.
     pub fn run(self) -> Result<InspectReport, CliError> {
-        let mut overrides = Overrides { model: Some(self.model), gradient_path: self.gradient_path, ..Overrides::default() };
-        overrides.batch_size = self.batch;
+        let mut overrides = Overrides { gradient_path: self.gradient_path, batch_size: self.batch, ..Overrides::default() };
         self.quantization.over(&mut overrides);
-        let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
-        let graph = quantrain_onnx::read(recipe.model())?;
-        let net = QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?;
+        let (recipe, net) = match self.model.is_dir() {
+            true => of_run(&RunDirectory::open(&self.model)?, overrides)?,
+            false => {
+                overrides.model = Some(self.model);
+                let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
+                let graph = quantrain_onnx::read(recipe.model())?;
+                let net = QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?;
+                (recipe, net)
+            }
+        };
         let plan = self.plan.then(|| plan(&net, &recipe)).transpose()?;
         Ok(report(&net, &recipe, plan))
     }
+}
+
+/// The network of a run as its last checkpoint has it, if there is one.
+fn of_run(run: &RunDirectory, overrides: Overrides) -> Result<(Recipe, QuantGraph), CliError> {
+    let stored = Job::open(Recipe::load(Some(&run.recipe()), Overrides::default())?)?.identity();
+    let recipe = Recipe::load(Some(&run.recipe()), overrides)?;
+    let mut job = Job::open(recipe.clone())?;
+    if let Some(checkpoint) = Checkpoint::last(run, &stored)?.filter(|_| job.identity() == stored) {
+        job.restore(&checkpoint.state)?;
+    }
+    Ok((recipe, job.net().clone()))
 }
 
 fn plan(net: &QuantGraph, recipe: &Recipe) -> Result<String, CliError> {
@@ -173,15 +192,15 @@ fn activation(net: &QuantGraph, unit: &Unit, id: QuantizerId) -> String {
     if own { scheme::words(&quantizer.scheme) } else { format!("as `{}`", quantizer.tensor) }
 }
 
-/// The range of a pair of QuantizeLinear and DequantizeLinear in the file.
+/// The range of a trained quantizer, or of a pair of QuantizeLinear and DequantizeLinear in the file.
 fn range(net: &QuantGraph, unit: &Unit) -> Option<(f32, f32)> {
-    match &net.graph().node(unit.core).op {
-        Op::FakeQuantize(op) => match &op.quantizers[..] {
-            [quantizer] => Some((quantizer.range().min, quantizer.range().max)),
-            _ => None,
-        },
-        _ => None,
-    }
+    let trained = net.quantizer_of(unit.output(net.graph())).and_then(|q| net.quantizers()[q.0].quantizer().ok().flatten());
+    let range = match (&net.graph().node(unit.core).op, &trained) {
+        (_, Some(quantizer)) => quantizer.range(),
+        (Op::FakeQuantize(op), None) if op.quantizers.len() == 1 => op.quantizers[0].range(),
+        _ => return None,
+    };
+    Some((range.min, range.max))
 }
 
 impl fmt::Display for InspectReport {
@@ -219,7 +238,7 @@ impl InspectReport {
             ("activations", left),
         ]);
         for u in &self.units {
-            let range = u.range.map_or(String::new(), |(min, max)| format!(" [{min}, {max}]"));
+            let range = u.range.map_or(String::new(), |(min, max)| format!(" [{min:.4}, {max:.4}]"));
             let output = match (&u.output, &u.float) {
                 (Some(output), _) => output.clone() + &range,
                 (None, Some(reason)) => format!("float{range}: {reason}"),

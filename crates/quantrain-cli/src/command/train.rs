@@ -93,7 +93,7 @@ impl Train {
         let mut work = Work { run: &run, recipe: &recipe, job, identity, started, kept };
         match (work.train(&mut report, checkpoint, console), work.kept) {
             (Ok(()), _) => Ok(report),
-            (Err(CliError::Run(source)), Some(step)) => Err(CliError::Training { source, step, run: run.path().into() }),
+            (Err(CliError::Run(source)), Some(step)) => Err(CliError::Training { source: Box::new(source), step, run: run.path().into() }),
             (Err(error), Some(_)) => Err(error),
             (Err(error), None) => {
                 // Without a checkpoint there is nothing to go on from; the first error counts.

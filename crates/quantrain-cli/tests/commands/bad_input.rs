@@ -159,6 +159,21 @@ fn a_folder_that_is_no_run() {
     assert_eq!(fs::read(fixture.path("mine/letter.txt")).unwrap(), b"dear");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn folders_whose_names_are_not_utf_8() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let fixture = Fixture::new();
+    let folder = fixture.path("").join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&folder).unwrap();
+    for command in [&["train", "--model", "../net.onnx", "--data", "../train-images-idx3-ubyte"][..], &["init", "../net.onnx"]] {
+        let output = fixture.command(command).current_dir(&folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("a path in UTF-8 expected"), "{}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn instructions_that_the_machine_does_not_have() {
     let fixture = Fixture::new();

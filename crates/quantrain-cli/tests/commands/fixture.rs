@@ -62,7 +62,7 @@ impl Fixture {
     /// The command in this folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quantrain"));
-        command.current_dir(self.folder.path()).args(arguments).env_remove("QUANTRAIN_SIMD");
+        command.current_dir(self.folder.path()).args(arguments).env_remove("QUANTRAIN_SIMD").env_remove("COLUMNS");
         command
     }
 

@@ -219,6 +219,25 @@ target onnxruntime: 10 of 10 operators quantized
 }
 
 #[test]
+fn inspect_shows_the_ranges_of_a_run_and_of_its_file() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", TRAIN);
+    let before = fixture.json(&["inspect", "net.onnx", "--recipe", "recipe.toml"]);
+    fixture.json(&["train", "recipe.toml"]);
+    let trained = fixture.json(&["inspect", "run"]);
+    assert_eq!(trained["quantized"], before["quantized"]);
+    assert_eq!(before["units"][0]["range"], Value::Null);
+    let range = trained["units"][0]["range"].as_array().unwrap();
+    assert!(range[0] == 0.0 && range[1].as_f64() > Some(0.0), "the stem ends in a Relu: {range:?}");
+    let narrower = fixture.json(&["inspect", "run", "--weight-bits", "4"]);
+    assert_eq!(narrower["units"][0]["range"], Value::Null, "the checkpoint is of other integers");
+
+    let file = fixture.json(&["inspect", "run/export/model.qdq.onnx"]);
+    let pair = file["units"].as_array().unwrap().iter().find(|u| u["node"].as_str().unwrap().starts_with("stem_relu")).unwrap();
+    assert_eq!(pair["range"], trained["units"][0]["range"]);
+}
+
+#[test]
 fn a_plan_says_what_backward_replays_and_skips() {
     let fixture = Fixture::new();
     let float = text(&fixture.run(&["inspect", "net.onnx", "--plan", "--gradient-path", "float", "--batch", "3"]).stdout);
