@@ -11,17 +11,21 @@ target file that differs from tidl-pow2 in this rounding only; tidl-pow2 itself 
 """
 
 import argparse
+import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
 
 import check_models
 import onnxruntime_accuracy
@@ -47,6 +51,7 @@ class Images:
     count: int = 2000
     calibration_rows: str = ""  # START..END of the calibration file
     labels: Path | None = None
+    jpeg: bool = False  # the evaluation images are, and decoders differ
     byte: bool = False
     crop: int | None = None
     mean: list = field(default_factory=lambda: [0.0])
@@ -54,6 +59,20 @@ class Images:
 
     def files(self):
         return [self.calibration, self.evaluation]
+
+    def of_same_pixels(self, folder):
+        """The same images, JPEG decoded into PNG, so that both sides see the same pixels."""
+        if not self.jpeg:
+            return self
+        cells, labels = [], []
+        for pixels, label in onnxruntime_accuracy.parquet_samples(self.evaluation, self.first, self.count, "RGB"):
+            encoded = io.BytesIO()
+            Image.fromarray(pixels).save(encoded, "PNG", compress_level=1)
+            cells.append({"bytes": encoded.getvalue(), "path": None})
+            labels.append(label)
+        column = pa.array(cells, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+        pq.write_table(pa.table({"img": column, "label": pa.array(labels, pa.int64())}), folder / self.evaluation.name)
+        return replace(self, evaluation=folder / self.evaluation.name, first=0, jpeg=False)
 
     def flags(self):
         """As flags of quantrain."""
@@ -109,7 +128,7 @@ NETWORKS = [
     Network(MODELS / "resnet8_cifar10_tiny.onnx", Images(**CIFAR, byte=True), {}),
     Network(
         MODELS / "efficientnet_lite0.onnx",
-        Images(IMAGENET, IMAGENET, first=100, count=200, calibration_rows="0..100", byte=True, crop=224, mean=[127.0], std=[128.0]),
+        Images(IMAGENET, IMAGENET, first=100, count=200, calibration_rows="0..100", jpeg=True, byte=True, crop=224, mean=[127.0], std=[128.0]),
         {"onnxruntime": 3.0, "onnxruntime-u8": 3.0},
     ),
 ]
@@ -214,10 +233,10 @@ def check_accuracy(tally, programs, folder):
         if missing := network.missing():
             tally.skip(f"{name}: accuracy", missing)
             continue
-        image = 100 / images.count
+        images, image = images.of_same_pixels(folder), 100 / images.count
         float_accuracy = images.accuracy(network.model, "exact")
         for name_of_target in TARGETS:
-            report = quantize(programs, network, target(name_of_target, folder), folder / f"{name}-{name_of_target}")
+            report = quantize(programs, network.model, images, target(name_of_target, folder), folder / f"{name}-{name_of_target}")
             what = f"{name}: {name_of_target}"
             if name_of_target == TARGETS[0]:
                 ours = report["float"]["top1"]
@@ -231,8 +250,8 @@ def check_accuracy(tally, programs, folder):
                 tally.check(loss <= bar, f"{what}, loss by calibration", f"{loss:.2f} points, at most {bar:.2f}")
 
 
-def quantize(programs, network, target, run):
-    return programs.quantrain("quantize", "--model", network.model, *network.images.flags(), "--target", target, "--out", run)
+def quantize(programs, model, images, target, run):
+    return programs.quantrain("quantize", "--model", model, *images.flags(), "--target", target, "--out", run)
 
 
 def simulated_and_exported(images, report):
@@ -250,7 +269,7 @@ def check_clip(tally, programs, folder):
             tally.skip(f"{name}: clip export", missing)
             continue
         run = folder / f"{name}-clip"
-        report = quantize(programs, network, "tidl-pow2", run)
+        report = quantize(programs, network.model, images, "tidl-pow2", run)
         tally.note(f"{name}: tidl-pow2, simulated and exported", simulated_and_exported(images, report)[2])
         exported = programs.quantrain("export", run, "--style", "clip", "--encodings", "--out", run / "clip")
         files = {Path(path).name: Path(path) for path in exported["files"]}
