@@ -110,7 +110,7 @@ class Network:
 CIFAR = dict(calibration=DATA / "cifar10_train.parquet", evaluation=DATA / "cifar10_test.parquet")
 IMAGENET = DATA / "imagenet_sample_500.parquet"
 NORMAL = dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
-RESNET20 = Network(MODELS / "resnet20_cifar10.onnx", Images(**CIFAR, **NORMAL), {"onnxruntime": 0.5, "onnxruntime-u8": 0.5})
+RESNET20 = Network(MODELS / "resnet20_cifar10.onnx", Images(**CIFAR, **NORMAL), {"onnxruntime": 0.5, "onnxruntime-vnni": 0.5})
 FASHION = Network(
     EXAMPLE / "fashion_mobilenet.onnx",
     Images(
@@ -120,7 +120,7 @@ FASHION = Network(
         mean=[0.2860],
         std=[0.3530],
     ),
-    {"onnxruntime": 0.5, "onnxruntime-u8": 0.5},
+    {"onnxruntime": 0.5, "onnxruntime-vnni": 0.5},
 )
 NETWORKS = [
     FASHION,
@@ -129,10 +129,10 @@ NETWORKS = [
     Network(
         MODELS / "efficientnet_lite0.onnx",
         Images(IMAGENET, IMAGENET, first=100, count=200, calibration_rows="0..100", jpeg=True, byte=True, crop=224, mean=[127.0], std=[128.0]),
-        {"onnxruntime": 3.0, "onnxruntime-u8": 3.0},
+        {"onnxruntime": 3.0, "onnxruntime-vnni": 3.0},
     ),
 ]
-TARGETS = ["onnxruntime", "onnxruntime-u8", "tidl-pow2-even"]
+TARGETS = ["onnxruntime", "onnxruntime-vnni", "tidl-pow2-even"]
 
 
 def target(name, folder):

@@ -103,7 +103,7 @@ pub struct PreprocessFlags {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Quantization")]
 pub struct QuantizationFlags {
-    /// The runtime: onnxruntime, onnxruntime-u8, tidl-pow2, or a target file (.toml) [default: onnxruntime]
+    /// The runtime: onnxruntime, onnxruntime-vnni, tidl-pow2, or a target file (.toml) [default: onnxruntime]
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
     /// Bits of weights: 2 to 8, or 16 [default: the target's]

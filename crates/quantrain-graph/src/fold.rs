@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn channels_have_their_own_scales_where_the_scheme_says() {
         let folded = Folded { weight: vec![0.1, -1.27, 0.254, 0.0], bias: vec![0.0; 2] };
-        let per_channel = quantize_weights(&Target::onnxruntime().weights(), &folded).unwrap();
+        let per_channel = quantize_weights(&Target::onnxruntime().weights().with_bits(8), &folded).unwrap();
         assert_eq!(per_channel.quantizers.len(), 2);
         assert_eq!(per_channel.codes, [10.0, -127.0, 127.0, 0.0]);
         let per_tensor = quantize_weights(&Target::tidl_pow2().weights(), &folded).unwrap();

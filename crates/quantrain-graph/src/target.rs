@@ -37,7 +37,7 @@ pub struct Target {
 
 const BUILT_IN: [(&str, &str); 3] = [
     ("onnxruntime", include_str!("../targets/onnxruntime.toml")),
-    ("onnxruntime-u8", include_str!("../targets/onnxruntime-u8.toml")),
+    ("onnxruntime-vnni", include_str!("../targets/onnxruntime-vnni.toml")),
     ("tidl-pow2", include_str!("../targets/tidl-pow2.toml")),
 ];
 

@@ -22,7 +22,7 @@ use crate::report::{self, seconds};
 pub struct Export {
     /// The run directory
     run: PathBuf,
-    /// The runtime: onnxruntime, onnxruntime-u8, tidl-pow2, or a target file (.toml); for another one than the run's, quantizers are placed and calibrated
+    /// The runtime: onnxruntime, onnxruntime-vnni, tidl-pow2, or a target file (.toml); for another one than the run's, quantizers are placed and calibrated
     /// anew [default: the run's]
     #[arg(long, value_name = "NAME")]
     target: Option<String>,

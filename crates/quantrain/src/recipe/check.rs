@@ -60,7 +60,8 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     let powers_of_two = target.activations().scale == ScaleKind::PowerOfTwo;
     q.weight_bits = Some(weight_bits);
     q.activation_bits = Some(activation_bits);
-    q.edge_bits = (weight_bits.min(activation_bits) < 8 && has_eight).then_some(8);
+    let fewer = weight_bits < target.weights().bits || activation_bits < target.activations().bits;
+    q.edge_bits = (fewer && has_eight).then_some(8);
     q.per_channel = Some(target.weights().granularity == Granularity::PerChannel);
     q.quantize_output = Some(target.quantizes_output());
     (q.observer, q.train_observer) = match (activation_bits <= FEW_BITS, powers_of_two) {

@@ -41,11 +41,11 @@ recipe_tables! {
         /// Whether the network is quantized; false trains and evaluates the float network.
         "enabled" enabled: bool, "true";
         /// Bits of weights: 2 to 8, or 16.
-        "weight-bits" weight_bits: u8, words "the target's, usually 8", example "8";
+        "weight-bits" weight_bits: u8, words "the target's, 7 for onnxruntime, else 8", example "8";
         /// Bits of activations: 2 to 8, or 16.
         "activation-bits" activation_bits: u8, words "the target's, usually 8", example "8";
         /// Bits of the weights and inputs of the first and the last layers, and of the network's outputs.
-        "edge-bits" edge_bits: u8, words "8 if weights or activations have fewer, else theirs", example "8";
+        "edge-bits" edge_bits: u8, words "8 if weights or activations have fewer than the target's, else theirs", example "8";
         /// Whether weights have a scale for each output channel.
         "per-channel" per_channel: bool, words "the target's", example "true";
         /// Whether the network's outputs are quantized.

@@ -15,7 +15,8 @@ fn range(scale: f32) -> Range {
 
 /// The codes of a network whose quantizers have these scales, in the order of its tensors; the last is the output.
 fn run(builder: GraphBuilder, batch: usize, scales: &[f32], inputs: &[&[f32]]) -> (Vec<Quantizer>, Vec<i64>) {
-    let mut net = QuantGraph::prepare(builder.finish().unwrap(), Target::onnxruntime(), &Settings::default()).unwrap();
+    let settings = Settings { weight_bits: Some(8), ..Settings::default() };
+    let mut net = QuantGraph::prepare(builder.finish().unwrap(), Target::onnxruntime(), &settings).unwrap();
     assert_eq!(net.quantizers().len(), scales.len());
     net.quantizers_mut().iter_mut().zip(scales).for_each(|(q, &s)| q.range = Some(range(s)));
     let names: Vec<String> = net.quantizers().iter().map(|q| q.tensor.clone()).collect();
