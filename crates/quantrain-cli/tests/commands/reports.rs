@@ -44,7 +44,8 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
     assert_accuracy(&report["float"]);
     assert_accuracy(&report["ptq"]);
     assert_eq!(report["calibration_images"], 64);
-    assert_eq!(report["quantized"]["weights"], json!({ "int8 per channel": 4 }));
+    let layers: u64 = report["quantized"]["weights"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert_eq!(layers, 4);
     assert_eq!(report["quantized"]["float"], json!([]));
     assert_eq!(report["files"].as_array().unwrap().len(), 2);
     let stored: Value = serde_json::from_slice(&fs::read(fixture.path("run/summary.json")).unwrap()).unwrap();
@@ -186,11 +187,11 @@ fn a_run_without_training_is_exported_with_its_ranges() {
 #[test]
 fn inspect_shows_every_unit() {
     let fixture = Fixture::new();
-    let report = fixture.json(&["inspect", "net.onnx"]);
+    let report = fixture.json(&["inspect", "net.onnx", "--target", "tidl-pow2"]);
     assert_eq!(report["units"].as_array().unwrap().len(), 6);
     let stem = json!({
         "node": "stem", "operators": ["Conv", "BatchNormalization", "Relu"], "shape": "[N, 8, 8, 8]", "parameters": 104,
-        "multiply_accumulates": 4608, "batch_norm": "folded", "weights": "int8 per channel", "output": "int8 asymmetric",
+        "multiply_accumulates": 4608, "batch_norm": "folded", "weights": "int8 power of two", "output": "8 bit power of two",
         "range": null, "float": null
     });
     assert_eq!(report["units"][0], stem);
@@ -198,24 +199,24 @@ fn inspect_shows_every_unit() {
     assert_eq!(report.get("plan"), None);
     let golden = "\
 net.onnx (operator set 17)
-input `image` [N, 1, 8, 8]: int8 asymmetric
-output `classifier` [N, 4]: int8 asymmetric
+input `image` [N, 1, 8, 8]: 8 bit power of two
+output `classifier` [N, 4]: 8 bit power of two
 
-node        operators                     output        parameters   MACs  BatchNorm  weights           activations
-stem        Conv+BatchNormalization+Relu  [N, 8, 8, 8]         104  4,608  folded     int8 per channel  int8 asymmetric
-depthwise   Conv+BatchNormalization+Relu  [N, 8, 8, 8]         104  4,608  folded     int8 per channel  int8 asymmetric
-sum         Add                           [N, 8, 8, 8]           0      0                               int8 asymmetric
-quarters    Conv                          [N, 8, 2, 2]       1,024  4,096             int8 per channel  int8 asymmetric
-flat        Flatten                       [N, 32]                0      0                               as `quarters`
-classifier  Gemm                          [N, 4]               132    128             int8 per channel  int8 asymmetric
+node        operators                     output        parameters   MACs  BatchNorm  weights            activations
+stem        Conv+BatchNormalization+Relu  [N, 8, 8, 8]         104  4,608  folded     int8 power of two  8 bit power of two
+depthwise   Conv+BatchNormalization+Relu  [N, 8, 8, 8]         104  4,608  folded     int8 power of two  8 bit power of two
+sum         Add                           [N, 8, 8, 8]           0      0                                8 bit power of two
+quarters    Conv                          [N, 8, 2, 2]       1,024  4,096             int8 power of two  8 bit power of two
+flat        Flatten                       [N, 32]                0      0                                as `quarters`
+classifier  Gemm                          [N, 4]               132    128             int8 power of two  8 bit power of two
 
 1,364 parameters, 13,440 multiply-accumulates an image
 BatchNormalization: 2 folded into weights, 0 kept as operators
-target onnxruntime: 10 of 10 operators quantized
-  4 layers with weights of int8 per channel
-  6 activations of int8 asymmetric
+target tidl-pow2: 10 of 10 operators quantized
+  4 layers with weights of int8 power of two
+  6 activations of 8 bit power of two
 ";
-    assert_eq!(text(&fixture.run(&["inspect", "net.onnx"]).stdout), golden);
+    assert_eq!(text(&fixture.run(&["inspect", "net.onnx", "--target", "tidl-pow2"]).stdout), golden);
 }
 
 #[test]
