@@ -216,7 +216,7 @@ fn qdq_integers_are_the_codes_of_the_network() {
 fn weights_stored_channels_last_have_their_scales_on_axis_1() {
     let model =
         ModelFixture::new(13, &[0, 2]).floats("w", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).node("MatMul", &["x", "w"], "y", vec![]);
-    let net = prepared(model.read().unwrap(), Target::onnxruntime(), &Settings::default(), Range::new(-1.0, 1.0));
+    let net = prepared(model.read().unwrap(), Target::onnxruntime(), &with_bits(8, 8), Range::new(-1.0, 1.0));
     let model = qdq(&net, &QdqOptions::default());
     let graph = graph_of(&model);
     let weight = initializer(graph, "w_quantized");
@@ -301,7 +301,7 @@ fn clip_files_clip_to_the_trained_ranges() {
 
 #[test]
 fn encodings_follow_aimet() {
-    let net = prepared(small(), Target::onnxruntime(), &Settings::default(), Range::new(-1.0, 1.55));
+    let net = prepared(small(), Target::onnxruntime(), &with_bits(8, 8), Range::new(-1.0, 1.55));
     let text = encodings_text(&net).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["version"], "0.6.1");
