@@ -36,7 +36,7 @@ MODELS, DATA = SHARED / "models", SHARED / "data"
 EXAMPLE = ROOT / "examples" / "fashion-mnist"
 
 FLOAT_TOLERANCE = 1e-4  # max|a − b| / max|b|
-SIMULATION_TOLERANCE = 0.1  # points, or one image where that is more
+SIMULATION_TOLERANCE = 0.1  # points; with few images one image more, which near ties can turn
 CLIP_TOLERANCE = 1.0  # points: a clip export computes in float, within the trained ranges
 MEMORY_TOLERANCE = 0.1  # of the peak with fewer images
 
@@ -243,7 +243,7 @@ def check_accuracy(tally, programs, folder):
                 figures = f"{ours:.2f} %, ONNX Runtime {float_accuracy:.2f} %, {images.count} images"
                 tally.check(abs(ours - float_accuracy) < 1.5 * image, f"{name}: float accuracy", figures)
             simulated, exact, figures = simulated_and_exported(images, report)
-            allowed = max(SIMULATION_TOLERANCE, image) + 1e-6
+            allowed = SIMULATION_TOLERANCE + image + 1e-6
             tally.check(abs(exact - simulated) <= allowed, f"{what}, simulated and exported", f"{figures}; at most {allowed:.2f} apart")
             if (bar := network.bars.get(name_of_target)) is not None:
                 loss = float_accuracy - exact
