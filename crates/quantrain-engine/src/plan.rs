@@ -85,7 +85,6 @@ impl Plan {
         let units = net.units();
         let flow = Flow::trace(graph, units, purpose);
         let backward_at = |u: usize| 2 * units.len() + 1 - u;
-        let last = 2 * units.len() + 2;
         let len = |t: TensorId| graph.tensor(t).shape.elements(batch);
         let mut layout = Layout::default();
         let mut values = vec![None; graph.tensors().len()];
@@ -147,7 +146,7 @@ impl Plan {
                 layout.keep(buffer, units.len() + 1);
             }
         }
-        let gradients = plan_backward(net, &flow, &mut plans, &mut layout, &len, &backward_at, last);
+        let gradients = plan_backward(net, &flow, &mut plans, &mut layout, &len, &backward_at);
         let lines = plans.iter().enumerate().map(|(u, plan)| line(net, u, plan, batch)).collect();
         Ok(Plan { batch, purpose, units: plans, values, gradients, slots: layout.assign(), lines })
     }
@@ -182,7 +181,6 @@ fn plan_backward(
     layout: &mut Layout,
     len: &dyn Fn(TensorId) -> usize,
     backward_at: &dyn Fn(usize) -> usize,
-    last: usize,
 ) -> Vec<Option<BufferId>> {
     let graph = net.graph();
     let mut gradients = vec![None; graph.tensors().len()];
@@ -212,7 +210,6 @@ fn plan_backward(
         }
         plan.backward = Some(BackwardPlan { delta, inputs });
     }
-    debug_assert!(plans.len() * 2 < last);
     gradients
 }
 
