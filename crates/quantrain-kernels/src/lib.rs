@@ -29,6 +29,7 @@ pub mod convolution;
 pub mod elementwise;
 mod exponential;
 pub mod fake_quantize;
+pub mod integer;
 pub mod matmul;
 mod parallel;
 pub mod permute;

@@ -1,0 +1,234 @@
+//! Dense and grouped convolution: tiles of output positions by panels of output channels, sums in registers.
+
+use super::Convolution;
+use super::pairs::{Pairs, Path, Portable, pair};
+#[cfg(target_arch = "x86_64")]
+use super::pairs::{Avx2, Avx512, Vnni};
+use super::requantize::Finish;
+use super::window::{Target, Window};
+use crate::convolution::ConvolutionShape;
+use rayon::prelude::*;
+
+/// Pairs of weights that stay in the L2 cache beside what they are multiplied with.
+const WEIGHTS: usize = 32 * 1024;
+/// Positions that all panels are multiplied with in turn: a multiple of every tile.
+const POSITIONS: usize = 48;
+
+/// At most two registers of output channels of one group.
+#[derive(Clone, Copy)]
+struct Panel {
+    group: usize,
+    /// The first channel within the group.
+    column: usize,
+    columns: usize,
+    /// Columns as packed: one or two registers.
+    width: usize,
+    /// Packed columns of all panels before.
+    before: usize,
+}
+
+/// The panels of all groups, in order.
+fn panels(path: Path, shape: &ConvolutionShape) -> impl Iterator<Item = Panel> + Clone + use<> {
+    let (lanes, outputs) = (path.lanes(), shape.out_channels / shape.groups);
+    let padded = outputs.next_multiple_of(lanes);
+    (0..shape.groups).flat_map(move |group| {
+        (0..outputs).step_by(2 * lanes).map(move |column| {
+            let columns = (outputs - column).min(2 * lanes);
+            Panel { group, column, columns, width: columns.next_multiple_of(lanes), before: group * padded + column }
+        })
+    })
+}
+
+/// Pairs of one column: taps times pairs of channels.
+fn depth(shape: &ConvolutionShape) -> usize {
+    shape.kernel[0] * shape.kernel[1] * (shape.in_channels / shape.groups).div_ceil(2)
+}
+
+/// Weights as `[panel][tap][pair of channels][column]` and biases as `[panel][column]`, zeros where there is no channel.
+pub(super) fn pack(path: Path, shape: &ConvolutionShape, weights: &[i8], bias: &[i32]) -> (Vec<i32>, Vec<i32>) {
+    let (inputs, outputs) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
+    let taps = shape.kernel[0] * shape.kernel[1];
+    let (mut packed, mut biases) = (Vec::new(), Vec::new());
+    for panel in panels(path, shape) {
+        let channel = |c: usize| (c < panel.columns).then_some(panel.group * outputs + panel.column + c);
+        for tap in 0..taps {
+            for i in (0..inputs).step_by(2) {
+                let weight = |c: usize, i: usize| {
+                    channel(c).filter(|_| i < inputs).map_or(0, |o| i16::from(weights[(o * taps + tap) * inputs + i]))
+                };
+                packed.extend((0..panel.width).map(|c| pair(weight(c, i), weight(c, i + 1))));
+            }
+        }
+        biases.extend((0..panel.width).map(|c| channel(c).map_or(0, |o| bias[o])));
+    }
+    (packed, biases)
+}
+
+/// `[offset from a position's place, pairs]` of the stretches of consecutive elements that a position of a group reads.
+fn runs(window: &Window) -> Vec<[u32; 2]> {
+    let [rows, columns] = window.shape.kernel;
+    let joined = window.shape.groups == 1 && window.shape.dilation[1] == 1;
+    let pairs = window.group / 2;
+    let run = |i: usize, j: usize, pairs: usize| [window.tap(i, j) as u32, pairs as u32];
+    match joined {
+        true => (0..rows).map(|i| run(i, 0, columns * pairs)).collect(),
+        false => (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).map(|(i, j)| run(i, j, pairs)).collect(),
+    }
+}
+
+pub(super) fn run<F: Finish>(convolution: &Convolution, window: &Window, x: &[u8], finish: F, y: &mut [F::Out]) {
+    let shape = &window.shape;
+    let (places, runs) = (window.places(), runs(window));
+    let panels: Vec<Panel> = panels(convolution.path, shape).collect();
+    let depth = depth(shape);
+    let outputs = shape.out_channels / shape.groups;
+    let target = Target(y.as_mut_ptr());
+    (0..window.tasks()).into_par_iter().for_each(|task| {
+        let part = window.part(task);
+        let places = &places[..part.rows * shape.out_width];
+        let of_share = part.share * panels.len() / window.shares..(part.share + 1) * panels.len() / window.shares;
+        let panels = &panels[of_share];
+        let start = (part.image * shape.out_height + part.row) * shape.out_width;
+        let weights: usize = panels.iter().map(|p| p.width * depth).sum();
+        let block = if weights <= WEIGHTS { POSITIONS } else { places.len().max(1) };
+        window.with_copy(part, x, 0, |copy| {
+            for (b, places) in places.chunks(block).enumerate() {
+                for panel in panels {
+                    let channel = panel.group * outputs + panel.column;
+                    let tile = Tile {
+                        source: copy[panel.group * window.group..].as_ptr(),
+                        runs: &runs,
+                        weights: convolution.weights[panel.before * depth..].as_ptr(),
+                        bias: convolution.bias[panel.before..].as_ptr(),
+                        target: target.at((start + b * block) * shape.out_channels + channel),
+                        step: shape.out_channels,
+                        channel,
+                        columns: panel.columns,
+                        finish,
+                    };
+                    // SAFETY: places and runs lie in the copy, which holds every tap of its positions; the panel has `depth` rows;
+                    // positions and panels of different tasks are written to different places of y.
+                    unsafe { tile.run(convolution.path, panel.width, places) };
+                }
+            }
+        });
+    });
+}
+
+/// A panel's share of some positions.
+struct Tile<'a, F: Finish> {
+    source: *const i16,
+    runs: &'a [[u32; 2]],
+    weights: *const i32,
+    bias: *const i32,
+    target: *mut F::Out,
+    /// Elements from one position of the target to the next.
+    step: usize,
+    channel: usize,
+    columns: usize,
+    finish: F,
+}
+
+impl<F: Finish> Tile<'_, F> {
+    /// # Safety
+    /// For every place, all runs are readable and `columns` elements of the target, `step` apart, are this call's own; the panel and its
+    /// biases are `width` wide; the path is this machine's.
+    unsafe fn run(&self, path: Path, width: usize, places: &[u32]) {
+        // SAFETY: the path proves its instructions; the rest is the caller's promise.
+        unsafe {
+            match path {
+                Path::Portable if width == 8 => self.rows::<Portable, 2, 1, 8>(places),
+                Path::Portable => self.rows::<Portable, 2, 2, 16>(places),
+                #[cfg(target_arch = "x86_64")]
+                Path::Avx2 => self.avx2(width, places),
+                #[cfg(target_arch = "x86_64")]
+                Path::Avx512 => self.avx512(width, places),
+                #[cfg(target_arch = "x86_64")]
+                Path::Vnni => self.vnni(width, places),
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn avx2(&self, width: usize, places: &[u32]) {
+        // SAFETY: the features are enabled here; the rest is the caller's promise.
+        unsafe { if width == 8 { self.rows::<Avx2, 6, 1, 8>(places) } else { self.rows::<Avx2, 6, 2, 16>(places) } }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+    unsafe fn avx512(&self, width: usize, places: &[u32]) {
+        // SAFETY: the features are enabled here; the rest is the caller's promise.
+        unsafe { if width == 16 { self.rows::<Avx512, 12, 1, 16>(places) } else { self.rows::<Avx512, 12, 2, 32>(places) } }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512vnni,avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+    unsafe fn vnni(&self, width: usize, places: &[u32]) {
+        // SAFETY: the features are enabled here; the rest is the caller's promise.
+        unsafe { if width == 16 { self.rows::<Vnni, 12, 1, 16>(places) } else { self.rows::<Vnni, 12, 2, 32>(places) } }
+    }
+
+    /// Tiles of `R` positions by `N` registers, `W` columns.
+    ///
+    /// # Safety
+    /// As [`Tile::run`], with the instructions of `V`.
+    #[inline(always)]
+    unsafe fn rows<V: Pairs, const R: usize, const N: usize, const W: usize>(&self, places: &[u32]) {
+        for (t, places) in places.chunks(R).enumerate() {
+            // SAFETY: passed on.
+            unsafe { self.tile::<V, R, N, W>(places, self.target.add(t * R * self.step)) }
+        }
+    }
+
+    /// One register tile: at most `R` positions; missing ones repeat the last and are not stored.
+    ///
+    /// # Safety
+    /// As [`Tile::rows`].
+    #[inline(always)]
+    unsafe fn tile<V: Pairs, const R: usize, const N: usize, const W: usize>(&self, places: &[u32], target: *mut F::Out) {
+        // SAFETY: reads stay within runs, panel and biases by the caller's promise, writes within `columns`.
+        unsafe {
+            let mut starts = [self.source; R];
+            for (i, start) in starts.iter_mut().enumerate() {
+                *start = start.add(places[i.min(places.len() - 1)] as usize);
+            }
+            let mut bias = [V::load(self.bias); N];
+            for (j, bias) in bias.iter_mut().enumerate() {
+                *bias = V::load(self.bias.add(j * V::LANES));
+            }
+            let mut sums = [bias; R];
+            let mut weights = self.weights;
+            for &[offset, pairs] in self.runs {
+                let rows = starts.map(|start| start.add(offset as usize));
+                for k in 0..pairs as usize {
+                    let mut w = bias;
+                    for (j, w) in w.iter_mut().enumerate() {
+                        *w = V::load(weights.add(j * V::LANES));
+                    }
+                    weights = weights.add(W);
+                    for i in 0..R {
+                        let x = V::splat(rows[i].add(2 * k));
+                        for j in 0..N {
+                            sums[i][j] = sums[i][j].add_products(x, w[j]);
+                        }
+                    }
+                }
+            }
+            for (i, sums) in sums.into_iter().enumerate().take(places.len()) {
+                let mut line = [0; W];
+                for (j, sum) in sums.into_iter().enumerate() {
+                    sum.store(line.as_mut_ptr().add(j * V::LANES));
+                }
+                let finished = self.finish.finish::<W>(self.channel, &line);
+                let to = target.add(i * self.step);
+                if self.columns == W {
+                    to.cast::<[F::Out; W]>().write_unaligned(finished);
+                } else {
+                    std::ptr::copy_nonoverlapping(finished.as_ptr(), to, self.columns);
+                }
+            }
+        }
+    }
+}

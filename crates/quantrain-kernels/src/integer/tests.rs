@@ -1,0 +1,148 @@
+use super::elementwise::{Add, look_up};
+use super::{Codes, Convolution, ConvolutionParameters, Requantize, pooling, reference};
+use crate::convolution::ConvolutionShape;
+use crate::simd::on_every_path;
+use crate::test_data::integers;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+fn bytes(seed: u64, count: usize) -> Vec<u8> {
+    integers(seed, count, 127).iter().map(|v| (v + 128.0) as u8).collect()
+}
+
+/// Any convolution, small.
+fn shapes() -> impl Strategy<Value = ConvolutionShape> {
+    let channels = prop_oneof![
+        (1usize..4, 1usize..40, 1usize..40).prop_map(|(groups, i, o)| (groups, groups * i, groups * o)),
+        (2usize..70).prop_map(|c| (c, c, c)),
+    ];
+    let axis = || (1usize..9, 1usize..4, 1usize..4, 1usize..3, 0usize..3, 0usize..3);
+    (1usize..4, channels, axis(), axis()).prop_filter_map("the kernel fits", |(batch, (groups, in_channels, out_channels), h, w)| {
+        let out = |(n, k, s, d, begin, end): (usize, usize, usize, usize, usize, usize)| {
+            (n + begin + end).checked_sub((k - 1) * d + 1).map(|room| room / s + 1)
+        };
+        Some(ConvolutionShape {
+            batch,
+            in_height: h.0,
+            in_width: w.0,
+            in_channels,
+            out_height: out(h)?,
+            out_width: out(w)?,
+            out_channels,
+            kernel: [h.1, w.1],
+            stride: [h.2, w.2],
+            padding_begin: [h.4, w.4],
+            dilation: [h.3, w.3],
+            groups,
+        })
+    })
+}
+
+/// Compares sums and codes of every formula with the reference; returns how many codes that was.
+fn check(shape: &ConvolutionShape, zero: u8, seed: u64) -> usize {
+    let x = bytes(seed, shape.input_len());
+    let weights: Vec<i8> = integers(seed + 1, shape.weight_len(), 128).iter().map(|v| v.min(127.0) as i8).collect();
+    let bias: Vec<i32> = integers(seed + 2, shape.out_channels, 10_000).iter().map(|v| *v as i32).collect();
+    let multiplier = integers(seed + 3, shape.out_channels, 100).iter().map(|v| (v + 101.0) * 1e-4).collect();
+    let shift = integers(seed + 4, shape.out_channels, 6).iter().map(|v| *v as i32 + 5).collect();
+    let sums = reference::accumulate(shape, &x, zero, &weights, &bias);
+    let codes = Codes { lo: -100, hi: 120, zero: 117 };
+    let mut compared = 0;
+    on_every_path(|simd| {
+        for formula in [Requantize::Multiply(Vec::clone(&multiplier)), Requantize::Shift(Vec::clone(&shift))] {
+            let parameters =
+                ConvolutionParameters { shape: *shape, weights: &weights, bias: &bias, zero, requantize: Some((&formula, codes)) };
+            let convolution = Convolution::new(&parameters);
+            let (mut found, mut y) = (vec![0; sums.len()], vec![0; sums.len()]);
+            convolution.accumulate(shape.batch, &x, &mut found);
+            convolution.run(shape.batch, &x, &mut y);
+            for i in 0..sums.len() {
+                assert_eq!(i64::from(found[i]), sums[i], "{simd:?} {shape:?}: sum {i}");
+                let expected = reference::requantize(&formula, codes, i % shape.out_channels, sums[i]);
+                assert_eq!(y[i], expected, "{simd:?} {formula:?}: code {i} of sum {}", sums[i]);
+                compared += 1;
+            }
+        }
+    });
+    compared
+}
+
+#[test]
+fn every_path_gives_the_sums_and_codes_of_the_reference() {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(Config { cases: 150, failure_persistence: None, ..Config::default() }, rng);
+    let mut compared = 0;
+    let mut seed = 0;
+    let cases = std::cell::RefCell::new((&mut compared, &mut seed));
+    runner
+        .run(&shapes(), |shape| {
+            let (compared, seed) = &mut *cases.borrow_mut();
+            **seed += 5;
+            **compared += check(&shape, (**seed % 256) as u8, **seed);
+            Ok(())
+        })
+        .unwrap();
+    assert!(compared > 100_000, "{compared}");
+}
+
+#[test]
+fn extreme_codes_and_weights_do_not_saturate() {
+    let shape = ConvolutionShape {
+        batch: 1,
+        in_height: 5,
+        in_width: 5,
+        in_channels: 64,
+        out_height: 5,
+        out_width: 5,
+        out_channels: 64,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding_begin: [1, 1],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    for groups in [1, 64] {
+        let shape = ConvolutionShape { groups, ..shape };
+        let (x, weights, bias) = (vec![255; shape.input_len()], vec![-128; shape.weight_len()], vec![-7; 64]);
+        let expected = reference::accumulate(&shape, &x, 0, &weights, &bias);
+        on_every_path(|simd| {
+            let parameters = ConvolutionParameters { shape, weights: &weights, bias: &bias, zero: 0, requantize: None };
+            let mut sums = vec![0; expected.len()];
+            Convolution::new(&parameters).accumulate(1, &x, &mut sums);
+            assert!(sums.iter().zip(&expected).all(|(s, e)| i64::from(*s) == *e), "{simd:?}");
+        });
+    }
+}
+
+#[test]
+fn an_addition_rounds_each_product_and_ties_to_even() {
+    let (a, b) = (bytes(1, 40_001), bytes(2, 40_001));
+    for factors in [[0.5, 0.25], [0.3, 0.7], [1.7, 0.01]] {
+        let add = Add { factors, zeros: [128, 3], codes: Codes { lo: -5, hi: 200, zero: 5 } };
+        on_every_path(|simd| {
+            let mut y = vec![0; a.len()];
+            add.run(&a, &b, &mut y);
+            for i in 0..y.len() {
+                let t = (f32::from(a[i]) - 128.0) * factors[0] + (f32::from(b[i]) - 3.0) * factors[1];
+                assert_eq!(y[i], (t.round_ties_even().clamp(-5.0, 200.0) + 5.0) as u8, "{simd:?}: {t}");
+            }
+        });
+    }
+}
+
+#[test]
+fn tables_and_sums_take_every_code() {
+    let x = bytes(3, 3 * 49 * 37);
+    let table: [u8; 256] = std::array::from_fn(|i| (i * 7 % 256) as u8);
+    let mut y = vec![0; x.len()];
+    look_up(&table, &x, &mut y);
+    assert!(x.iter().zip(&y).all(|(x, y)| *y == table[usize::from(*x)]));
+    on_every_path(|simd| {
+        let mut sums = vec![-1; 3 * 37];
+        pooling::sum_pixels(3, 49, 37, &x, &mut sums);
+        for (i, &sum) in sums.iter().enumerate() {
+            let expected: i32 = (0..49).map(|p| i32::from(x[(i / 37 * 49 + p) * 37 + i % 37])).sum();
+            assert_eq!(sum, expected, "{simd:?}");
+        }
+    });
+}

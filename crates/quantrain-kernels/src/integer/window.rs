@@ -1,0 +1,183 @@
+//! Which part of the input one task reads, widened to 16-bit centred codes with zeros around the image.
+
+use crate::convolution::ConvolutionShape;
+use crate::simd::{Simd, simd, simd_kernel};
+use std::cell::RefCell;
+
+/// Elements that a task copies, where it can choose: they stay in the L1 or L2 cache.
+const SOURCE: usize = 24 * 1024;
+/// Fewer multiplications than this are not worth another task.
+const WORTHWHILE: usize = 200_000;
+
+/// How a convolution is cut into tasks.
+pub(super) struct Window {
+    pub shape: ConvolutionShape,
+    zero: i16,
+    simd: Simd,
+    /// Channels of one group as they lie in the copy, and of all groups.
+    pub group: usize,
+    pub channels: usize,
+    /// Columns of the copy.
+    pub width: usize,
+    /// Rows of the output of a task, and tasks of an image.
+    pub rows: usize,
+    pub bands: usize,
+    /// Tasks that share one band, each for some of the output channels.
+    pub shares: usize,
+}
+
+/// The rows of the output that a task writes.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    pub image: usize,
+    pub row: usize,
+    pub rows: usize,
+    pub share: usize,
+}
+
+impl Window {
+    /// Channels are padded to whole `multiple`s: those of each group, or those of the whole pixel.
+    pub fn new(shape: &ConvolutionShape, zero: i16, multiple: usize, whole_pixels: bool) -> Self {
+        let shape = flattened(shape);
+        let inputs = shape.in_channels / shape.groups;
+        let (group, channels) = if whole_pixels {
+            (1, shape.in_channels.next_multiple_of(multiple))
+        } else {
+            let group = inputs.next_multiple_of(multiple);
+            (group, group * shape.groups)
+        };
+        let width = (shape.out_width.max(1) - 1) * shape.stride[1] + (shape.kernel[1] - 1) * shape.dilation[1] + 1;
+        let threads = rayon::current_num_threads();
+        let most = if threads == 1 { 1 } else { (shape.multiplications() / WORTHWHILE).clamp(1, 2 * threads) };
+        let wanted = most.div_ceil(shape.batch.max(1));
+        // Weights that outweigh the input are shared out; else every task would read all of them.
+        let source = shape.in_height * shape.in_width * channels;
+        let split_channels = !whole_pixels && shape.groups == 1 && shape.weight_len() > source;
+        let halo = (shape.kernel[0] - 1) * shape.dilation[0] + 1;
+        let fit = (SOURCE / (width * channels).max(1)).saturating_sub(halo) / shape.stride[0] + 1;
+        let rows = if split_channels { fit } else { fit.min(shape.out_height.div_ceil(wanted)) };
+        let bands = shape.out_height.div_ceil(rows).max(1);
+        let rows = shape.out_height.div_ceil(bands).max(1);
+        let bands = shape.out_height.div_ceil(rows).max(1);
+        let shares = if split_channels { wanted.div_ceil(bands) } else { 1 };
+        Self { shape, zero, simd: simd(), group, channels, width, rows, bands, shares }
+    }
+
+    pub fn tasks(&self) -> usize {
+        self.shape.batch * self.bands * self.shares
+    }
+
+    pub fn part(&self, task: usize) -> Part {
+        let (share, band) = (task % self.shares, task / self.shares);
+        let (image, row) = (band / self.bands, band % self.bands * self.rows);
+        Part { image, row, rows: self.rows.min(self.shape.out_height - row), share }
+    }
+
+    /// Where in the copy each output position of a full task starts to read.
+    pub fn places(&self) -> Vec<u32> {
+        let [down, right] = self.shape.stride;
+        let place = |i: usize, j: usize| ((i * down * self.width + j * right) * self.channels) as u32;
+        (0..self.rows).flat_map(|i| (0..self.shape.out_width).map(move |j| place(i, j))).collect()
+    }
+
+    /// How far from its place a position reads tap `(i, j)`.
+    pub fn tap(&self, i: usize, j: usize) -> usize {
+        (i * self.shape.dilation[0] * self.width + j * self.shape.dilation[1]) * self.channels
+    }
+
+    /// Calls `work` with the copy of a task's part, followed by `beyond` readable elements.
+    pub fn with_copy<R>(&self, part: Part, x: &[u8], beyond: usize, work: impl FnOnce(&[i16]) -> R) -> R {
+        thread_local! {
+            static COPY: RefCell<Vec<i16>> = const { RefCell::new(Vec::new()) };
+        }
+        let height = (part.rows - 1) * self.shape.stride[0] + (self.shape.kernel[0] - 1) * self.shape.dilation[0] + 1;
+        let len = height * self.width * self.channels;
+        COPY.with_borrow_mut(|copy| {
+            if copy.len() < len + beyond {
+                copy.resize(len + beyond, 0);
+            }
+            self.read(part, x, &mut copy[..len]);
+            work(copy)
+        })
+    }
+
+    fn read(&self, part: Part, x: &[u8], copy: &mut [i16]) {
+        let s = &self.shape;
+        let image = &x[part.image * s.in_height * s.in_width * s.in_channels..];
+        let first = (part.row * s.stride[0]) as isize - s.padding_begin[0] as isize;
+        let left = s.padding_begin[1].min(self.width);
+        let columns = s.in_width.min(self.width - left);
+        for (i, line) in copy.chunks_exact_mut(self.width * self.channels).enumerate() {
+            let row = first + i as isize;
+            if !(0..s.in_height as isize).contains(&row) {
+                line.fill(0);
+                continue;
+            }
+            let from = &image[row as usize * s.in_width * s.in_channels..][..columns * s.in_channels];
+            let (before, rest) = line.split_at_mut(left * self.channels);
+            let (middle, after) = rest.split_at_mut(columns * self.channels);
+            before.fill(0);
+            after.fill(0);
+            if self.channels == s.in_channels {
+                widen(self.simd, self.zero, from, middle);
+            } else {
+                widen_padded(self.simd, self.zero, self.in_run(), self.run(), from, middle);
+            }
+        }
+    }
+
+    /// Channels that are padded together, as they lie in the input.
+    fn in_run(&self) -> usize {
+        if self.run() == self.channels { self.shape.in_channels } else { self.shape.in_channels / self.shape.groups }
+    }
+
+    /// The same as they lie in the copy.
+    fn run(&self) -> usize {
+        if self.group == 1 { self.channels } else { self.group }
+    }
+}
+
+simd_kernel! {
+    fn widen(zero: i16, from: &[u8], to: &mut [i16]) {
+        for (from, to) in from.iter().zip(to) {
+            *to = i16::from(*from) - zero;
+        }
+    }
+}
+
+simd_kernel! {
+    fn widen_padded(zero: i16, in_run: usize, run: usize, from: &[u8], to: &mut [i16]) {
+        for (from, to) in from.chunks_exact(in_run).zip(to.chunks_exact_mut(run)) {
+            let (used, unused) = to.split_at_mut(in_run);
+            for (from, to) in from.iter().zip(used) {
+                *to = i16::from(*from) - zero;
+            }
+            unused.fill(0);
+        }
+    }
+}
+
+/// A convolution of single elements without padding, as one row of places for every element: then bands cut it anywhere.
+fn flattened(shape: &ConvolutionShape) -> ConvolutionShape {
+    let pointwise = shape.kernel == [1, 1] && shape.stride == [1, 1] && shape.padding_begin == [0, 0];
+    let same = [shape.in_height, shape.in_width] == [shape.out_height, shape.out_width];
+    if !(pointwise && same) {
+        return *shape;
+    }
+    let places = shape.batch * shape.in_height * shape.in_width;
+    ConvolutionShape { batch: 1, in_height: places, in_width: 1, out_height: places, out_width: 1, ..*shape }
+}
+
+/// A slice that several tasks write at once, each its own places.
+pub(super) struct Target<T>(pub *mut T);
+
+// SAFETY: the pointer stands for an exclusive borrow; whoever writes through it promises not to overlap.
+unsafe impl<T: Send> Send for Target<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Target<T> {}
+
+impl<T> Target<T> {
+    pub fn at(&self, index: usize) -> *mut T {
+        self.0.wrapping_add(index)
+    }
+}
