@@ -1,9 +1,9 @@
 //! Dense and grouped convolution: tiles of output positions by panels of output channels, sums in registers.
 
 use super::Convolution;
-use super::pairs::{Pairs, Path, Portable, pair};
 #[cfg(target_arch = "x86_64")]
 use super::pairs::{Avx2, Avx512, Vnni};
+use super::pairs::{Pairs, Path, Portable, pair};
 use super::requantize::Finish;
 use super::window::{Target, Window};
 use crate::convolution::ConvolutionShape;
@@ -53,9 +53,8 @@ pub(super) fn pack(path: Path, shape: &ConvolutionShape, weights: &[i8], bias: &
         let channel = |c: usize| (c < panel.columns).then_some(panel.group * outputs + panel.column + c);
         for tap in 0..taps {
             for i in (0..inputs).step_by(2) {
-                let weight = |c: usize, i: usize| {
-                    channel(c).filter(|_| i < inputs).map_or(0, |o| i16::from(weights[(o * taps + tap) * inputs + i]))
-                };
+                let weight =
+                    |c: usize, i: usize| channel(c).filter(|_| i < inputs).map_or(0, |o| i16::from(weights[(o * taps + tap) * inputs + i]));
                 packed.extend((0..panel.width).map(|c| pair(weight(c, i), weight(c, i + 1))));
             }
         }

@@ -1,9 +1,9 @@
 //! Depthwise convolution: two taps at a time, their channels interleaved to pairs.
 
 use super::Convolution;
-use super::pairs::{Pairs, Path, Portable, pair};
 #[cfg(target_arch = "x86_64")]
 use super::pairs::{Avx2, Avx512, Vnni};
+use super::pairs::{Pairs, Path, Portable, pair};
 use super::requantize::Finish;
 use super::window::{Target, Window};
 use crate::convolution::ConvolutionShape;

@@ -1,0 +1,270 @@
+//! Convolutions and products with weights (design sections 4 and 6).
+
+mod float;
+mod narrow;
+mod wide;
+
+use std::sync::Arc;
+
+use quantrain_graph::fold::accumulator_scale;
+use quantrain_graph::{Graph, Op, QuantGraph, TensorId, Unit};
+use quantrain_kernels::convolution::ConvolutionShape;
+use rayon::prelude::*;
+
+use crate::buffer::Buffer;
+use crate::grid::{Grid, scale};
+use crate::op::Kernel;
+use crate::requantize::{Formula, Requantizer};
+use crate::{LowerError, lower};
+
+/// The integers that a block's sums are made in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accumulator {
+    /// 32 bits hold every sum.
+    I32,
+    /// 64 bits: sums, or a step of the formula from sums to codes, may leave 32.
+    I64,
+}
+
+/// What is known of a block's sums before any image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockReport {
+    /// Name of the block's node.
+    pub node: String,
+    /// The largest `Σ|w|·max|x| + |b|` of a channel, over centred codes: no sum is larger.
+    pub bound: i64,
+    /// What sums are made in.
+    pub accumulator: Accumulator,
+}
+
+/// A block, whatever the batch.
+pub(crate) enum Block {
+    Narrow(narrow::Narrow),
+    Wide(wide::Wide),
+    Float(float::Float),
+}
+
+/// The integers of a block.
+struct Codes {
+    /// Centred, `[O, kh, kw, I]`.
+    weights: Vec<i32>,
+    bias: Vec<i32>,
+    input: Grid,
+}
+
+/// Where a block reads and writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends {
+    pub input: Option<Grid>,
+    pub output: Option<Grid>,
+    /// The fused activation, in real units.
+    pub clip: (f32, f32),
+}
+
+/// Lowers unit `u`; `None` where it is no block. The report is that of a block with integer weights.
+pub(crate) fn lower(
+    net: &QuantGraph,
+    u: usize,
+    grids: &[Option<Grid>],
+    formula: Formula,
+) -> Result<Option<(Arc<Block>, Option<BlockReport>)>, LowerError> {
+    let (graph, unit) = (net.graph(), net.units()[u]);
+    let Some(shape) = shape(graph, &unit, 1)? else { return Ok(None) };
+    let input = unit.inputs(graph).next().and_then(|t| grids[t.0]);
+    let ends = Ends { input, output: grids[unit.output(graph).0], clip: unit.clip(graph) };
+    let (Some(quantized), Some(input)) = (net.quantized_block(u)?, input) else {
+        return Ok(Some((Arc::new(Block::Float(float::Float::new(net, u, shape, ends))), None)));
+    };
+    let node = graph.node(unit.core).name.clone();
+    let weights: Vec<i32> = quantized.weight.codes.iter().map(|&w| w as i32).collect();
+    let codes = Codes { weights: to_memory_order(&weights, weight_extents(net, &unit)), bias: quantized.bias, input };
+    let bound = codes.bound(shape.out_channels);
+    let weight_scales = (0..shape.out_channels).map(|c| quantized.weight.scale(c));
+    let output = match ends.output {
+        Some(grid) => {
+            let rounding = grid.quantizer.rounding();
+            let requantizer = Requantizer::new(formula, &node, input.scale(), weight_scales, grid.scale(), rounding)?;
+            let steps = (ends.clip.0 / grid.scale(), ends.clip.1 / grid.scale());
+            Output::Codes { requantizer, grid, limits: grid.clipped_limits(steps) }
+        }
+        None => Output::Reals { factors: weight_scales.map(|w| accumulator_scale(input.scale(), w)).collect(), clip: ends.clip },
+    };
+    let is_narrow = input.kind == crate::buffer::Kind::Bytes && codes.weights.iter().all(|w| i8::try_from(*w).is_ok());
+    let fits = output.fits_32_bits(bound);
+    let block = if is_narrow && fits {
+        Block::Narrow(narrow::Narrow::new(shape, &codes, output))
+    } else {
+        Block::Wide(wide::Wide::new(shape, codes, output))
+    };
+    let accumulator = if matches!(block, Block::Narrow(_)) { Accumulator::I32 } else { Accumulator::I64 };
+    Ok(Some((Arc::new(block), Some(BlockReport { node, bound, accumulator }))))
+}
+
+/// The kernel of a block for batches of `batch`.
+pub(crate) fn kernel(block: &Arc<Block>, graph: &Graph, unit: &Unit, batch: usize) -> Result<Box<dyn Kernel>, LowerError> {
+    let shape = shape(graph, unit, batch)?.expect("the unit is a block");
+    Ok(Box::new(OfBatch { block: Arc::clone(block), shape }))
+}
+
+struct OfBatch {
+    block: Arc<Block>,
+    shape: ConvolutionShape,
+}
+
+impl Kernel for OfBatch {
+    fn run(&self, x: &[crate::buffer::View], y: &mut Buffer) {
+        match self.block.as_ref() {
+            Block::Narrow(b) => b.run(&self.shape, x[0], y),
+            Block::Wide(b) => b.run(&self.shape, x[0], y),
+            Block::Float(b) => b.run(&self.shape, x[0], y),
+        }
+    }
+}
+
+impl Codes {
+    /// The largest sum: [`BlockReport::bound`].
+    fn bound(&self, channels: usize) -> i64 {
+        let (lo, hi) = self.input.limits();
+        let largest = i64::from(hi.max(-lo));
+        let rows = self.weights.chunks_exact(self.weights.len() / channels);
+        let sum = |row: &[i32]| row.iter().map(|w| i64::from(w.abs())).sum::<i64>();
+        let bound = |(row, b): (&[i32], &i32)| sum(row).saturating_mul(largest).saturating_add(i64::from(b.unsigned_abs()));
+        rows.zip(&self.bias).map(bound).max().unwrap_or(0)
+    }
+}
+
+/// What sums become.
+enum Output {
+    Codes {
+        requantizer: Requantizer,
+        grid: Grid,
+        limits: (i32, i32),
+    },
+    /// `clip(f32(sum)·s_x·s_w)`
+    Reals {
+        factors: Vec<f32>,
+        clip: (f32, f32),
+    },
+}
+
+impl Output {
+    fn fits_32_bits(&self, bound: i64) -> bool {
+        match self {
+            Output::Codes { requantizer, .. } => requantizer.fits_32_bits(bound),
+            Output::Reals { .. } => bound <= i64::from(i32::MAX),
+        }
+    }
+
+    /// Writes what sums of rows of `channels` become.
+    fn write<S: Copy + Into<i64> + Sync>(&self, channels: usize, sums: &[S], y: &mut Buffer) {
+        /// Rows of a task.
+        const ROWS: usize = 256;
+        fn rows<S: Sync, T: Send>(channels: usize, sums: &[S], y: &mut [T], value: impl Fn(usize, &S) -> T + Sync) {
+            (sums.par_chunks(ROWS * channels), y[..sums.len()].par_chunks_mut(ROWS * channels)).into_par_iter().for_each(|(sums, y)| {
+                for (i, (sum, y)) in sums.iter().zip(y).enumerate() {
+                    *y = value(i % channels, sum);
+                }
+            });
+        }
+        match (self, y) {
+            (Output::Codes { requantizer, grid, limits: (lo, hi) }, y) => {
+                let zero = i64::from(grid.zero());
+                let stored = |c: usize, sum: &S| requantizer.centred(c, (*sum).into()).clamp((*lo).into(), (*hi).into()) + zero;
+                match y {
+                    Buffer::Bytes(y) => rows(channels, sums, y, |c, s| stored(c, s) as u8),
+                    Buffer::Words(y) => rows(channels, sums, y, |c, s| stored(c, s) as u16),
+                    Buffer::Reals(_) => unreachable!("a grid's codes are integers"),
+                }
+            }
+            (Output::Reals { factors, clip }, Buffer::Reals(y)) => {
+                rows(channels, sums, y, |c, s| ((*s).into() as f32 * factors[c]).clamp(clip.0, clip.1));
+            }
+            _ => unreachable!("a tensor without a grid holds reals"),
+        }
+    }
+}
+
+/// The convolution that a block computes; a product is one of a single element over rows. `None` where the unit is no block.
+fn shape(graph: &Graph, unit: &Unit, batch: usize) -> Result<Option<ConvolutionShape>, LowerError> {
+    let Some(block) = unit.block(graph) else { return Ok(None) };
+    let node = graph.node(unit.core);
+    let x = graph.tensor(node.inputs[0]).shape.at(batch);
+    let y = graph.tensor(node.output).shape.at(batch);
+    Ok(Some(match &node.op {
+        Op::Convolution(op) => ConvolutionShape {
+            batch: x[0],
+            in_height: x[2],
+            in_width: x[3],
+            in_channels: x[1],
+            out_height: y[2],
+            out_width: y[3],
+            out_channels: y[1],
+            kernel: op.window.kernel,
+            stride: op.window.strides,
+            padding_begin: [op.window.pads[0], op.window.pads[1]],
+            dilation: op.window.dilations,
+            groups: op.groups,
+        },
+        // The last axis of an image is not the one that lies last in memory.
+        op if x.len() == 4 => {
+            let problem = "products of an image with a matrix are not supported; flatten it first";
+            return Err(lower::unsupported(node, op, problem));
+        }
+        _ => {
+            let (rows, inputs) = (x[..x.len() - 1].iter().product(), x[x.len() - 1]);
+            ConvolutionShape {
+                batch: rows,
+                in_height: 1,
+                in_width: 1,
+                in_channels: inputs,
+                out_height: 1,
+                out_width: 1,
+                out_channels: block.channels,
+                kernel: [1, 1],
+                stride: [1, 1],
+                padding_begin: [0, 0],
+                dilation: [1, 1],
+                groups: 1,
+            }
+        }
+    }))
+}
+
+/// `[O, I, kh, kw]`; a product has one pixel.
+fn weight_extents(net: &QuantGraph, unit: &Unit) -> [usize; 4] {
+    let block = unit.block(net.graph()).expect("only blocks have weights");
+    let extents = |t: TensorId| net.graph().tensor(t).shape.at(1);
+    match extents(block.weight)[..] {
+        [o, i, h, w] => [o, i, h, w],
+        ref shape => [block.channels, shape.iter().product::<usize>() / block.channels, 1, 1],
+    }
+}
+
+/// `[O, I, kh, kw]` as `[O, kh, kw, I]`.
+fn to_memory_order<T: Copy>(weights: &[T], [outputs, inputs, height, width]: [usize; 4]) -> Vec<T> {
+    let pixels = height * width;
+    let at = |i: usize| {
+        let (o, p, c) = (i / (pixels * inputs), i / inputs % pixels, i % inputs);
+        weights[(o * inputs + c) * pixels + p]
+    };
+    (0..outputs * pixels * inputs).map(at).collect()
+}
+
+/// The activation's limits in steps of an output.
+fn clip_steps(ends: &Ends) -> (f32, f32) {
+    let step = scale(ends.output);
+    (ends.clip.0 / step, ends.clip.1 / step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_go_last() {
+        let weights: Vec<usize> = (0..2 * 3 * 2 * 2).collect();
+        let moved = to_memory_order(&weights, [2, 3, 2, 2]);
+        assert_eq!(moved[..6], [0, 4, 8, 1, 5, 9]);
+        assert_eq!(moved[12..15], [12, 16, 20]);
+    }
+}

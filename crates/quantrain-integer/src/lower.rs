@@ -1,0 +1,104 @@
+//! From a network to what runs it.
+
+use std::sync::Arc;
+
+use quantrain_graph::{Dim, Graph, Node, Op, QuantGraph, Shape, TensorId};
+
+use crate::LowerError;
+use crate::block::{self, Block, BlockReport};
+use crate::buffer::Kind;
+use crate::grid::Grid;
+use crate::op::{self, Kernel, Site};
+use crate::requantize::Formula;
+
+/// What does not depend on the batch.
+pub(crate) struct Lowered {
+    /// Of each tensor, its codes.
+    pub grids: Vec<Option<Grid>>,
+    /// Of each unit, the block that it is.
+    pub blocks: Vec<Option<Arc<Block>>>,
+    pub reports: Vec<BlockReport>,
+    /// Samples do not touch each other: a batch may be run in parts.
+    pub splits: bool,
+}
+
+/// The steps for one batch size.
+pub(crate) struct Schedule {
+    pub batch: usize,
+    pub steps: Vec<Step>,
+}
+
+/// One unit's work.
+pub(crate) struct Step {
+    pub kernel: Box<dyn Kernel>,
+    pub inputs: Vec<TensorId>,
+    pub output: TensorId,
+    /// Tensors that nothing reads after this step.
+    pub last_reads: Vec<TensorId>,
+}
+
+pub(crate) fn unsupported(node: &Node, op: &Op, problem: &'static str) -> LowerError {
+    LowerError::Unsupported { node: node.name.clone(), op: op.name(), problem }
+}
+
+impl Lowered {
+    pub fn new(net: &QuantGraph, formula: Formula) -> Result<Self, LowerError> {
+        let mut of_quantizer = Vec::new();
+        for q in net.quantizers() {
+            let quantizer = q.quantizer()?.ok_or_else(|| LowerError::NotCalibrated { tensor: q.tensor.clone() })?;
+            of_quantizer.push(Grid::new(quantizer));
+        }
+        let graph = net.graph();
+        let grid = |t: usize| net.quantizer_of(TensorId(t)).map(|q| of_quantizer[q.0]);
+        let grids: Vec<Option<Grid>> = (0..graph.tensors().len()).map(grid).collect();
+        let (mut blocks, mut reports) = (Vec::new(), Vec::new());
+        for u in 0..net.units().len() {
+            let (block, report) = block::lower(net, u, &grids, formula)?.unzip();
+            blocks.push(block);
+            reports.extend(report.flatten());
+        }
+        Ok(Lowered { grids, blocks, reports, splits: splits(graph) })
+    }
+
+    pub fn kind(&self, tensor: TensorId) -> Kind {
+        self.grids[tensor.0].map_or(Kind::Reals, |g| g.kind)
+    }
+
+    pub fn schedule(&self, net: &QuantGraph, batch: usize) -> Result<Schedule, LowerError> {
+        let graph = net.graph();
+        let mut steps = Vec::with_capacity(net.units().len());
+        for (unit, block) in net.units().iter().zip(&self.blocks) {
+            let inputs: Vec<TensorId> = unit.inputs(graph).collect();
+            let output = unit.output(graph);
+            let kernel = match block {
+                Some(block) => block::kernel(block, graph, unit, batch)?,
+                None => op::build(&Site {
+                    graph,
+                    node: graph.node(unit.core),
+                    batch,
+                    inputs: inputs.iter().map(|t| self.grids[t.0]).collect(),
+                    output: self.grids[output.0],
+                    carries: inputs.iter().all(|&t| net.quantizer_of(t) == net.quantizer_of(output)),
+                    clip: unit.clip(graph),
+                })?,
+            };
+            steps.push(Step { kernel, inputs, output, last_reads: Vec::new() });
+        }
+        let mut read_later: Vec<bool> = (0..graph.tensors().len()).map(|t| graph.outputs().contains(&TensorId(t))).collect();
+        for step in steps.iter_mut().rev() {
+            for &tensor in step.inputs.iter().chain([&step.output]) {
+                if !std::mem::replace(&mut read_later[tensor.0], true) {
+                    step.last_reads.push(tensor);
+                }
+            }
+        }
+        Ok(Schedule { batch, steps })
+    }
+}
+
+/// Whether every tensor is one sample after the other, and no function of a user's sees several.
+fn splits(graph: &Graph) -> bool {
+    let by_sample = |s: &Shape| s.0.first() == Some(&Dim::Batch(1)) && s.0[1..].iter().all(|d| d.fixed().is_some());
+    let activations = graph.tensors().iter().filter(|t| t.constant.is_none());
+    activations.map(|t| &t.shape).all(by_sample) && !graph.nodes().iter().any(|n| matches!(n.op, Op::StraightThrough(_)))
+}

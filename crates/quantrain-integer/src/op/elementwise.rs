@@ -1,0 +1,128 @@
+//! Two operands that broadcast.
+
+use quantrain_graph::Rounding;
+use quantrain_graph::op::Binary;
+use quantrain_kernels::integer::Codes;
+use quantrain_kernels::integer::elementwise::Add;
+
+use super::steps::{Scaled, Steps, in_steps};
+use super::{Kernel, Site, to_physical};
+use crate::LowerError;
+use crate::buffer::{Buffer, Kind, View};
+
+pub(super) fn build(op: Binary, site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
+    Ok(match quick_add(op, site) {
+        Some(add) => Box::new(add),
+        None => in_steps(site, broadcast(op, site)?),
+    })
+}
+
+/// An addition of two tensors of bytes of one shape.
+struct SameShape {
+    add: Add,
+    len: usize,
+}
+
+fn quick_add(op: Binary, site: &Site) -> Option<SameShape> {
+    let ([Some(a), Some(b)], Some(y)) = (&site.inputs[..], site.output) else { return None };
+    let bytes = [a.kind, b.kind, y.kind] == [Kind::Bytes; 3];
+    let applies = op == Binary::Add && bytes && y.quantizer.rounding() == Rounding::HalfToEven && site.input(0) == site.input(1);
+    applies.then(|| {
+        let (lo, hi) = y.clipped_limits(site.clip_steps());
+        let zero = |zero: i32| u8::try_from(zero).expect("a byte holds the zero point of bytes");
+        let add = Add {
+            factors: [a.scale() / y.scale(), b.scale() / y.scale()],
+            zeros: [zero(a.zero()), zero(b.zero())],
+            codes: Codes { lo, hi, zero: y.zero() },
+        };
+        SameShape { add, len: site.output_len() }
+    })
+}
+
+impl Kernel for SameShape {
+    fn run(&self, x: &[View], y: &mut Buffer) {
+        let (View::Bytes(a), View::Bytes(b), Buffer::Bytes(y)) = (x[0], x[1], y) else { unreachable!("operands and result are bytes") };
+        self.add.run(a, b, &mut y[..self.len]);
+    }
+}
+
+struct Broadcast {
+    op: Binary,
+    /// Extents of the output in memory order, and each operand's stride along them (0 where it repeats).
+    extents: Vec<usize>,
+    strides: [Vec<usize>; 2],
+    constants: [Option<Vec<f32>>; 2],
+}
+
+fn broadcast(op: Binary, site: &Site) -> Result<Broadcast, LowerError> {
+    let output = site.output();
+    let constant = |i: usize| site.graph.constant(site.node.inputs[i]);
+    let rank = |i: usize| site.graph.tensor(site.node.inputs[i]).shape.rank();
+    if output.len() > 4 && (0..2).any(|i| constant(i).is_none() && rank(i) == 4) {
+        return Err(site.unsupported("an image against a tensor of more axes is not supported; reshape it first"));
+    }
+    let operand = |i: usize| {
+        let mut shape = site.input(i);
+        // Operands of lower rank broadcast from the front.
+        shape.splice(0..0, std::iter::repeat_n(1, output.len() - shape.len()));
+        // Constants and operands of lower rank lie in ONNX's order, images in memory order.
+        strides(&shape, constant(i).is_some() || rank(i) != 4)
+    };
+    let constants = [0, 1].map(|i| constant(i).map(<[f32]>::to_vec));
+    Ok(Broadcast { op, strides: [operand(0), operand(1)], constants, extents: to_physical(&output) })
+}
+
+/// Strides along the axes of the output in memory order.
+fn strides(shape: &[usize], channels_first: bool) -> Vec<usize> {
+    let stored = if channels_first { shape.to_vec() } else { to_physical(shape) };
+    let mut stride = 1;
+    let mut strides = vec![0; stored.len()];
+    for axis in (0..stored.len()).rev() {
+        strides[axis] = if stored[axis] == 1 { 0 } else { stride };
+        stride *= stored[axis];
+    }
+    if channels_first { to_physical(&strides) } else { strides }
+}
+
+impl Broadcast {
+    /// Calls `f(output index, index of a, index of b)` in order.
+    fn walk(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let mut index = vec![0; self.extents.len()];
+        let (mut a, mut b) = (0, 0);
+        for i in 0..self.extents.iter().product() {
+            f(i, a, b);
+            for axis in (0..index.len()).rev() {
+                index[axis] += 1;
+                a += self.strides[0][axis];
+                b += self.strides[1][axis];
+                if index[axis] < self.extents[axis] {
+                    break;
+                }
+                a -= self.strides[0][axis] * index[axis];
+                b -= self.strides[1][axis] * index[axis];
+                index[axis] = 0;
+            }
+        }
+    }
+}
+
+impl Steps for Broadcast {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        // `x` holds the operands that are no constants, in order.
+        let mut given = x.iter();
+        let mut operand = |i: usize| match &self.constants[i] {
+            Some(values) => (values.as_slice(), 1.0),
+            None => given.next().map(|x| (x.values.as_slice(), x.scale)).expect("one input for each operand that is no constant"),
+        };
+        let ((a, s_a), (b, s_b)) = (operand(0), operand(1));
+        let (ka, kb) = (s_a / out_scale, s_b / out_scale);
+        let product = s_a * s_b / out_scale;
+        let quotient = s_a / (s_b * out_scale);
+        match self.op {
+            Binary::Add => self.walk(|i, p, q| y[i] = a[p] * ka + b[q] * kb),
+            Binary::Sub => self.walk(|i, p, q| y[i] = a[p] * ka - b[q] * kb),
+            Binary::Mul => self.walk(|i, p, q| y[i] = a[p] * b[q] * product),
+            Binary::Div => self.walk(|i, p, q| y[i] = a[p] / b[q] * quotient),
+        }
+    }
+}

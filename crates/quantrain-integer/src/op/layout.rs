@@ -1,0 +1,209 @@
+//! Operators that move elements: Concat, Slice, Pad, Reshape, Flatten, Transpose.
+
+use quantrain_graph::op::{Concat, Pad, PadMode, Slice, Transpose};
+
+use super::{Site, axis_from_front, physical_axis, to_physical};
+use crate::LowerError;
+
+/// Runs of elements along one axis: Concat.
+pub(super) struct Join {
+    /// Elements of each input for one step of the outer axes.
+    runs: Vec<usize>,
+}
+
+pub(super) fn concat(op: &Concat, site: &Site) -> Join {
+    let rank = site.output().len();
+    let axis = physical_axis(rank, axis_from_front(op.axis, rank));
+    Join { runs: (0..site.node.inputs.len()).map(|i| to_physical(&site.input(i))[axis..].iter().product()).collect() }
+}
+
+impl Join {
+    pub fn apply<T: Copy>(&self, x: &[&[T]], y: &mut [T]) {
+        let total: usize = self.runs.iter().sum();
+        for (o, mut y) in y.chunks_exact_mut(total).enumerate() {
+            for (x, &run) in x.iter().zip(&self.runs) {
+                let (to, rest) = y.split_at_mut(run);
+                to.copy_from_slice(&x[o * run..][..run]);
+                y = rest;
+            }
+        }
+    }
+}
+
+/// Along each axis in memory order, which input index an output index reads; `None` reads `fill`: Slice and Pad.
+pub(super) struct Gather {
+    input: Vec<usize>,
+    maps: Vec<Vec<Option<usize>>>,
+    pub fill: f32,
+}
+
+pub(super) fn slice(op: &Slice, site: &Site) -> Result<Gather, LowerError> {
+    let shape = &site.graph.tensor(site.node.inputs[0]).shape;
+    let walks = op.walks(shape).map_err(|_| site.unsupported("its attributes do not fit the input"))?;
+    let input = site.input(0);
+    let rank = input.len();
+    let mut maps = vec![Vec::new(); rank];
+    for axis in 0..rank {
+        maps[physical_axis(rank, axis)] = match walks[axis] {
+            Some(walk) => (0..walk.count).map(|i| walk.start.checked_add_signed(walk.step * i as isize)).collect(),
+            None => (0..input[axis]).map(Some).collect(),
+        };
+    }
+    Ok(Gather { input: to_physical(&input), maps, fill: 0.0 })
+}
+
+pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, LowerError> {
+    let (input, output) = (site.input(0), site.output());
+    let rank = input.len();
+    if op.mode == PadMode::Reflect && (0..2 * rank).any(|i| op.pads[i] >= input[i % rank]) {
+        return Err(site.unsupported("a reflection reaches less far than the input is long"));
+    }
+    let mut maps = vec![Vec::new(); rank];
+    for axis in 0..rank {
+        let (before, extent) = (op.pads[axis] as isize, input[axis] as isize);
+        let source = |o: usize| {
+            let i = o as isize - before;
+            let i = match op.mode {
+                PadMode::Constant(_) => i,
+                PadMode::Edge => i.clamp(0, extent - 1),
+                // Mirrored without repeating the edge.
+                PadMode::Reflect if i.abs() >= extent => 2 * (extent - 1) - i,
+                PadMode::Reflect => i.abs(),
+            };
+            usize::try_from(i).ok().filter(|_| i < extent)
+        };
+        maps[physical_axis(rank, axis)] = (0..output[axis]).map(source).collect();
+    }
+    let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
+    Ok(Gather { input: to_physical(&input), maps, fill })
+}
+
+impl Gather {
+    pub fn apply<T: Copy>(&self, x: &[T], fill: T, y: &mut [T]) {
+        let mut strides = vec![1; self.input.len()];
+        for axis in (1..self.input.len()).rev() {
+            strides[axis - 1] = strides[axis] * self.input[axis];
+        }
+        // Innermost axes that are taken whole move in one go.
+        let is_whole =
+            |axis: usize| self.maps[axis].len() == self.input[axis] && self.maps[axis].iter().enumerate().all(|(i, m)| *m == Some(i));
+        let axes = (0..self.input.len()).rev().find(|&axis| !is_whole(axis)).map_or(0, |axis| axis + 1);
+        let mut rest = y;
+        self.descend(&strides, axes, 0, Some(0), x, fill, &mut rest);
+    }
+
+    fn descend<T: Copy>(&self, strides: &[usize], axes: usize, axis: usize, at: Option<usize>, x: &[T], fill: T, y: &mut &mut [T]) {
+        if axis == axes {
+            let run = self.input[axes..].iter().product();
+            let (to, rest) = std::mem::take(y).split_at_mut(run);
+            match at {
+                Some(at) => to.copy_from_slice(&x[at..at + run]),
+                None => to.fill(fill),
+            }
+            *y = rest;
+            return;
+        }
+        for source in &self.maps[axis] {
+            let at = at.zip(*source).map(|(at, i)| at + i * strides[axis]);
+            self.descend(strides, axes, axis + 1, at, x, fill, y);
+        }
+    }
+}
+
+/// Another order of axes in memory, then another shape, then memory order again: Reshape, Flatten, Transpose.
+pub(super) struct Reorder {
+    /// Shape and permutation of each step that moves anything.
+    steps: Vec<(Vec<usize>, Vec<usize>)>,
+}
+
+/// Axis i of ONNX's order is axis `p[i]` in memory.
+fn logical_permutation(rank: usize) -> Vec<usize> {
+    (0..rank).map(|axis| physical_axis(rank, axis)).collect()
+}
+
+/// Axis i in memory is axis `p[i]` of ONNX's order.
+fn physical_permutation(rank: usize) -> Vec<usize> {
+    if rank == 4 { vec![0, 2, 3, 1] } else { (0..rank).collect() }
+}
+
+pub(super) fn reshape(site: &Site) -> Reorder {
+    let (input, output) = (site.input(0), site.output());
+    Reorder::new(vec![(to_physical(&input), logical_permutation(input.len())), (output.clone(), physical_permutation(output.len()))])
+}
+
+pub(super) fn transpose(op: &Transpose, site: &Site) -> Reorder {
+    let input = site.input(0);
+    let (logical, physical) = (logical_permutation(input.len()), physical_permutation(input.len()));
+    let whole = physical.iter().map(|&axis| logical[op.permutation[axis]]).collect();
+    Reorder::new(vec![(to_physical(&input), whole)])
+}
+
+/// Whether a permutation of axes leaves elements where they are: only extents of 1 change places.
+fn keeps_order(shape: &[usize], permutation: &[usize]) -> bool {
+    permutation.iter().filter(|&&axis| shape[axis] != 1).is_sorted()
+}
+
+impl Reorder {
+    fn new(steps: Vec<(Vec<usize>, Vec<usize>)>) -> Self {
+        Reorder { steps: steps.into_iter().filter(|(shape, permutation)| !keeps_order(shape, permutation)).collect() }
+    }
+
+    pub fn apply<T: Copy>(&self, x: &[T], y: &mut [T]) {
+        match &self.steps[..] {
+            [] => y.copy_from_slice(x),
+            [(shape, permutation), rest @ ..] => {
+                permute(x, shape, permutation, y);
+                for (shape, permutation) in rest {
+                    permute(&y.to_vec(), shape, permutation, y);
+                }
+            }
+        }
+    }
+}
+
+/// Axis i of `y` is axis `permutation[i]` of `x`, whose extents are `shape`.
+fn permute<T: Copy>(x: &[T], shape: &[usize], permutation: &[usize], y: &mut [T]) {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    let extents: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
+    let strides: Vec<usize> = permutation.iter().map(|&axis| strides[axis]).collect();
+    let (mut index, mut at) = (vec![0; extents.len()], 0);
+    for y in y {
+        *y = x[at];
+        for axis in (0..extents.len()).rev() {
+            index[axis] += 1;
+            at += strides[axis];
+            if index[axis] < extents[axis] {
+                break;
+            }
+            at -= strides[axis] * index[axis];
+            index[axis] = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permutation_and_its_inverse_cancel() {
+        let x: Vec<u16> = (0..2 * 3 * 4 * 5).collect();
+        let (mut y, mut z) = (vec![0; x.len()], vec![0; x.len()]);
+        permute(&x, &[2, 3, 4, 5], &[0, 3, 1, 2], &mut y);
+        assert_eq!(y[..4], [0, 5, 10, 15]);
+        permute(&y, &[2, 5, 3, 4], &[0, 2, 3, 1], &mut z);
+        assert_eq!(x, z);
+    }
+
+    #[test]
+    fn a_gather_fills_what_no_input_reaches() {
+        let maps = vec![vec![Some(1), None], vec![Some(0), Some(1), Some(2)]];
+        let gather = Gather { input: vec![2, 3], maps, fill: 0.0 };
+        let mut y = [0u8; 6];
+        gather.apply(&[1, 2, 3, 4, 5, 6], 9, &mut y);
+        assert_eq!(y, [4, 5, 6, 9, 9, 9]);
+    }
+}

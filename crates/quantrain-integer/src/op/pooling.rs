@@ -1,0 +1,77 @@
+//! Pools over height and width.
+
+use quantrain_graph::op::{AveragePool, MaxPool, Window};
+use quantrain_kernels::pooling::{self as kernels, PoolShape};
+use rayon::prelude::*;
+
+use super::Site;
+use super::moving::Element;
+use super::steps::{Scaled, Steps};
+
+fn shape(window: &Window, count_padding: bool, site: &Site) -> PoolShape {
+    let (x, y) = (site.input(0), site.output());
+    PoolShape {
+        batch: x[0],
+        in_height: x[2],
+        in_width: x[3],
+        channels: x[1],
+        out_height: y[2],
+        out_width: y[3],
+        kernel: window.kernel,
+        stride: window.strides,
+        padding_begin: [window.pads[0], window.pads[1]],
+        padding_end: [window.pads[2], window.pads[3]],
+        dilation: window.dilations,
+        count_padding,
+    }
+}
+
+/// The largest element of each window; codes of one quantizer are in the order of their values.
+pub(super) struct Windows(PoolShape);
+
+pub(super) fn max(op: &MaxPool, site: &Site) -> Windows {
+    Windows(shape(&op.window, false, site))
+}
+
+impl Windows {
+    pub fn apply<T: Element>(&self, x: &[T], y: &mut [T]) {
+        let s = &self.0;
+        let (line, image) = (s.out_width * s.channels, s.in_height * s.in_width * s.channels);
+        y.par_chunks_mut(line.max(1)).enumerate().for_each(|(i, y)| {
+            let (n, oh) = (i / s.out_height, i % s.out_height);
+            let x = &x[n * image..][..image];
+            for (ow, y) in y.chunks_exact_mut(s.channels).enumerate() {
+                y.fill(T::LEAST);
+                for row in self.inside(0, oh, s.in_height) {
+                    for column in self.inside(1, ow, s.in_width) {
+                        let x = &x[(row * s.in_width + column) * s.channels..][..s.channels];
+                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y { x } else { *y });
+                    }
+                }
+            }
+        });
+    }
+
+    /// The places of a window along one axis that lie on the image.
+    fn inside(&self, axis: usize, out: usize, length: usize) -> impl Iterator<Item = usize> {
+        let (start, step, before) = (out * self.0.stride[axis], self.0.dilation[axis], self.0.padding_begin[axis]);
+        (0..self.0.kernel[axis]).filter_map(move |k| (start + k * step).checked_sub(before)).filter(move |&i| i < length)
+    }
+}
+
+/// The mean of each window: an exact sum, one division, one product.
+pub(super) struct Average(PoolShape);
+
+pub(super) fn average(op: &AveragePool, site: &Site) -> Average {
+    Average(shape(&op.window, op.count_include_pad, site))
+}
+
+impl Steps for Average {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        kernels::average_forward(&self.0, &x[0].values, y);
+        let factor = x[0].scale / out_scale;
+        if factor != 1.0 {
+            y.iter_mut().for_each(|v| *v *= factor);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Random networks, whose operators the engine simulates.
+
+use std::collections::BTreeMap;
+
+use quantrain_graph::{LayerSettings, Settings, Target};
+use quantrain_integer::IntegerProgram;
+
+use crate::compare::{Counts, calibrate, compare, prepare};
+use crate::generate::draw;
+use crate::random::Random;
+
+const BATCH: usize = 3;
+
+/// Widths of weights and activations: what is compared of one network.
+fn check(
+    seed: u64,
+    target: &str,
+    (weight_bits, activation_bits): (u8, u8),
+    most_channels: usize,
+    kinds: &mut BTreeMap<&str, usize>,
+) -> Counts {
+    let drawn = draw(seed, 12, most_channels);
+    let mut random = Random::new(seed ^ 0xABCD);
+    let target = Target::named(target).unwrap();
+    let mut settings = Settings {
+        weight_bits: Some(weight_bits),
+        activation_bits: Some(activation_bits),
+        quantize_output: Some(random.chance(70)),
+        ..Settings::default()
+    };
+    if random.chance(30) {
+        // Some layers in float, between integers.
+        let pattern = random.pick(&["conv1*", "*2", "Add*", "logits"]).to_owned();
+        let matches = |n: &quantrain_graph::Node| {
+            let stem = pattern.trim_matches('*');
+            if pattern.starts_with('*') {
+                n.name.ends_with(stem)
+            } else {
+                n.name.starts_with(stem) && (pattern.ends_with('*') || n.name == stem)
+            }
+        };
+        if drawn.graph.nodes().iter().any(matches) {
+            settings.layers.push(LayerSettings { pattern, float: true, ..LayerSettings::default() });
+        }
+    }
+    let net = prepare(&drawn.graph, &target, &settings);
+    let x = random.values(BATCH * drawn.sample, -1.3, 1.7);
+    let factor = random.uniform(0.6, 1.05);
+    let net = calibrate(net, BATCH, &[&x], factor);
+    let name = format!("seed {seed}, {}, {weight_bits}/{activation_bits} bits", target.name());
+    for node in drawn.graph.nodes() {
+        *kinds.entry(node.op.name()).or_default() += 1;
+    }
+    // Beyond 2^24 the simulation's sums are rounded.
+    let program = IntegerProgram::lower(&net).unwrap_or_else(|e| panic!("{name}: {e}"));
+    if program.blocks().iter().any(|b| b.bound >= 1 << 24) {
+        println!("left out: {name}: a sum may reach 2^24, where the simulation rounds");
+        return Counts::default();
+    }
+    compare(&name, &net, BATCH, &[&x])
+}
+
+fn check_all(seeds: std::ops::Range<u64>, widths: &[(u8, u8)], most_channels: usize) -> (Counts, BTreeMap<&'static str, usize>) {
+    let (mut counts, mut kinds) = (Counts::default(), BTreeMap::new());
+    for target in Target::names() {
+        for &widths in widths {
+            for seed in seeds.clone() {
+                counts.add(check(seed + 1000 * u64::from(widths.0 + widths.1), target, widths, most_channels, &mut kinds));
+            }
+        }
+    }
+    println!("{counts:?}\n{kinds:?}");
+    (counts, kinds)
+}
+
+#[test]
+fn random_networks_of_8_and_4_bits_give_the_codes_of_the_simulation() {
+    let (counts, kinds) = check_all(0..40, &[(8, 8), (7, 8), (4, 8), (4, 4), (8, 4)], 20);
+    assert!(counts.codes > 1_000_000 && counts.reals > 0, "{counts:?}");
+    assert_eq!((counts.differ, counts.reals_differ), (0, 0));
+    let all = [
+        "Conv",
+        "Gemm",
+        "MatMul",
+        "BatchNormalization",
+        "Relu",
+        "Clip",
+        "LeakyRelu",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Tanh",
+        "Add",
+        "Sub",
+        "Mul",
+        "Concat",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "Softmax",
+        "Slice",
+        "Pad",
+        "Resize",
+        "Transpose",
+        "Flatten",
+        "Identity",
+    ];
+    let missing: Vec<_> = all.iter().filter(|name| !kinds.contains_key(*name)).collect();
+    assert!(missing.is_empty(), "never drawn: {missing:?}");
+}
+
+#[test]
+fn random_networks_of_16_bits_give_the_codes_of_the_simulation() {
+    let (counts, _) = check_all(0..40, &[(4, 16), (3, 16), (16, 2)], 3);
+    assert!(counts.codes > 100_000, "{counts:?}");
+    assert_eq!((counts.differ, counts.reals_differ), (0, 0));
+}
