@@ -44,6 +44,9 @@ pub(crate) enum Block {
     Float(float::Float),
 }
 
+/// A block, and what is known of its sums where its weights are integers.
+pub(crate) type WithReport = (Arc<Block>, Option<BlockReport>);
+
 /// The integers of a block.
 struct Codes {
     /// Centred, `[O, kh, kw, I]`.
@@ -61,13 +64,8 @@ pub(crate) struct Ends {
     pub clip: (f32, f32),
 }
 
-/// Lowers unit `u`; `None` where it is no block. The report is that of a block with integer weights.
-pub(crate) fn lower(
-    net: &QuantGraph,
-    u: usize,
-    grids: &[Option<Grid>],
-    formula: Formula,
-) -> Result<Option<(Arc<Block>, Option<BlockReport>)>, LowerError> {
+/// Lowers unit `u`; `None` where it is no block.
+pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula: Formula) -> Result<Option<WithReport>, LowerError> {
     let (graph, unit) = (net.graph(), net.units()[u]);
     let Some(shape) = shape(graph, &unit, 1)? else { return Ok(None) };
     let input = unit.inputs(graph).next().and_then(|t| grids[t.0]);

@@ -99,7 +99,7 @@ impl IntegerProgram {
         if watched || part >= batch {
             return Ok(self.walk(&*self.schedule(batch)?, inputs, monitor));
         }
-        let schedules = [self.schedule(part)?, self.schedule(if batch % part == 0 { part } else { batch % part })?];
+        let schedules = [self.schedule(part)?, self.schedule(if batch.is_multiple_of(part) { part } else { batch % part })?];
         let run_part = |first: usize| {
             let samples = part.min(batch - first);
             let inputs: Vec<&[f32]> = inputs.iter().map(|x| &x[first * (x.len() / batch)..][..samples * (x.len() / batch)]).collect();

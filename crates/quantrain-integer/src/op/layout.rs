@@ -154,7 +154,8 @@ impl Reorder {
             [(shape, permutation), rest @ ..] => {
                 permute(x, shape, permutation, y);
                 for (shape, permutation) in rest {
-                    permute(&y.to_vec(), shape, permutation, y);
+                    let before = y.to_vec();
+                    permute(&before, shape, permutation, y);
                 }
             }
         }
