@@ -14,7 +14,7 @@ pub enum Want {
 }
 
 /// Sees the values that reach each quantizer, before they are quantized.
-pub trait Monitor {
+pub trait Monitor: Send {
     /// What to show of this quantizer's tensor.
     fn want(&self, quantizer: QuantizerId) -> Want;
 

@@ -6,7 +6,8 @@ use quantrain_graph::{Op, QuantGraph, Quantizer, TensorId};
 use quantrain_kernels::elementwise::{self, AddPass};
 use quantrain_kernels::fake_quantize;
 use quantrain_kernels::permute::permute;
-use rayon::prelude::*;
+
+use smallvec::SmallVec;
 
 use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, NormParameters, Pass, Trained, code_range};
 use crate::buffers::Memory;
@@ -181,21 +182,41 @@ impl Network {
         monitor: &mut dyn Monitor,
     ) -> Result<(), EngineError> {
         plan.check(mode)?;
-        self.prepare(mode)?;
-        self.feed(plan, workspace, inputs, monitor)?;
-        for u in 0..plan.units.len() {
-            self.forward_unit(u, plan, workspace, mode, monitor);
-        }
-        Ok(())
+        // On a thread of the pool every parallel pass starts without waking one.
+        rayon::scope(|_| {
+            self.prepare(mode)?;
+            self.feed(plan, workspace, inputs, monitor)?;
+            for u in 0..plan.units.len() {
+                self.forward_unit(u, plan, workspace, mode, monitor);
+            }
+            Ok(())
+        })
     }
 
     /// The real values of output `i` as they lie in memory.
     pub fn output(&self, plan: &Plan, workspace: &Workspace, i: usize) -> Vec<f32> {
+        let mut values = Vec::new();
+        self.read_output(plan, workspace, i, &mut values);
+        values
+    }
+
+    /// As [`Network::output`], into memory that is there.
+    pub fn read_output(&self, plan: &Plan, workspace: &Workspace, i: usize, to: &mut Vec<f32>) {
         let tensor = self.net.graph().outputs()[i];
         let scale = workspace.scales[tensor.0];
-        let values = self.values(plan, workspace, tensor);
+        to.clear();
+        to.extend_from_slice(self.values(plan, workspace, tensor));
         // A product would quiet signalling NaNs.
-        if scale == 1.0 { values.to_vec() } else { values.iter().map(|v| v * scale).collect() }
+        if scale != 1.0 {
+            to.iter_mut().for_each(|v| *v *= scale);
+        }
+    }
+
+    /// What the buffer of `tensor` holds after a forward by a plan for [`crate::Purpose::Inspection`], and its scale: centred codes of a
+    /// quantized tensor in a simulated run, else real values. `None` for a constant, and for a tensor inside a block.
+    pub fn values_of<'w>(&self, plan: &Plan, workspace: &'w Workspace, tensor: TensorId) -> Option<(&'w [f32], f32)> {
+        let buffer = plan.values[tensor.0]?;
+        Some((workspace.memory.get(buffer), workspace.scales[tensor.0]))
     }
 
     /// The real values of output `i` in ONNX's axis order.
@@ -223,9 +244,11 @@ impl Network {
                 workspace.memory.put(dy);
             }
         }
-        for u in (0..plan.units.len()).rev() {
-            self.backward_unit(u, plan, workspace, mode);
-        }
+        rayon::scope(|_| {
+            for u in (0..plan.units.len()).rev() {
+                self.backward_unit(u, plan, workspace, mode);
+            }
+        });
     }
 
     /// Quantizers and codes of this step.
@@ -237,7 +260,7 @@ impl Network {
         let (net, quantizers) = (&self.net, &self.quantizers);
         let input = |u: usize| net.units()[u].inputs(net.graph()).next().and_then(|t| net.quantizer_of(t)).and_then(|q| quantizers[q.0]);
         let prepare = |(u, p): (usize, &mut Option<BlockParameters>)| p.as_mut().map_or(Ok(()), |p| p.prepare(input(u)));
-        self.blocks.par_iter_mut().enumerate().map(prepare).collect::<Result<Vec<()>, _>>()?;
+        self.blocks.iter_mut().enumerate().try_for_each(prepare)?;
         Ok(())
     }
 
@@ -401,7 +424,7 @@ impl Network {
         workspace.memory.put(y);
     }
 
-    fn scaled<'w>(&self, plan: &Plan, workspace: &'w Workspace, tensors: &[TensorId]) -> Vec<Scaled<'w>> {
+    fn scaled<'w>(&self, plan: &Plan, workspace: &'w Workspace, tensors: &[TensorId]) -> Inputs<'w> {
         tensors.iter().map(|&t| Scaled { values: self.values(plan, workspace, t), scale: workspace.scales[t.0] }).collect()
     }
 
@@ -451,10 +474,11 @@ impl Network {
                     let mut dx = workspace.memory.take(buffer);
                     // Only what is replayed is still there.
                     let replays = kernel.replays();
-                    let x = if replays.inputs { self.scaled(plan, workspace, &unit.inputs) } else { Vec::new() };
+                    let x = if replays.inputs { self.scaled(plan, workspace, &unit.inputs) } else { Inputs::new() };
                     let result = unit.before_quantization.or(plan.values[unit.output.0]).filter(|_| replays.output);
                     let y = Scaled { values: result.map_or(&[], |buffer| workspace.memory.get(buffer)), scale: s_y };
                     kernel.backward(i, &x, y, delta.as_deref().unwrap_or(&dy), &mut dx, accumulate);
+                    drop(x);
                     workspace.memory.put(dx);
                 }
                 delta.into_iter().for_each(|d| workspace.memory.put(d));
@@ -463,6 +487,9 @@ impl Network {
         workspace.memory.put(dy);
     }
 }
+
+/// What a kernel reads; only a join of more than eight tensors allocates.
+type Inputs<'w> = SmallVec<[Scaled<'w>; 8]>;
 
 /// The parameters of a unit, where it is a block.
 fn block_parameters(net: &QuantGraph, u: usize) -> Option<BlockParameters> {

@@ -14,7 +14,10 @@ mod reduction;
 mod resize;
 mod straight_through;
 
-use quantrain_graph::{Graph, Node, Op};
+use quantrain_graph::{Graph, Node, Op, TensorId};
+use quantrain_kernels::Scratch;
+use quantrain_kernels::elementwise::scale_into;
+use quantrain_kernels::permute::MOST_AXES;
 
 use crate::EngineError;
 
@@ -63,6 +66,10 @@ pub(crate) trait Kernel: Send + Sync {
 /// The kernel of a node for a batch of `batch`.
 pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn Kernel>, EngineError> {
     let site = Site { graph, node, batch };
+    let rank = |&t: &TensorId| graph.tensor(t).shape.rank();
+    if node.inputs.iter().chain([&node.output]).map(rank).max() > Some(MOST_AXES) {
+        return Err(site.unsupported("tensors of more than eight axes are not supported"));
+    }
     let reads_constants = matches!(node.op, Op::Binary(_) | Op::BatchNormalization(_) | Op::Convolution(_) | Op::Gemm(_));
     if !reads_constants && node.inputs.iter().any(|&t| graph.constant(t).is_some()) {
         return Err(site.unsupported("constants among its inputs are not supported; fold them, or pass them in as network inputs"));
@@ -84,6 +91,7 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
         Op::MaxPool(op) => Box::new(pooling::max(op, &site)),
         Op::AveragePool(op) => Box::new(pooling::average(op, &site)),
         Op::GlobalAveragePool(_) => Box::new(pooling::global_average(&site)),
+        Op::ReduceMean(op) if reduction::is_image_mean(op, &site) => Box::new(pooling::global_average(&site)),
         Op::ReduceMean(op) => Box::new(reduction::mean(op, &site)?),
         Op::Softmax(op) => Box::new(reduction::softmax(op, &site)?),
         Op::Resize(op) => Box::new(resize::build(op, &site)),
@@ -114,6 +122,17 @@ impl Site<'_> {
     fn unsupported(&self, problem: &'static str) -> EngineError {
         EngineError::Unsupported { node: self.node.name.clone(), op: self.node.op.name(), problem }
     }
+}
+
+/// Calls `f` with `values · scale`, in working memory that is kept; without a copy where the scale is 1.
+fn with_real<R>(x: Scaled, f: impl FnOnce(&[f32]) -> R) -> R {
+    if x.scale == 1.0 {
+        return f(x.values);
+    }
+    let mut scratch = Scratch::take(x.values.len());
+    let real = &mut scratch.as_mut()[..x.values.len()];
+    scale_into(x.scale, x.values, real);
+    f(real)
 }
 
 /// Writes or adds `value(i)` to every element.

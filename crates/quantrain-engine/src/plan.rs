@@ -15,6 +15,8 @@ use crate::{EngineError, Mode, layout};
 pub enum Purpose {
     /// Forward only; buffers are reused as soon as nothing reads them.
     Inference,
+    /// Forward only; every tensor is kept, so that [`crate::Network::values_of`] can show it.
+    Inspection,
     /// Forward and backward along a gradient path.
     Training(GradientPath),
 }
@@ -141,10 +143,12 @@ impl Plan {
             }
             plans.push(UnitPlan { work, inputs, output, before_quantization, backward: None });
         }
-        for &output in graph.outputs() {
-            if let Some(buffer) = values[output.0] {
-                layout.keep(buffer, units.len() + 1);
-            }
+        let kept: Vec<TensorId> = match purpose {
+            Purpose::Inspection => (0..values.len()).map(TensorId).collect(),
+            Purpose::Inference | Purpose::Training(_) => graph.outputs().to_vec(),
+        };
+        for buffer in kept.into_iter().filter_map(|t| values[t.0]) {
+            layout.keep(buffer, units.len() + 1);
         }
         let gradients = plan_backward(net, &flow, &mut plans, &mut layout, &len, &backward_at);
         let lines = plans.iter().enumerate().map(|(u, plan)| line(net, u, plan, batch)).collect();
@@ -155,7 +159,7 @@ impl Plan {
     pub(crate) fn check(&self, mode: Mode) -> Result<(), EngineError> {
         let fits = match (self.purpose, mode.training) {
             (_, None) => true,
-            (Purpose::Inference, Some(_)) => false,
+            (Purpose::Inference | Purpose::Inspection, Some(_)) => false,
             // A float step has one path.
             (Purpose::Training(path), Some(training)) => path == training.gradient_path || !mode.simulate,
         };
@@ -230,7 +234,7 @@ impl Flow {
             receives: vec![false; graph.tensors().len()],
             backward: vec![false; units.len()],
         };
-        if purpose == Purpose::Inference {
+        if !matches!(purpose, Purpose::Training(_)) {
             return flow;
         }
         for unit in units {
@@ -344,7 +348,7 @@ impl fmt::Display for Plan {
         writeln!(f, "batch {}, {} units, {:.1} MB of buffers", self.batch, self.units.len(), self.bytes() as f64 / 1e6)?;
         for (u, l) in self.lines.iter().enumerate() {
             write!(f, "{u:>4}  {:name$}  {:op$}  {:shape$}", l.name, l.op, l.shape)?;
-            if self.purpose == Purpose::Inference { writeln!(f)? } else { writeln!(f, "  {}", l.backward)? }
+            if matches!(self.purpose, Purpose::Training(_)) { writeln!(f, "  {}", l.backward)? } else { writeln!(f)? }
         }
         Ok(())
     }

@@ -65,16 +65,13 @@ impl WeightCodes {
     }
 }
 
-/// The quantizers of folded weights: their range is the weights' own.
-///
-/// # Errors
-/// A weight is not finite.
-pub fn weight_quantizers(scheme: &Scheme, weight: &[f32], channels: usize) -> Result<Vec<Quantizer>, QuantizerError> {
-    let make = |values: &[f32]| Quantizer::from_range(scheme, Range::of(values));
-    match scheme.granularity {
-        Granularity::PerTensor => Ok(vec![make(weight)?]),
-        Granularity::PerChannel => weight.chunks_exact(weight.len() / channels).map(make).collect(),
-    }
+/// The ranges that weights have quantizers for: one, or one for each channel.
+fn weight_ranges(scheme: &Scheme, weight: &[f32], channels: usize) -> impl Iterator<Item = Range> {
+    let rows = match scheme.granularity {
+        Granularity::PerTensor => weight.len(),
+        Granularity::PerChannel => weight.len() / channels,
+    };
+    weight.chunks_exact(rows).map(Range::of)
 }
 
 /// Quantizes folded weights.
@@ -83,7 +80,9 @@ pub fn weight_quantizers(scheme: &Scheme, weight: &[f32], channels: usize) -> Re
 /// A weight is not finite.
 pub fn quantize_weights(scheme: &Scheme, folded: &Folded) -> Result<WeightCodes, QuantizerError> {
     let channels = folded.bias.len();
-    Ok(weight_codes(weight_quantizers(scheme, &folded.weight, channels)?, &folded.weight))
+    let ranges = weight_ranges(scheme, &folded.weight, channels);
+    let quantizers = ranges.map(|range| Quantizer::from_range(scheme, range)).collect::<Result<_, _>>()?;
+    Ok(weight_codes(quantizers, &folded.weight))
 }
 
 fn weight_codes(quantizers: Vec<Quantizer>, weight: &[f32]) -> WeightCodes {
@@ -106,33 +105,40 @@ pub fn bias_code(bias: f32, accumulator_scale: f32) -> Option<i32> {
     (code.abs() <= f64::from(i32::MAX)).then_some(code as i32)
 }
 
-/// Quantizes the bias of the block `node`.
+/// The bias codes of the block `node`.
 ///
 /// # Errors
 /// A bias does not fit 32 bits.
-pub fn quantize_bias(node: &str, bias: &[f32], input_scale: f32, weights: &[Quantizer]) -> Result<Vec<i32>, PlacementError> {
-    let scale = |c: usize| accumulator_scale(input_scale, weights[if weights.len() == 1 { 0 } else { c }].scale());
-    let code = |(c, &b): (usize, &f32)| {
-        bias_code(b, scale(c)).ok_or_else(|| PlacementError::BiasOverflow { node: node.into(), bias: b, scale: scale(c) })
-    };
-    bias.iter().enumerate().map(code).collect()
+pub fn bias_codes(node: &str, bias: &[f32], input_scale: f32, weights: &[Quantizer]) -> impl Iterator<Item = Result<i32, PlacementError>> {
+    let scale = move |c: usize| accumulator_scale(input_scale, weights[if weights.len() == 1 { 0 } else { c }].scale());
+    let overflow = move |c: usize, b: f32| PlacementError::BiasOverflow { node: node.into(), bias: b, scale: scale(c) };
+    bias.iter().enumerate().map(move |(c, &b)| bias_code(b, scale(c)).ok_or_else(|| overflow(c, b)))
 }
 
 /// The largest bias code that [`quantize_block`] gives: half of what 32 bits hold, the other half is for the sum of products.
 pub const LARGEST_BIAS_CODE: i32 = 1 << 30;
 
-/// Quantizes weights and bias of the block `node`.
+/// The quantizers of the weights of the block `node`, whose ranges (one, or one for each channel) are given; they replace `quantizers`.
 ///
 /// A channel whose weights are almost zero has a scale so small that its bias has no code. Its scale (the tensor's, where there is one) is
 /// doubled until the bias code is at most [`LARGEST_BIAS_CODE`]; doubling keeps powers of two.
 ///
 /// # Errors
-/// A weight or bias is not finite.
-pub fn quantize_block(node: &str, scheme: &Scheme, folded: &Folded, input_scale: f32) -> Result<(WeightCodes, Vec<i32>), PlacementError> {
-    let channels = folded.bias.len();
+/// A range or a bias is not finite.
+pub fn block_quantizers(
+    node: &str,
+    scheme: &Scheme,
+    ranges: impl Iterator<Item = Range>,
+    bias: &[f32],
+    input_scale: f32,
+    quantizers: &mut Vec<Quantizer>,
+) -> Result<(), PlacementError> {
     let failed = |source| PlacementError::Quantizer { tensor: format!("weights of {node}"), source };
-    let mut quantizers = weight_quantizers(scheme, &folded.weight, channels).map_err(failed)?;
-    let biases = folded.bias.chunks(channels / quantizers.len());
+    quantizers.clear();
+    for range in ranges {
+        quantizers.push(Quantizer::from_range(scheme, range).map_err(failed)?);
+    }
+    let biases = bias.chunks(bias.len() / quantizers.len());
     for (q, biases) in quantizers.iter_mut().zip(biases) {
         let largest = biases.iter().fold(0.0f32, |m, b| m.max(b.abs()));
         let fits = |q: &Quantizer| bias_code(largest, accumulator_scale(input_scale, q.scale())).is_some_and(|c| c <= LARGEST_BIAS_CODE);
@@ -140,7 +146,18 @@ pub fn quantize_block(node: &str, scheme: &Scheme, folded: &Folded, input_scale:
             *q = Quantizer::new(2.0 * q.scale(), q.zero_point(), q.qmin(), q.qmax(), q.rounding()).map_err(failed)?;
         }
     }
-    let bias = quantize_bias(node, &folded.bias, input_scale, &quantizers)?;
+    Ok(())
+}
+
+/// Quantizes weights and bias of the block `node`.
+///
+/// # Errors
+/// A weight or bias is not finite.
+pub fn quantize_block(node: &str, scheme: &Scheme, folded: &Folded, input_scale: f32) -> Result<(WeightCodes, Vec<i32>), PlacementError> {
+    let mut quantizers = Vec::new();
+    let ranges = weight_ranges(scheme, &folded.weight, folded.bias.len());
+    block_quantizers(node, scheme, ranges, &folded.bias, input_scale, &mut quantizers)?;
+    let bias = bias_codes(node, &folded.bias, input_scale, &quantizers).collect::<Result<_, _>>()?;
     Ok((weight_codes(quantizers, &folded.weight), bias))
 }
 
@@ -182,7 +199,7 @@ mod tests {
         assert_eq!(bias_code(1.0, 0.25), Some(4));
         assert_eq!(bias_code(1e9, 1e-9), None);
         let q = Quantizer::new(1e-6, 0, -127, 127, crate::Rounding::HalfToEven).unwrap();
-        assert!(matches!(quantize_bias("conv", &[1e6], 1e-3, &[q]), Err(PlacementError::BiasOverflow { .. })));
+        assert!(matches!(bias_codes("conv", &[1e6], 1e-3, &[q]).next(), Some(Err(PlacementError::BiasOverflow { .. }))));
     }
 
     #[test]

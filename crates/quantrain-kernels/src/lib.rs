@@ -15,6 +15,7 @@
 //! | [`block_pass`] | the fused BatchNorm, activation, range and fake-quantize of a block |
 //! | [`batch_norm`] | mean and variance per channel |
 //! | [`fake_quantize`] | rounding onto the grid of a quantizer |
+//! | [`weights`] | folding, ranges and codes of weights, and their gradient |
 //! | [`elementwise`] | Add, Mul, Clip, sums of gradients |
 //! | [`activation`] | float activations |
 //! | [`pooling`], [`resize`], [`softmax`], [`permute`] | the rest |
@@ -42,5 +43,7 @@ pub mod softmax;
 #[cfg(test)]
 mod test_data;
 mod vector;
+pub mod weights;
 
+pub use scratch::Scratch;
 pub use simd::{ENVIRONMENT_VARIABLE, Simd, SimdError, simd};

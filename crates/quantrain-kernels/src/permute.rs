@@ -4,7 +4,7 @@ use crate::parallel::{Shared, TASK};
 use rayon::prelude::*;
 
 /// More axes than any network's tensors have.
-const MOST_AXES: usize = 8;
+pub const MOST_AXES: usize = 8;
 /// Both sides of a square copied at a time, so that reads and writes share cache lines.
 const SQUARE: usize = 16;
 

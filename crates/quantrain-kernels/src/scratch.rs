@@ -11,13 +11,13 @@ struct Line([f32; 16]);
 static IDLE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 
 /// A buffer of f32s, aligned to a cache line, with whatever the last call left in it.
-pub(crate) struct Scratch {
+pub struct Scratch {
     lines: Vec<Line>,
 }
 
 impl Scratch {
     /// At least `length` elements.
-    pub(crate) fn take(length: usize) -> Self {
+    pub fn take(length: usize) -> Self {
         let idle = IDLE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
         let mut lines = idle.unwrap_or_default();
         if lines.len() * 16 < length {
@@ -26,8 +26,8 @@ impl Scratch {
         Self { lines }
     }
 
-    /// The whole buffer.
-    pub(crate) fn as_mut(&mut self) -> &mut [f32] {
+    /// The whole buffer, which may be longer than what was asked for.
+    pub fn as_mut(&mut self) -> &mut [f32] {
         // SAFETY: a `Line` is sixteen f32s without padding, so the lines are that many f32s in a row.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
     }

@@ -3,8 +3,9 @@
 use quantrain_graph::fold::accumulator_scale;
 use quantrain_kernels::block_pass::BlockPass;
 use quantrain_kernels::fake_quantize::CodeRange;
+use quantrain_kernels::weights::{self, Back};
 
-use super::{BatchNormMode, BlockParameters, Pass};
+use super::{BatchNormMode, BlockParameters, Pass, scale};
 
 /// Which statistics a forward normalised with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,9 @@ pub(crate) struct Coefficients {
     pub k_g: Vec<f32>,
     pub k_acc: Vec<f32>,
     pub k_1: Vec<f32>,
+    /// What the gradient of each channel's weights is multiplied with, and `Σ dw̃·w`.
+    pub back: Vec<Back>,
+    pub through_factor: Vec<f32>,
 }
 
 impl Coefficients {
@@ -69,6 +73,8 @@ impl Coefficients {
             k_g: zeros(),
             k_acc: zeros(),
             k_1: zeros(),
+            back: Vec::with_capacity(channels),
+            through_factor: zeros(),
         }
     }
 }
@@ -169,28 +175,25 @@ pub(super) fn of_backward(p: &mut BlockParameters, pass: &Pass, simulated: bool,
 ///
 /// With folded running statistics γ acts through `w̃ = w·γ/σ` and `b̃`: `dγ = Σ dw̃·w/σ + (b−μ)/σ·Σg`.
 pub(super) fn finish_weight_gradient(p: &mut BlockParameters, pass: &Pass, simulated: bool) {
-    let rows = p.weight.value.len() / p.channels;
+    let Some(codes) = p.simulated.as_ref().filter(|_| simulated) else {
+        scale(&mut p.weight.gradient, pass.input_scale);
+        return;
+    };
+    let of_channel = |c: usize| {
+        let grid = codes.grid(c);
+        Back { grid, to_folded: pass.input_scale / grid.scale, factor: p.factors[c] }
+    };
+    let k = &mut p.coefficients;
+    k.back.clear();
+    k.back.extend((0..p.channels).map(of_channel));
+    weights::backward(&p.weight.value, &codes.folded, &k.back, &mut p.weight.gradient, &mut k.through_factor);
+    if p.statistics != Statistics::Running {
+        return;
+    }
     for c in 0..p.channels {
-        let span = c * rows..(c + 1) * rows;
-        let (scale, factor) = (p.weight_scale(c), p.factors[c]);
-        let gradient = &mut p.weight.gradient[span.clone()];
-        let Some(codes) = p.simulated.as_ref().filter(|_| simulated) else {
-            gradient.iter_mut().for_each(|g| *g *= pass.input_scale);
-            continue;
-        };
-        let q = &codes.quantizers[if codes.quantizers.len() == 1 { 0 } else { c }];
-        let (low, high) = q.centred_limits();
-        let to_folded = pass.input_scale / scale;
-        let mut through_gamma = 0.0;
-        for ((g, folded), w) in gradient.iter_mut().zip(&p.folded.weight[span.clone()]).zip(&p.weight.value[span]) {
-            let t = folded / scale;
-            let of_folded = if low - 0.5 < t && t < high + 0.5 { *g * to_folded } else { 0.0 };
-            through_gamma += f64::from(of_folded) * f64::from(*w);
-            *g = of_folded * factor;
-        }
-        let (bias, mean, deviation) = (p.bias_of(c), p.running.0[c], p.running.1[c]);
-        if let (Some(norm), Statistics::Running) = (&mut p.norm, p.statistics) {
-            norm.gamma.gradient[c] = (through_gamma as f32 + (bias - mean) * p.coefficients.sum_g[c]) / deviation;
+        let offset = (p.bias_of(c) - p.running.0[c]) * p.coefficients.sum_g[c];
+        if let Some(norm) = &mut p.norm {
+            norm.gamma.gradient[c] = (p.coefficients.through_factor[c] + offset) / p.running.1[c];
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The float masters of a block, their gradients, and the codes made of them for a step.
 
-use quantrain_graph::fold::{self, BatchNorm, Folded};
-use quantrain_graph::{PlacementError, Quantizer, Scheme};
+use quantrain_graph::fold;
+use quantrain_graph::{Granularity, PlacementError, Quantizer, Range, Scheme};
+use quantrain_kernels::weights::{self, Grid};
 
+use super::code_range;
 use super::coefficients::{Coefficients, Statistics};
 
 /// A trained tensor and its gradient.
@@ -30,23 +32,43 @@ pub(crate) struct NormParameters {
     pub momentum: f32,
 }
 
-impl NormParameters {
-    pub fn as_folded(&self) -> BatchNorm<'_> {
-        BatchNorm { gamma: &self.gamma.value, beta: &self.beta.value, mean: &self.mean, variance: &self.variance, epsilon: self.epsilon }
-    }
-}
-
-/// The codes of a step.
+/// The codes of a step; its memory is kept from step to step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Simulated {
+    /// w̃, BatchNorm folded into the weights.
+    pub folded: Vec<f32>,
+    /// Least and greatest of w̃, of each channel.
+    limits: Vec<(f32, f32)>,
+    /// b̃.
+    folded_bias: Vec<f32>,
     /// Centred codes of ŵ, in the order of the weights.
     pub codes: Vec<f32>,
     /// One quantizer, or one for each channel.
     pub quantizers: Vec<Quantizer>,
+    /// The same as the kernels take them.
+    pub grids: Vec<Grid>,
     /// Bias codes as f32; exact below 2^24.
     pub bias: Vec<f32>,
-    /// The largest `Σ|w_q|·max|x_q| + |b_q|` of a channel.
-    pub bound: f64,
+    /// The largest code of the input, in magnitude.
+    largest_input: f32,
+}
+
+impl Simulated {
+    fn new(weights: usize, channels: usize) -> Self {
+        Simulated {
+            folded: vec![0.0; weights],
+            limits: vec![(0.0, 0.0); channels],
+            folded_bias: vec![0.0; channels],
+            codes: vec![0.0; weights],
+            bias: vec![0.0; channels],
+            ..Simulated::default()
+        }
+    }
+
+    /// The grid of a channel.
+    pub fn grid(&self, channel: usize) -> Grid {
+        self.grids[if self.grids.len() == 1 { 0 } else { channel }]
+    }
 }
 
 /// Everything a block owns.
@@ -65,8 +87,6 @@ pub(crate) struct BlockParameters {
     /// Which statistics the last forward normalised with.
     pub statistics: Statistics,
     pub coefficients: Coefficients,
-    /// w̃ and b̃ of this step.
-    pub folded: Folded,
     /// `f = γ/√(σ²+ε)` of this step; ones without BatchNorm.
     pub factors: Vec<f32>,
     /// μ and `√(σ²+ε)` that this step folds with, before it updates them; zeros and ones without BatchNorm.
@@ -85,7 +105,6 @@ impl BlockParameters {
         BlockParameters {
             name,
             channels,
-            folded: Folded { weight: Vec::new(), bias: Vec::new() },
             factors: vec![1.0; channels],
             running: (vec![0.0; channels], vec![1.0; channels]),
             weight: Trained::new(weight),
@@ -98,36 +117,59 @@ impl BlockParameters {
         }
     }
 
-    /// Folds BatchNorm and, in a simulated run, makes the codes of this step. `input` is the input's quantizer in such a run.
+    /// Takes up BatchNorm's statistics and, in a simulated run, makes the codes of this step. `input` is the input's quantizer in such a run.
     pub fn prepare(&mut self, input: Option<Quantizer>) -> Result<(), PlacementError> {
-        let norm = self.norm.as_ref().map(NormParameters::as_folded);
-        if let Some(norm) = &norm {
-            self.factors = norm.factors();
-            self.running.0.copy_from_slice(norm.mean);
-            self.running.1.iter_mut().zip(norm.variance).for_each(|(d, v)| *d = (v + norm.epsilon).sqrt());
+        if let Some(norm) = &self.norm {
+            self.running.0.copy_from_slice(&norm.mean);
+            self.running.1.iter_mut().zip(&norm.variance).for_each(|(d, v)| *d = (v + norm.epsilon).sqrt());
+            let factors = norm.gamma.value.iter().zip(&self.running.1).map(|(gamma, deviation)| gamma / deviation);
+            self.factors.iter_mut().zip(factors).for_each(|(f, factor)| *f = factor);
         }
-        let bias = self.bias.as_ref().map(|b| b.value.as_slice());
-        self.folded = fold::fold(self.weight.value.clone(), bias, self.channels, norm.as_ref());
-        self.simulated = match (input, self.scheme) {
-            (Some(input), Some(scheme)) => Some(self.simulate(input, &scheme)?),
-            _ => None,
+        let Some((input, scheme)) = input.zip(self.scheme) else {
+            self.simulated = None;
+            return Ok(());
         };
+        let mut simulated = self.simulated.take().unwrap_or_else(|| Simulated::new(self.weight.value.len(), self.channels));
+        self.simulate(input, &scheme, &mut simulated)?;
+        self.simulated = Some(simulated);
         Ok(())
     }
 
-    fn simulate(&self, input: Quantizer, scheme: &Scheme) -> Result<Simulated, PlacementError> {
-        let (weight, bias) = fold::quantize_block(&self.name, scheme, &self.folded, input.scale())?;
+    /// As [`fold::fold`] and [`fold::quantize_block`], on all threads and in memory that is there.
+    fn simulate(&self, input: Quantizer, scheme: &Scheme, to: &mut Simulated) -> Result<(), PlacementError> {
+        weights::fold(&self.weight.value, &self.factors, &mut to.folded, &mut to.limits);
+        for c in 0..self.channels {
+            let beta = self.norm.as_ref().map_or(0.0, |norm| norm.beta.value[c]);
+            to.folded_bias[c] = (self.bias_of(c) - self.running.0[c]) * self.factors[c] + beta;
+        }
+        let of_channels = to.limits.iter().map(|&(min, max)| Range::new(min, max));
+        let q = &mut to.quantizers;
+        match scheme.granularity {
+            Granularity::PerChannel => fold::block_quantizers(&self.name, scheme, of_channels, &to.folded_bias, input.scale(), q)?,
+            Granularity::PerTensor => {
+                // A comparison that lets NaN win, which `f32::min` does not.
+                let wider = |a: Range, b: Range| if a.min.is_nan() || b.min.is_nan() { Range::new(f32::NAN, f32::NAN) } else { a.union(b) };
+                let whole = of_channels.reduce(wider).into_iter();
+                fold::block_quantizers(&self.name, scheme, whole, &to.folded_bias, input.scale(), q)?
+            }
+        }
+        to.grids.clear();
+        to.grids.extend(to.quantizers.iter().map(|q| Grid { scale: q.scale(), range: code_range(q) }));
+        weights::codes(&to.folded, &to.grids, &mut to.codes);
+        for (bias, code) in to.bias.iter_mut().zip(fold::bias_codes(&self.name, &to.folded_bias, input.scale(), &to.quantizers)) {
+            *bias = code? as f32;
+        }
         let (low, high) = input.centred_limits();
-        let largest = f64::from(high.max(-low));
-        let rows = weight.codes.chunks_exact(weight.codes.len() / self.channels);
-        let bound = |(row, b): (&[f32], &i32)| row.iter().map(|w| f64::from(w.abs())).sum::<f64>() * largest + f64::from(*b).abs();
-        let bound = rows.zip(&bias).map(bound).fold(0.0, f64::max);
-        Ok(Simulated { codes: weight.codes, quantizers: weight.quantizers, bias: bias.iter().map(|&b| b as f32).collect(), bound })
+        to.largest_input = high.max(-low);
+        Ok(())
     }
 
     /// The largest sum that an accumulator of this step can reach, `Σ|w_q|·max|x_q| + |b_q|`; f32 holds sums below 2^24 exactly.
     pub fn accumulator_bound(&self) -> Option<f64> {
-        self.simulated.as_ref().map(|s| s.bound)
+        let Simulated { codes, bias, largest_input, .. } = self.simulated.as_ref()?;
+        let row = |row: &[f32]| row.iter().map(|w| f64::from(w.abs())).sum::<f64>() * f64::from(*largest_input);
+        let rows = codes.chunks_exact(codes.len() / self.channels);
+        Some(rows.zip(bias).map(|(w, b)| row(w) + f64::from(b.abs())).fold(0.0, f64::max))
     }
 
     /// Whether this step computes with codes.
@@ -142,7 +184,7 @@ impl BlockParameters {
 
     /// The scale of a channel's weight codes.
     pub fn weight_scale(&self, channel: usize) -> f32 {
-        self.simulated.as_ref().map_or(1.0, |s| s.quantizers[if s.quantizers.len() == 1 { 0 } else { channel }].scale())
+        self.simulated.as_ref().map_or(1.0, |s| s.grid(channel).scale)
     }
 
     /// `a`: the float convolution is `acc·a + b`. 0 where the channel's factor is 0.
@@ -161,15 +203,17 @@ impl BlockParameters {
     /// `μ ← m·μ + (1−m)·μ_batch`, σ² likewise from the unbiased batch variance. `rows` is the number of values a channel.
     pub fn update_running_statistics(&mut self, input_scale: f32, two_paths: bool, rows: usize) {
         let simulated = self.is_simulated() && !two_paths;
-        let units: Vec<f32> = (0..self.channels).map(|c| self.accumulator_unit(c, input_scale, simulated)).collect();
-        let biases: Vec<f32> = (0..self.channels).map(|c| self.bias_of(c)).collect();
         let unbiased = rows as f32 / (rows as f32 - 1.0).max(1.0);
-        let Some(norm) = &mut self.norm else { return };
-        let (keep, c) = (norm.momentum, &self.coefficients);
-        // A channel whose factor is 0 tells nothing about its convolution.
-        for i in (0..self.channels).filter(|&i| units[i] != 0.0) {
-            norm.mean[i] = keep * norm.mean[i] + (1.0 - keep) * (c.mean[i] * units[i] + biases[i]);
-            norm.variance[i] = keep * norm.variance[i] + (1.0 - keep) * c.variance[i] * units[i] * units[i] * unbiased;
+        let Some(mut norm) = self.norm.take() else { return };
+        let (keep, batch) = (norm.momentum, &self.coefficients);
+        for c in 0..self.channels {
+            let unit = self.accumulator_unit(c, input_scale, simulated);
+            // A channel whose factor is 0 tells nothing about its convolution.
+            if unit != 0.0 {
+                norm.mean[c] = keep * norm.mean[c] + (1.0 - keep) * (batch.mean[c] * unit + self.bias_of(c));
+                norm.variance[c] = keep * norm.variance[c] + (1.0 - keep) * batch.variance[c] * unit * unit * unbiased;
+            }
         }
+        self.norm = Some(norm);
     }
 }

@@ -2,9 +2,8 @@
 
 use quantrain_graph::op::Activation;
 use quantrain_kernels::activation as kernels;
-use quantrain_kernels::elementwise::scale_into;
 
-use super::{Kernel, Replays, Scaled, write};
+use super::{Kernel, Replays, Scaled, with_real};
 
 pub(super) struct Element {
     function: kernels::Activation,
@@ -26,14 +25,7 @@ pub(super) fn build(op: &Activation) -> Element {
 impl Kernel for Element {
     /// `y = f(x·s) / out_scale`
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        let x = x[0];
-        if x.scale == 1.0 {
-            kernels::forward(self.function, x.values, y);
-        } else {
-            let mut real = vec![0.0; x.values.len()];
-            scale_into(x.scale, x.values, &mut real);
-            kernels::forward(self.function, &real, y);
-        }
+        with_real(x[0], |real| kernels::forward(self.function, real, y));
         if out_scale != 1.0 {
             y.iter_mut().for_each(|v| *v /= out_scale);
         }
@@ -41,9 +33,7 @@ impl Kernel for Element {
 
     /// `dx = dy·f'(x·s)`
     fn backward(&self, _: usize, x: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
-        let mut real = vec![0.0; x[0].values.len()];
-        write(&mut real, false, |i| x[0].values[i] * x[0].scale);
-        kernels::backward(self.function, &real, dy, dx, accumulate);
+        with_real(x[0], |real| kernels::backward(self.function, real, dy, dx, accumulate));
     }
 
     fn replays(&self) -> Replays {

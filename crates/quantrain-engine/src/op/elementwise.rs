@@ -1,6 +1,7 @@
 //! Two operands that broadcast. An Add of equal shapes has a fused pass of its own, see `network`.
 
 use quantrain_graph::op::Binary;
+use quantrain_kernels::permute::MOST_AXES;
 
 use super::{Kernel, Replays, Scaled, Site, write};
 use crate::EngineError;
@@ -50,7 +51,7 @@ impl Broadcast {
     fn walk(&self, mut f: impl FnMut(usize, usize, usize)) {
         let rank = self.extents.len();
         let total: usize = self.extents.iter().product();
-        let mut index = vec![0; rank];
+        let mut index = [0; MOST_AXES];
         let (mut a, mut b) = (0, 0);
         for i in 0..total {
             f(i, a, b);

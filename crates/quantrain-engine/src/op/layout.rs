@@ -1,9 +1,11 @@
 //! Operators that move elements.
 
 use quantrain_graph::op::{Concat, Pad, PadMode, Slice, Transpose};
-use quantrain_kernels::permute::permute;
+use quantrain_kernels::Scratch;
+use quantrain_kernels::elementwise::add_assign;
+use quantrain_kernels::permute::{MOST_AXES, permute};
 
-use super::{Kernel, Scaled, Site, write};
+use super::{Kernel, Scaled, Site};
 use crate::EngineError;
 use crate::layout::{keeps_order, logical_permutation, physical_axis, physical_permutation, to_physical};
 
@@ -140,7 +142,7 @@ impl Gather {
     /// Calls `f(first output index, first input index, run)` for every run, in order.
     fn walk(&self, mut f: impl FnMut(usize, Option<usize>, usize)) {
         let (axes, run) = self.run();
-        let mut strides = vec![1; self.input.len()];
+        let mut strides = [1; MOST_AXES];
         for axis in (1..self.input.len()).rev() {
             strides[axis - 1] = strides[axis] * self.input[axis];
         }
@@ -192,6 +194,8 @@ impl Kernel for Gather {
 pub(super) struct Reorder {
     /// Shape and permutation of each step that moves anything.
     there: Vec<(Vec<usize>, Vec<usize>)>,
+    /// The same for the way back.
+    back: Vec<(Vec<usize>, Vec<usize>)>,
 }
 
 pub(super) fn reshape(site: &Site) -> Reorder {
@@ -210,16 +214,13 @@ pub(super) fn transpose(op: &Transpose, site: &Site) -> Reorder {
 
 impl Reorder {
     fn new(steps: Vec<(Vec<usize>, Vec<usize>)>) -> Self {
-        Reorder { there: steps.into_iter().filter(|(shape, permutation)| !keeps_order(shape, permutation)).collect() }
-    }
-
-    fn back(&self) -> Vec<(Vec<usize>, Vec<usize>)> {
+        let there: Vec<_> = steps.into_iter().filter(|(shape, permutation)| !keeps_order(shape, permutation)).collect();
         let inverse = |(shape, permutation): &(Vec<usize>, Vec<usize>)| {
             let mut back = vec![0; permutation.len()];
             permutation.iter().enumerate().for_each(|(to, &from)| back[from] = to);
             (permutation.iter().map(|&axis| shape[axis]).collect(), back)
         };
-        self.there.iter().rev().map(inverse).collect()
+        Reorder { back: there.iter().rev().map(inverse).collect(), there }
     }
 }
 
@@ -229,9 +230,10 @@ fn reorder(steps: &[(Vec<usize>, Vec<usize>)], x: &[f32], y: &mut [f32]) {
         [] => y.copy_from_slice(x),
         [(shape, permutation)] => permute(x, shape, permutation, y),
         [(shape, permutation), rest @ ..] => {
-            let mut between = vec![0.0; x.len()];
-            permute(x, shape, permutation, &mut between);
-            reorder(rest, &between, y);
+            let mut scratch = Scratch::take(x.len());
+            let between = &mut scratch.as_mut()[..x.len()];
+            permute(x, shape, permutation, between);
+            reorder(rest, between, y);
         }
     }
 }
@@ -247,11 +249,12 @@ impl Kernel for Reorder {
 
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
         if accumulate {
-            let mut moved = vec![0.0; dy.len()];
-            reorder(&self.back(), dy, &mut moved);
-            write(dx, true, |i| moved[i]);
+            let mut scratch = Scratch::take(dy.len());
+            let moved = &mut scratch.as_mut()[..dy.len()];
+            reorder(&self.back, dy, moved);
+            add_assign(moved, dx);
         } else {
-            reorder(&self.back(), dy, dx);
+            reorder(&self.back, dy, dx);
         }
     }
 

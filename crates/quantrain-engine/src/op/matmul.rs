@@ -3,7 +3,7 @@
 use quantrain_graph::op::MatMul;
 use quantrain_kernels::matmul::matmul;
 
-use super::{Kernel, Replays, Scaled, Site};
+use super::{Kernel, Replays, Scaled, Site, with_real};
 use crate::EngineError;
 
 pub(super) struct Product {
@@ -39,16 +39,16 @@ impl Kernel for Product {
     fn backward(&self, which: usize, x: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
         let Product { batch, m, n, k } = *self;
         let other = x[1 - which];
-        let mut real = dy.to_vec();
-        real.iter_mut().for_each(|d| *d *= other.scale);
-        for i in 0..batch {
-            let dy = &real[i * m * n..][..m * n];
-            if which == 0 {
-                matmul(m, k, n, dy, false, &other.values[i * k * n..][..k * n], true, &mut dx[i * m * k..][..m * k], accumulate);
-            } else {
-                matmul(k, n, m, &other.values[i * m * k..][..m * k], true, dy, false, &mut dx[i * k * n..][..k * n], accumulate);
+        with_real(Scaled { values: dy, scale: other.scale }, |dy| {
+            for i in 0..batch {
+                let dy = &dy[i * m * n..][..m * n];
+                if which == 0 {
+                    matmul(m, k, n, dy, false, &other.values[i * k * n..][..k * n], true, &mut dx[i * m * k..][..m * k], accumulate);
+                } else {
+                    matmul(k, n, m, &other.values[i * m * k..][..m * k], true, dy, false, &mut dx[i * k * n..][..k * n], accumulate);
+                }
             }
-        }
+        });
     }
 
     fn replays(&self) -> Replays {

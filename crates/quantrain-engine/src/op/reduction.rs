@@ -1,9 +1,10 @@
 //! Operators that gather an axis.
 
 use quantrain_graph::op::{ReduceMean, Softmax};
+use quantrain_kernels::permute::MOST_AXES;
 use quantrain_kernels::softmax;
 
-use super::{Kernel, Replays, Scaled, Site, write};
+use super::{Kernel, Replays, Scaled, Site, with_real};
 use crate::EngineError;
 use crate::layout::{physical_axis, to_physical};
 
@@ -12,6 +13,12 @@ pub(super) struct Mean {
     /// Stride of the output along each axis of the input; 0 where it is reduced.
     strides: Vec<usize>,
     count: usize,
+}
+
+/// Whether an image's pixels are all gathered, and nothing else: a global average pool by another name.
+pub(super) fn is_image_mean(op: &ReduceMean, site: &Site) -> bool {
+    let x = &site.graph.tensor(site.node.inputs[0]).shape;
+    matches!(op.reduced(x).as_deref(), Ok([false, false, true, true]))
 }
 
 pub(super) fn mean(op: &ReduceMean, site: &Site) -> Result<Mean, EngineError> {
@@ -48,7 +55,8 @@ pub(super) fn mean(op: &ReduceMean, site: &Site) -> Result<Mean, EngineError> {
 impl Mean {
     /// Calls `f(input index, output index)` in order.
     fn walk(&self, mut f: impl FnMut(usize, usize)) {
-        let mut index = vec![0; self.extents.len()];
+        let mut index = [0; MOST_AXES];
+        let index = &mut index[..self.extents.len()];
         let mut out = 0;
         for i in 0..self.extents.iter().product() {
             f(i, out);
@@ -97,8 +105,7 @@ pub(super) fn softmax(op: &Softmax, site: &Site) -> Result<LastAxisSoftmax, Engi
 
 impl Kernel for LastAxisSoftmax {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        let real: Vec<f32> = x[0].values.iter().map(|v| v * x[0].scale).collect();
-        softmax::forward(self.classes, &real, y);
+        with_real(x[0], |real| softmax::forward(self.classes, real, y));
         if out_scale != 1.0 {
             y.iter_mut().for_each(|v| *v /= out_scale);
         }
@@ -106,9 +113,7 @@ impl Kernel for LastAxisSoftmax {
 
     /// `dx = y·(dy − Σ y·dy)`
     fn backward(&self, _: usize, _: &[Scaled], y: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
-        let mut real = vec![0.0; y.values.len()];
-        write(&mut real, false, |i| y.values[i] * y.scale);
-        softmax::backward(self.classes, &real, dy, dx, accumulate);
+        with_real(y, |real| softmax::backward(self.classes, real, dy, dx, accumulate));
     }
 
     fn replays(&self) -> Replays {

@@ -96,10 +96,10 @@ fn sharing_memory_changes_no_bit() {
         let mut net = QuantGraph::prepare(graph, target, &Settings::default()).unwrap();
         net.quantizers_mut().iter_mut().for_each(|q| q.range = Some(Range::new(-2.0, 2.0)));
         let paths = [GradientPath::Float, GradientPath::Quantized];
-        let purposes = paths.map(Purpose::Training).into_iter().chain([Purpose::Inference]);
+        let purposes = paths.map(Purpose::Training).into_iter().chain([Purpose::Inference, Purpose::Inspection]);
         for (purpose, simulate) in purposes.flat_map(|p| [(p, false), (p, true)]) {
             let training = match purpose {
-                Purpose::Inference => None,
+                Purpose::Inference | Purpose::Inspection => None,
                 Purpose::Training(gradient_path) => Some(Training { gradient_path, batch_norm: BatchNormMode::Corrected }),
             };
             let mode = Mode { simulate, training };
