@@ -1,6 +1,7 @@
 //! Chores of this repository. It only starts other programs and reads pages, so it builds in a second.
 #![forbid(unsafe_code)]
 
+mod compare;
 mod links;
 mod lint;
 
@@ -10,7 +11,9 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   lint    format, links, clippy, documentation, generated pages; the first that fails ends it
-  links   only the links and paths of the pages";
+  links   only the links and paths of the pages
+  compare [--json] [--rounds N] [--net NAME]
+          training steps beside PyTorch's, which it installs (5 GB); see docs/performance.md";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +23,7 @@ fn main() -> ExitCode {
     let outcome = match arguments[..] {
         ["lint"] => lint::run(&root),
         ["links"] => links::run(&root),
+        ["compare", ref options @ ..] => compare::run(&root, options),
         _ => Err(USAGE.into()),
     };
     match outcome {
