@@ -13,10 +13,13 @@ mod depthwise;
 #[cfg(test)]
 mod reference;
 mod weight_gradient;
+mod wide;
 mod window;
 
 #[cfg(test)]
 mod tests;
+
+pub use wide::forward_wide;
 
 /// The geometry of a convolution, checked against all three tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,94 @@
+//! Sums that f32 does not hold: plain loops in f64, exact for codes of up to 16 bits.
+
+use super::ConvolutionShape;
+use crate::parallel::LANES;
+use rayon::prelude::*;
+
+/// `y = f32(bias[o] + Σ x·w)`, the sum in f64 and rounded once. Codes make integers, which are exact below 2^53.
+pub fn forward_wide(shape: &ConvolutionShape, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+    shape.check(x.len(), w.len(), y.len());
+    assert_eq!(bias.len(), shape.out_channels, "forward_wide: one bias a channel");
+    let ConvolutionShape { in_height, in_width, in_channels, out_height, out_channels, groups, .. } = *shape;
+    let (inputs, outputs) = (in_channels / groups, out_channels / groups);
+    let [rows, columns] = shape.kernel;
+    y.par_chunks_mut((shape.out_width * out_channels).max(1)).enumerate().for_each(|(line, y)| {
+        let (n, oh) = (line / out_height, line % out_height);
+        for (ow, y) in y.chunks_exact_mut(out_channels).enumerate() {
+            for (o, y) in y.iter_mut().enumerate() {
+                let mut sum = f64::from(bias[o]);
+                for tap in 0..rows * columns {
+                    let (i, j) = (tap / columns, tap % columns);
+                    let row = (oh * shape.stride[0] + i * shape.dilation[0]).checked_sub(shape.padding_begin[0]);
+                    let column = (ow * shape.stride[1] + j * shape.dilation[1]).checked_sub(shape.padding_begin[1]);
+                    let (Some(row), Some(column)) = (row.filter(|r| *r < in_height), column.filter(|c| *c < in_width)) else { continue };
+                    let at = ((n * in_height + row) * in_width + column) * in_channels + o / outputs * inputs;
+                    sum += dot(&x[at..][..inputs], &w[(o * rows * columns + tap) * inputs..][..inputs]);
+                }
+                *y = sum as f32;
+            }
+        }
+    });
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let mut sums = [0.0; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for l in 0..LANES {
+            sums[l] += f64::from(a[l]) * f64::from(b[l]);
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convolution::forward;
+
+    const SHAPE: ConvolutionShape = ConvolutionShape {
+        batch: 2,
+        in_height: 7,
+        in_width: 6,
+        in_channels: 12,
+        out_height: 4,
+        out_width: 3,
+        out_channels: 6,
+        kernel: [3, 3],
+        stride: [2, 2],
+        padding_begin: [1, 1],
+        dilation: [1, 1],
+        groups: 1,
+    };
+
+    fn codes(count: usize, limit: i64) -> Vec<f32> {
+        (0..count as i64).map(|i| ((i * 7919 + 13) % (2 * limit + 1) - limit) as f32).collect()
+    }
+
+    #[test]
+    fn sums_that_f32_holds_are_those_of_the_fast_kernel() {
+        let one = ConvolutionShape { kernel: [1, 1], padding_begin: [0, 0], out_height: 4, out_width: 3, ..SHAPE };
+        for shape in [SHAPE, ConvolutionShape { groups: 3, ..SHAPE }, ConvolutionShape { groups: 12, out_channels: 12, ..SHAPE }, one] {
+            let (x, w) = (codes(shape.input_len(), 127), codes(shape.weight_len(), 127));
+            let (mut fast, mut wide) = (vec![0.0; shape.output_len()], vec![0.0; shape.output_len()]);
+            forward(&shape, &x, &w, &mut fast);
+            forward_wide(&shape, &x, &w, &vec![0.0; shape.out_channels], &mut wide);
+            assert_eq!(fast, wide);
+        }
+    }
+
+    #[test]
+    fn sums_beyond_f32_are_rounded_once() {
+        let shape = ConvolutionShape { groups: 1, kernel: [1, 1], padding_begin: [0, 0], ..SHAPE };
+        let (x, w) = (codes(shape.input_len(), 32_767), codes(shape.weight_len(), 32_767));
+        let mut y = vec![0.0; shape.output_len()];
+        forward_wide(&shape, &x, &w, &[3.0; 6], &mut y);
+        for (i, y) in y.iter().enumerate() {
+            let (o, ow, oh, n) = (i % 6, i / 6 % 3, i / 18 % 4, i / 72);
+            let at = ((n * 7 + 2 * oh) * 6 + 2 * ow) * 12;
+            let exact: i64 = (0..12).map(|c| x[at + c] as i64 * w[o * 12 + c] as i64).sum::<i64>() + 3;
+            assert_eq!(*y, exact as f32);
+        }
+    }
+}
