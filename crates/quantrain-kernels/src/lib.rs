@@ -16,6 +16,7 @@
 //! | [`batch_norm`] | mean and variance per channel |
 //! | [`fake_quantize`] | rounding onto the grid of a quantizer |
 //! | [`weights`] | folding, ranges and codes of weights, and their gradient |
+//! | [`integer`] | the same on integers, for `quantrain-integer` |
 //! | [`elementwise`] | Add, Mul, Clip, sums of gradients |
 //! | [`activation`] | float activations |
 //! | [`pooling`], [`resize`], [`softmax`], [`permute`] | the rest |
