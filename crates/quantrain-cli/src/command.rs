@@ -6,6 +6,7 @@ mod init;
 mod inspect;
 mod quantize;
 mod train;
+mod verify;
 
 use clap::Subcommand;
 use quantrain::recipe::Recipe;
@@ -24,21 +25,35 @@ pub enum Command {
     Quantize(quantize::Quantize),
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
+    Verify(verify::Verify),
     Export(export::Export),
 }
 
 impl Command {
-    /// Does the work; gives what goes to standard output.
-    pub fn run(self, console: &mut Console, json: bool) -> Result<String, CliError> {
-        match self {
+    /// Does the work; gives what goes to standard output, and the exit code.
+    pub fn run(self, console: &mut Console, json: bool) -> Result<Answer, CliError> {
+        let text = match self {
             Command::Inspect(command) => render(&command.run()?, json),
             Command::Init(command) => render(&command.run()?, json),
             Command::Quantize(command) => render(&command.run(console)?, json),
             Command::Train(command) => render(&command.run(console)?, json),
             Command::Evaluate(command) => render(&command.run(console)?, json),
             Command::Export(command) => render(&command.run(console)?, json),
-        }
+            Command::Verify(command) => {
+                let report = command.run(console)?;
+                return Ok(Answer { text: render(&report, json)?, is_yes: report.is_exact() });
+            }
+        };
+        Ok(Answer { text: text?, is_yes: true })
     }
+}
+
+/// What goes to standard output, and whether the exit code is 0 rather than 1.
+pub struct Answer {
+    /// The report.
+    pub text: String,
+    /// False where a question was asked and the answer is no.
+    pub is_yes: bool,
 }
 
 /// Readies the process for long work: threads, Ctrl-C.

@@ -1,7 +1,7 @@
 //! The command `quantrain`: what the library does, from a shell.
 //!
 //! Results go to standard output, progress and warnings to standard error. One line tells an error; the exit code is 2 for what the user
-//! can mend, 130 after Ctrl-C and 1 if the results could not be printed.
+//! can mend, 130 after Ctrl-C and 1 if the results could not be printed or `verify` finds a difference.
 #![forbid(unsafe_code)]
 
 mod command;
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use command::Command;
+use command::{Answer, Command};
 use error::CliError;
 use progress::Console;
 
@@ -45,12 +45,16 @@ fn main() -> ExitCode {
         Err(error) => return fail(&CliError::usage(&error)),
     };
     match run(arguments) {
-        Ok(text) => print(&text),
+        Ok(Answer { text, is_yes: true }) => print(&text),
+        Ok(Answer { text, is_yes: false }) => {
+            print(&text);
+            ExitCode::FAILURE
+        }
         Err(error) => fail(&error),
     }
 }
 
-fn run(Cli { command, json, quiet }: Cli) -> Result<String, CliError> {
+fn run(Cli { command, json, quiet }: Cli) -> Result<Answer, CliError> {
     quantrain_kernels::Simd::detect()?;
     command.run(&mut Console::new(json || quiet), json)
 }

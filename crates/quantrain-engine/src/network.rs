@@ -511,7 +511,12 @@ fn block_parameters(net: &QuantGraph, u: usize) -> Option<BlockParameters> {
         momentum: op.momentum,
     });
     let scheme = net.weight_quantizer(u).map(|w| w.scheme);
-    Some(BlockParameters::new(node.name.clone(), weight, bias, norm, block.channels, scheme))
+    let mut parameters = BlockParameters::new(node.name.clone(), weight, bias, norm, block.channels, scheme);
+    parameters.fixed = net.codes_of(u).cloned().map(|mut codes| {
+        codes.weight.codes = to_engine_order(net, u, &codes.weight.codes);
+        codes
+    });
+    Some(parameters)
 }
 
 fn extrema(x: &[f32]) -> (f32, f32) {

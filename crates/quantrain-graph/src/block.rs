@@ -83,6 +83,11 @@ fn block_of(graph: &Graph, core: NodeId) -> Option<Block> {
 /// BatchNormalization joins the convolution or product before it, and a clip that the target fuses joins what is before it, where
 /// nothing else reads the tensor between them.
 pub(crate) fn units(graph: &Graph, target: &Target) -> Vec<Unit> {
+    units_between(graph, target, |_| false)
+}
+
+/// As [`units`], with nothing fused over a tensor that must be seen.
+pub(crate) fn units_between(graph: &Graph, target: &Target, is_seen: impl Fn(TensorId) -> bool) -> Vec<Unit> {
     let mut taken = vec![false; graph.nodes().len()];
     let mut units = Vec::new();
     for n in 0..graph.nodes().len() {
@@ -91,9 +96,11 @@ pub(crate) fn units(graph: &Graph, target: &Target) -> Vec<Unit> {
         }
         let mut unit = Unit { core: NodeId(n), batch_norm: None, activation: None };
         let mut last = NodeId(n);
-        let next = |last: NodeId| graph.single_reader(graph.node(last).output);
+        let next = |last: NodeId| graph.single_reader(graph.node(last).output).filter(|_| !is_seen(graph.node(last).output));
         let is_norm = |n: &NodeId| matches!(graph.node(*n).op, Op::BatchNormalization(_));
-        let folds = block_of(graph, unit.core).is_some() && matches!(graph.node(unit.core).op, Op::Convolution(_) | Op::Gemm(_));
+        // Integers of a file are what they are; there is nothing to fold into.
+        let trained = |block: Block| graph.stored_codes(block.weight).is_none();
+        let folds = block_of(graph, unit.core).is_some_and(trained) && matches!(graph.node(unit.core).op, Op::Convolution(_) | Op::Gemm(_));
         if let Some(norm) = next(last).filter(is_norm).filter(|_| folds) {
             unit.batch_norm = Some(norm);
             taken[norm.0] = true;

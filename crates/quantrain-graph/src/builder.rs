@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Node, Tensor, TensorId};
+use crate::graph::{Graph, Node, StoredCodes, Tensor, TensorId};
 use crate::op::{
     Activation, BatchNormalization, Binary, Convolution, Function, Gemm, GlobalAveragePool, Propagate, StraightThrough, Window,
 };
@@ -58,6 +58,11 @@ impl GraphBuilder {
             return Err(GraphError::NotFinite { tensor: name.into(), index, value: values[index] });
         }
         self.tensor(name, Shape::fixed(shape), Some(values))
+    }
+
+    /// Says which integers the file holds for a constant.
+    pub fn stored_codes(&mut self, id: TensorId, codes: StoredCodes) {
+        self.graph.codes.insert(id, codes);
     }
 
     /// A node; the output's name and the node's name are given, its shape follows from the operator's rule.

@@ -1,6 +1,8 @@
 //! A network: tensors with names, nodes in the order they run.
 
-use crate::{GraphError, Op, Shape};
+use std::collections::BTreeMap;
+
+use crate::{GraphError, Op, Quantizer, Shape};
 
 /// Position of a tensor in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +21,17 @@ pub struct Tensor {
     pub shape: Shape,
     /// Row-major values of a constant.
     pub constant: Option<Vec<f32>>,
+}
+
+/// The integers that a file holds for a constant; the constant's values are theirs, `f32(q − z)·s`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredCodes {
+    /// Centred codes `q − z`, row-major.
+    pub centred: Vec<i32>,
+    /// One quantizer, or one for each element of an axis.
+    pub quantizers: Vec<Quantizer>,
+    /// The axis of the quantizers, where there are several.
+    pub axis: usize,
 }
 
 /// An operator applied to tensors.
@@ -43,6 +56,7 @@ pub struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) inputs: Vec<TensorId>,
     pub(crate) outputs: Vec<TensorId>,
+    pub(crate) codes: BTreeMap<TensorId, StoredCodes>,
     /// Key and value pairs that travel with the file.
     pub metadata: Vec<(String, String)>,
     /// Version of the ONNX operator set that the file was written for.
@@ -90,7 +104,12 @@ impl Graph {
         self.tensor(id).constant.as_deref()
     }
 
-    /// Replaces the values of a constant, as training does.
+    /// The integers that the file holds for a constant.
+    pub fn stored_codes(&self, id: TensorId) -> Option<&StoredCodes> {
+        self.codes.get(&id)
+    }
+
+    /// Replaces the values of a constant, as training does; integers that a file held for it are forgotten.
     ///
     /// # Errors
     /// The tensor is no constant or the count of values differs.
@@ -101,6 +120,7 @@ impl Graph {
             return Err(GraphError::ConstantLength { tensor: tensor.name.clone(), found: values.len(), expected });
         }
         tensor.constant = Some(values);
+        self.codes.remove(&id);
         Ok(())
     }
 

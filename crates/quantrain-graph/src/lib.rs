@@ -21,6 +21,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod block;
 mod builder;
 mod error;
@@ -37,10 +38,10 @@ mod target;
 pub use block::{Block, Unit};
 pub use builder::GraphBuilder;
 pub use error::{GraphError, PlacementError, QuantizerError, ShapeError, TargetError};
-pub use graph::{Graph, Node, NodeId, Tensor, TensorId};
+pub use graph::{Graph, Node, NodeId, StoredCodes, Tensor, TensorId};
 pub use op::Op;
 pub use placement::{LayerSettings, Settings};
-pub use quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizedBlock, QuantizerId, WeightQuantizer};
+pub use quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, QuantizedBlock, QuantizerId, WeightQuantizer};
 pub use quantizer::{Quantizer, Range};
 pub use scheme::{Granularity, Rounding, ScaleKind, Scheme, Sign};
 pub use shape::{Dim, Shape};

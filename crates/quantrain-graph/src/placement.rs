@@ -49,6 +49,7 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
         of_tensor: vec![None; graph.tensors().len()],
         quantizers: Vec::new(),
         float,
+        codes: Vec::new(),
         units,
         target,
         graph,
@@ -96,7 +97,7 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
         placer.release_outputs();
     }
     let (quantizers, of_tensor) = placer.finish(target.activations());
-    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float })
+    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, codes: Vec::new() })
 }
 
 /// The widths of a run, checked against the target.
@@ -277,7 +278,7 @@ impl Placer<'_> {
             if self.of_tensor.contains(&Some(q)) {
                 number[q] = Some(QuantizerId(quantizers.len()));
                 let tensor = self.graph.tensor(tensor).name.clone();
-                quantizers.push(ActivationQuantizer { tensor, scheme: scheme.with_bits(self.bits[q]), range: None });
+                quantizers.push(ActivationQuantizer { tensor, scheme: scheme.with_bits(self.bits[q]), range: None, fixed: None });
             }
         }
         let of_tensor = self.of_tensor.iter().map(|q| q.and_then(|q| number[q])).collect();

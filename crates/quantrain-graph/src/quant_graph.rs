@@ -1,6 +1,7 @@
 //! A graph with its quantizers: what calibration and training change, and what is exported.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::block::Unit;
 use crate::fold::{self, BatchNorm, Folded, WeightCodes};
@@ -20,6 +21,8 @@ pub struct ActivationQuantizer {
     pub scheme: Scheme,
     /// The range, once calibrated.
     pub range: Option<Range>,
+    /// The very numbers, where a file has them; they go before scheme and range.
+    pub fixed: Option<Quantizer>,
 }
 
 impl ActivationQuantizer {
@@ -28,6 +31,9 @@ impl ActivationQuantizer {
     /// # Errors
     /// The range does not fit the scheme.
     pub fn quantizer(&self) -> Result<Option<Quantizer>, PlacementError> {
+        if self.fixed.is_some() {
+            return Ok(self.fixed);
+        }
         let make = |range| Quantizer::from_range(&self.scheme, range);
         self.range.map(make).transpose().map_err(|source| PlacementError::Quantizer { tensor: self.tensor.clone(), source })
     }
@@ -51,6 +57,8 @@ pub enum FloatReason {
     InputIsFloat,
     /// Quantization is off.
     Off,
+    /// The file that the quantizers are from has none there.
+    NotInFile,
 }
 
 impl fmt::Display for FloatReason {
@@ -60,6 +68,7 @@ impl fmt::Display for FloatReason {
             FloatReason::Pinned => "the recipe keeps it in float",
             FloatReason::InputIsFloat => "it carries values that are float",
             FloatReason::Off => "quantization is off",
+            FloatReason::NotInFile => "the file has no quantizer behind it",
         })
     }
 }
@@ -74,6 +83,8 @@ pub struct QuantGraph {
     pub(crate) of_tensor: Vec<Option<QuantizerId>>,
     pub(crate) weights: Vec<Option<WeightQuantizer>>,
     pub(crate) float: Vec<(NodeId, FloatReason)>,
+    /// Of each unit, the integers that a file holds for it; empty where there was no such file.
+    pub(crate) codes: Vec<Option<Arc<BlockCodes>>>,
 }
 
 impl QuantGraph {
@@ -83,6 +94,18 @@ impl QuantGraph {
     /// A width that the target does not have, or a layer pattern that matches nothing.
     pub fn prepare(graph: Graph, target: Target, settings: &Settings) -> Result<Self, PlacementError> {
         crate::placement::place(graph, target, settings)
+    }
+
+    /// Takes the quantizers, weights and biases of a QDQ file as they are, whoever wrote it.
+    ///
+    /// A [`crate::op::FakeQuantize`] becomes the quantizer of the tensor it reads, with the file's scale and zero point; constants with
+    /// [`Graph::stored_codes`] keep their codes. Nothing is rounded again. What the file leaves in float stays in float. The target says
+    /// how sums become codes, and how activations are rounded.
+    ///
+    /// # Errors
+    /// A bias does not fit 32 bits.
+    pub fn adopt(graph: Graph, target: Target) -> Result<Self, PlacementError> {
+        crate::adopt::adopt(graph, target)
     }
 
     /// The same units without any quantizer: the float network.
@@ -128,6 +151,11 @@ impl QuantGraph {
     /// How the weights of a unit are quantized; `None` where it has none or runs in float.
     pub fn weight_quantizer(&self, unit: usize) -> Option<WeightQuantizer> {
         self.weights[unit]
+    }
+
+    /// The integers that a file holds for a unit: they are used as they are.
+    pub fn codes_of(&self, unit: usize) -> Option<&BlockCodes> {
+        self.codes.get(unit)?.as_deref()
     }
 
     /// The nodes that run in float, and why.
@@ -182,10 +210,22 @@ impl QuantGraph {
         let (Some(folded), Some(weights)) = (self.folded(unit), self.weights[unit]) else { return Ok(None) };
         let input = self.units[unit].inputs(&self.graph).next().and_then(|t| self.of_tensor[t.0]);
         let Some(input) = input.map(|q| self.quantizers[q.0].quantizer()).transpose()?.flatten() else { return Ok(None) };
+        if let Some(BlockCodes { weight, bias }) = self.codes_of(unit).cloned() {
+            return Ok(Some(QuantizedBlock { weight, bias, input }));
+        }
         let node = &self.graph.node(self.units[unit].core).name;
         let (weight, bias) = fold::quantize_block(node, &weights.scheme, &folded, input.scale())?;
         Ok(Some(QuantizedBlock { weight, bias, input }))
     }
+}
+
+/// The integers of a block's weights and bias.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockCodes {
+    /// Weights, channels first.
+    pub weight: WeightCodes,
+    /// Bias codes on scale s_x·s_w.
+    pub bias: Vec<i32>,
 }
 
 /// The integers of a block.

@@ -68,7 +68,7 @@ pub fn read_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Graph, ReadErr
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     builder.describe(opset, model.metadata_props.iter().map(|p| (text(&p.key), text(&p.value))).collect());
     let budget = bytes.len().saturating_add(SMALL_BUDGET);
-    let mut reader = Reader { file: file.into(), model: Model { builder, values: HashMap::new(), opset, budget } };
+    let mut reader = Reader { file: file.into(), model: Model { builder, values: HashMap::new(), codes: HashMap::new(), opset, budget } };
     reader.initializers(proto)?;
     reader.inputs(proto)?;
     for node in &proto.node {

@@ -177,6 +177,18 @@ pub enum RunError {
         /// The recipe's key.
         key: &'static str,
     },
+    /// The network has no integer program.
+    #[error(transparent)]
+    Lower(#[from] quantrain_integer::LowerError),
+    /// The integer program does not run.
+    #[error(transparent)]
+    Integer(#[from] quantrain_integer::RunError),
+    /// ONNX Runtime cannot be used.
+    #[error(transparent)]
+    OnnxRuntime(#[from] crate::verify::OnnxRuntimeError),
+    /// A float network was to be verified.
+    #[error("the network has no QuantizeLinear and DequantizeLinear pairs, a quantized network expected; `quantrain quantize` makes one")]
+    NothingToVerify,
     /// Not one image was read.
     #[error("no image was read; is the data set empty, or a limit 0?")]
     NoImages,

@@ -52,6 +52,12 @@ impl Tally {
     }
 }
 
+/// Of each of `images`, the first of its largest scores.
+pub(crate) fn first_of(logits: &[f32], images: usize) -> Vec<usize> {
+    let rows = logits.chunks_exact((logits.len() / images.max(1)).max(1));
+    rows.map(|row| (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })).collect()
+}
+
 /// Accuracy of the network's first output over `batches`, or `None` where the images have no labels.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quantrain_data::{BatchPlan, Dataset, Loader};
 use quantrain_engine::{Mode, Network};
-use quantrain_graph::QuantGraph;
+use quantrain_graph::{QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::{Accuracy, evaluate};
@@ -13,6 +13,7 @@ use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Recipe};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
+use crate::verify::{self, OnnxRuntime, Verification};
 use crate::{RunError, calibrate, check_images, image_size};
 
 /// Images of an evaluation or calibration batch; results do not depend on it.
@@ -132,6 +133,27 @@ impl Job {
         let accuracy = evaluate(self.network_mut(), mode, batches, progress)?;
         progress.end();
         Ok(accuracy)
+    }
+
+    /// Compares the ways to run the file of this job, a QDQ network opened without quantization, on the evaluation images; by the arithmetic
+    /// of `target`, or of the target that the file was written for.
+    ///
+    /// # Errors
+    /// See [`verify::verify`].
+    pub fn verify(
+        &self,
+        target: Option<Target>,
+        runtime: Option<&mut OnnxRuntime>,
+        progress: &mut dyn Progress,
+    ) -> Result<(Target, Verification), RunError> {
+        let loader = self.eval_loader()?.ok_or(RunError::NoData { what: "evaluation", key: "data.eval" })?;
+        let graph = self.network.as_ref().expect("a trainer gives the network back").quant_graph().graph().clone();
+        let target = target.unwrap_or_else(|| verify::target_of(&graph));
+        let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
+        progress.begin("verifying", loader.samples() as u64);
+        let found = verify::verify(graph, target.clone(), runtime, batches, progress)?;
+        progress.end();
+        Ok((target, found))
     }
 
     /// Finds the range of every quantizer. Returns the number of images used.

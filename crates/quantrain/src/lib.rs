@@ -17,6 +17,7 @@ mod run_directory;
 mod runner;
 pub mod schedule;
 mod train;
+pub mod verify;
 mod whole_file;
 
 pub use calibrate::calibrate;

@@ -1,7 +1,7 @@
 //! The float masters of a block, their gradients, and the codes made of them for a step.
 
 use quantrain_graph::fold;
-use quantrain_graph::{Granularity, PlacementError, Quantizer, Range, Scheme};
+use quantrain_graph::{BlockCodes, Granularity, PlacementError, Quantizer, Range, Scheme};
 use quantrain_kernels::weights::{self, Grid};
 
 use super::code_range;
@@ -65,6 +65,11 @@ impl Simulated {
         }
     }
 
+    fn set_grids(&mut self) {
+        self.grids.clear();
+        self.grids.extend(self.quantizers.iter().map(|q| Grid { scale: q.scale(), range: code_range(q) }));
+    }
+
     /// The grid of a channel.
     pub fn grid(&self, channel: usize) -> Grid {
         self.grids[if self.grids.len() == 1 { 0 } else { channel }]
@@ -82,6 +87,8 @@ pub(crate) struct BlockParameters {
     pub norm: Option<NormParameters>,
     /// The kind of integers of the weights; `None` runs the block in float.
     pub scheme: Option<Scheme>,
+    /// Codes that are used as they are, in the order of the weights.
+    pub fixed: Option<BlockCodes>,
     /// The codes of this step, in a simulated run.
     pub simulated: Option<Simulated>,
     /// Which statistics the last forward normalised with.
@@ -111,6 +118,7 @@ impl BlockParameters {
             bias: bias.map(Trained::new),
             norm,
             scheme,
+            fixed: None,
             simulated: None,
             statistics: Statistics::Running,
             coefficients: Coefficients::new(channels),
@@ -142,6 +150,15 @@ impl BlockParameters {
             let beta = self.norm.as_ref().map_or(0.0, |norm| norm.beta.value[c]);
             to.folded_bias[c] = (self.bias_of(c) - self.running.0[c]) * self.factors[c] + beta;
         }
+        let (low, high) = input.centred_limits();
+        to.largest_input = high.max(-low);
+        if let Some(BlockCodes { weight, bias }) = &self.fixed {
+            to.quantizers.clone_from(&weight.quantizers);
+            to.set_grids();
+            to.codes.copy_from_slice(&weight.codes);
+            to.bias.iter_mut().zip(bias).for_each(|(to, &code)| *to = code as f32);
+            return Ok(());
+        }
         let of_channels = to.limits.iter().map(|&(min, max)| Range::new(min, max));
         let q = &mut to.quantizers;
         match scheme.granularity {
@@ -153,14 +170,11 @@ impl BlockParameters {
                 fold::block_quantizers(&self.name, scheme, whole, &to.folded_bias, input.scale(), q)?
             }
         }
-        to.grids.clear();
-        to.grids.extend(to.quantizers.iter().map(|q| Grid { scale: q.scale(), range: code_range(q) }));
+        to.set_grids();
         weights::codes(&to.folded, &to.grids, &mut to.codes);
         for (bias, code) in to.bias.iter_mut().zip(fold::bias_codes(&self.name, &to.folded_bias, input.scale(), &to.quantizers)) {
             *bias = code? as f32;
         }
-        let (low, high) = input.centred_limits();
-        to.largest_input = high.max(-low);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use quantrain_graph::{Dim, GraphBuilder, GraphError, Op, Quantizer, Shape, TensorId};
+use quantrain_graph::{Dim, GraphBuilder, GraphError, Op, Quantizer, Shape, StoredCodes, TensorId};
 
 use super::array::{Array, Constant};
 use super::number::Number;
@@ -44,6 +44,8 @@ pub(super) enum Operand {
 pub(super) struct Model<'m> {
     pub builder: GraphBuilder,
     pub values: HashMap<&'m str, Value<'m>>,
+    /// The integers behind float constants.
+    pub codes: HashMap<String, StoredCodes>,
     pub opset: i64,
     /// How many elements folding may still make; files justify no more than a few times their size.
     pub budget: usize,
@@ -256,6 +258,13 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         self.define(Value::Constant(value))
     }
 
+    /// Says which integers the output's constant is made of.
+    pub fn define_codes(&mut self, codes: StoredCodes) -> Result<(), NodeError> {
+        let output = self.output()?;
+        self.model.codes.insert(output.into(), codes);
+        Ok(())
+    }
+
     fn output(&self) -> Result<&'m str, NodeError> {
         self.proto.output.first().map(String::as_str).filter(|o| !o.is_empty()).ok_or(NodeError::OutputMissing)
     }
@@ -292,7 +301,11 @@ impl<'r, 'm> NodeReader<'r, 'm> {
             Operand::Constant { name, value: Constant::Integers(_) } => Err(NodeError::NotFloat { tensor: name }),
             Operand::Constant { name, value: Constant::Floats(array) } => match self.model.builder.find(&name) {
                 Some(id) => Ok(id),
-                None => Ok(self.model.builder.constant(&name, &array.shape, array.values)?),
+                None => {
+                    let id = self.model.builder.constant(&name, &array.shape, array.values)?;
+                    self.model.codes.remove(&name).into_iter().for_each(|codes| self.model.builder.stored_codes(id, codes));
+                    Ok(id)
+                }
             },
         }
     }

@@ -1,7 +1,7 @@
 //! QuantizeLinear and DequantizeLinear: a pair around an activation becomes FakeQuantize, constants become float constants.
 
 use quantrain_graph::op::FakeQuantize;
-use quantrain_graph::{GraphError, Op, Quantizer, Rounding, Shape};
+use quantrain_graph::{GraphError, Op, Quantizer, Rounding, Shape, StoredCodes};
 
 use super::array::{Array, Constant};
 use super::node::{Codes, NodeReader, Operand, Value};
@@ -41,11 +41,11 @@ pub(super) fn dequantize_linear(node: &mut NodeReader) -> Result<(), NodeError> 
         Value::Codes(codes) => dequantize_codes(node, codes, &parameters),
         Value::Stored(stored) => {
             let integers = tensor::integers(stored).map_err(|source| NodeError::Tensor { tensor: name, source })?;
-            dequantize_constant(node, &integers, &parameters)
+            dequantize_constant(node, &integers, &parameters, Some(tensor::element_type(stored)))
         }
         Value::Constant(Constant::Integers(numbers)) => {
             let values = numbers.values.iter().map(|n| n.fixed()).collect::<Result<_, _>>()?;
-            dequantize_constant(node, &Array { shape: numbers.shape, values }, &parameters)
+            dequantize_constant(node, &Array { shape: numbers.shape, values }, &parameters, None)
         }
     }
 }
@@ -108,6 +108,9 @@ fn dequantize_codes(node: &mut NodeReader, codes: Codes, parameters: &Parameters
     match codes.source {
         Operand::Constant { value: Constant::Floats(x), .. } => {
             let values = by_axis(&x, codes.axis, codes.quantizers.len(), |v, c| codes.quantizers[c].fake_quantize(v));
+            let centred = |v: f32, c: usize| codes.quantizers[c].code(v) - codes.quantizers[c].zero_point();
+            let centred = by_axis(&x, codes.axis, codes.quantizers.len(), centred);
+            node.define_codes(StoredCodes { centred, quantizers: codes.quantizers, axis: codes.axis })?;
             node.define_constant(Constant::Floats(Array { shape: x.shape, values }))
         }
         Operand::Constant { name, .. } => Err(NodeError::NotFloat { tensor: name }),
@@ -122,15 +125,31 @@ fn dequantize_codes(node: &mut NodeReader, codes: Codes, parameters: &Parameters
 }
 
 /// `f32(q − z)·s`, the arithmetic of ONNX Runtime.
-fn dequantize_constant(node: &mut NodeReader, codes: &Array<i64>, parameters: &Parameters) -> Result<(), NodeError> {
+fn dequantize_constant(node: &mut NodeReader, codes: &Array<i64>, parameters: &Parameters, kind: Option<i32>) -> Result<(), NodeError> {
     let axis = checked_axis(node, &Shape::fixed(&codes.shape), parameters)?;
+    if let Some(stored) = kind.and_then(|kind| stored_codes(codes, parameters, axis, kind)) {
+        node.define_codes(stored)?;
+    }
     let value = |q: i64, c: usize| number::to_f32(q.saturating_sub(parameters.zero_points[c])) * parameters.scales[c];
     let values = by_axis(codes, axis, parameters.scales.len(), value);
     node.define_constant(Constant::Floats(Array { shape: codes.shape.clone(), values }))
 }
 
+/// The codes as they are, where a quantizer can have them.
+fn stored_codes(codes: &Array<i64>, parameters: &Parameters, axis: usize, kind: i32) -> Option<StoredCodes> {
+    let quantizers = if kind == data_type::INT32 {
+        let of =
+            |(&scale, &zero): (&f32, &i64)| Quantizer::new(scale, i32::try_from(zero).ok()?, i32::MIN, i32::MAX, Rounding::HalfToEven).ok();
+        parameters.scales.iter().zip(&parameters.zero_points).map(of).collect::<Option<Vec<_>>>()?
+    } else {
+        quantizers(parameters, kind).ok()?
+    };
+    let centred = by_axis(codes, axis, quantizers.len(), |q, c| i32::try_from(q.saturating_sub(parameters.zero_points[c])).ok());
+    Some(StoredCodes { centred: centred.into_iter().collect::<Option<_>>()?, quantizers, axis })
+}
+
 /// `f(value, channel)` of each value, channels along `axis`; one channel is the whole tensor.
-fn by_axis<T: Copy>(x: &Array<T>, axis: usize, channels: usize, f: impl Fn(T, usize) -> f32) -> Vec<f32> {
+fn by_axis<T: Copy, U>(x: &Array<T>, axis: usize, channels: usize, f: impl Fn(T, usize) -> U) -> Vec<U> {
     let inner: usize = x.shape.iter().skip(axis + 1).product();
     let channel = |i: usize| if channels == 1 { 0 } else { i / inner % channels };
     x.values.iter().enumerate().map(|(i, &v)| f(v, channel(i))).collect()

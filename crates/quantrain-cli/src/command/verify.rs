@@ -1,0 +1,156 @@
+//! `quantrain verify`: whether what was simulated is what a device computes.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use quantrain::recipe::{Overrides, Recipe};
+use quantrain::verify::{OnnxRuntime, Verification};
+use quantrain::{Job, RunError};
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::flags::{MachineFlags, PreprocessFlags};
+use crate::progress::Console;
+use crate::report::{percent, seconds};
+use crate::table::{Align, Table, grouped};
+
+/// Compare simulation, integer program and ONNX Runtime on a QDQ file, code for code
+///
+/// The exit code is 1 where the integer program has other codes than the simulation.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The quantized network, a QDQ ONNX file of quantrain or of others
+    model: PathBuf,
+    /// Images: parquet, IDX or a folder; several with commas between them, some rows of one with #START..END behind it
+    #[arg(long, value_name = "PATH", required_unless_present = "recipe")]
+    data: Option<PathBuf>,
+    /// Use only so many images, from the start
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Take images and preprocessing from this recipe, where no flag says otherwise
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// The runtime whose integers are meant: onnxruntime, tidl-pow2, or a target file (.toml) [default: as the file says]
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// ONNX Runtime's shared library, or its folder [default: ORT_DYLIB_PATH, Python's package, the system's]
+    #[arg(long, value_name = "PATH")]
+    onnxruntime: Option<PathBuf>,
+    /// Show every tensor, also where none differs
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    preprocess: PreprocessFlags,
+    #[command(flatten)]
+    machine: MachineFlags,
+}
+
+/// What is the same, and what is not.
+#[derive(Debug, Serialize)]
+pub struct VerifyReport {
+    model: PathBuf,
+    data: PathBuf,
+    /// Whose arithmetic the simulation and the integer program have.
+    target: String,
+    /// The library, or why there is none.
+    onnxruntime: Result<PathBuf, String>,
+    #[serde(flatten)]
+    found: Verification,
+    seconds: f64,
+    #[serde(skip)]
+    all: bool,
+}
+
+/// Tensors shown where some differ.
+const WORST: usize = 20;
+
+impl Verify {
+    /// Runs the network as its file says in three ways.
+    pub fn run(self, console: &mut Console) -> Result<VerifyReport, CliError> {
+        let started = Instant::now();
+        let chosen = self.target.is_some();
+        let mut overrides = Overrides { model: Some(self.model), eval_data: self.data, eval_images: self.images, ..Overrides::default() };
+        overrides.enabled = Some(false);
+        overrides.target = self.target;
+        self.preprocess.over(&mut overrides);
+        self.machine.over(&mut overrides);
+        let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
+        let data = recipe.data().eval.clone().ok_or(RunError::NoData { what: "evaluation", key: "data.eval" })?;
+        super::start(&recipe)?;
+        let (model, target) = (recipe.model().to_owned(), chosen.then(|| recipe.target().clone()));
+        let job = Job::open(recipe)?;
+        let mut runtime = match OnnxRuntime::open(&model, self.onnxruntime.as_deref(), rayon::current_num_threads()) {
+            Err(error) if self.onnxruntime.is_some() => return Err(RunError::from(error).into()),
+            opened => opened,
+        };
+        let (target, found) = job.verify(target, runtime.as_mut().ok(), console)?;
+        let onnxruntime = runtime.map(|r| r.library().to_owned()).map_err(|e| e.to_string());
+        let target = target.name().to_owned();
+        Ok(VerifyReport { model, data, target, onnxruntime, found, seconds: seconds(started.elapsed()), all: self.all })
+    }
+}
+
+impl VerifyReport {
+    /// Whether the integer program has the codes of the simulation.
+    pub fn is_exact(&self) -> bool {
+        self.found.is_exact()
+    }
+
+    fn tensors(&self) -> Table {
+        let (left, right) = (Align::Left, Align::Right);
+        let columns = [("tensor", left), ("operator", left), ("codes", right), ("differ", right), ("largest", right)];
+        let mut table = Table::new(&columns);
+        let shown = self.found.tensors.iter().filter(|t| self.all || t.differ > 0).take(if self.all { usize::MAX } else { WORST });
+        for t in shown {
+            table.row(vec![t.tensor.clone(), t.operator.into(), grouped(t.codes), grouped(t.differ), grouped(t.largest as usize)]);
+        }
+        table
+    }
+
+    fn accuracies(&self) -> Table {
+        let f = &self.found;
+        let mut table = Table::new(&[("run by", Align::Left), ("top-1", Align::Right), ("other predictions", Align::Right)]);
+        let shares = |top1: Option<f64>| top1.map_or_else(|| "-".into(), percent);
+        let others = |n: Option<usize>| n.map_or_else(|| "-".into(), grouped);
+        table.row(vec!["simulation".into(), shares(f.top1_simulated), String::new()]);
+        table.row(vec!["integer program".into(), shares(f.top1_integer), others(f.predictions_differ_integer)]);
+        match &self.onnxruntime {
+            Ok(_) => table.row(vec!["ONNX Runtime".into(), shares(f.top1_onnxruntime), others(f.predictions_differ_onnxruntime)]),
+            Err(_) => table.row(vec!["ONNX Runtime".into(), "not found".into(), "-".into()]),
+        }
+        table
+    }
+}
+
+impl fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = &self.found;
+        let (model, data) = (self.model.display(), self.data.display());
+        writeln!(f, "{model} on {data}, {} images, target {}, {:.1} s", grouped(found.images), self.target, self.seconds)?;
+        let (codes, differ, tensors) = (grouped(found.codes), grouped(found.differ_integer), found.tensors.len());
+        writeln!(f, "simulation and integer program: {differ} of {codes} codes differ, in {tensors} tensors")?;
+        if self.all || !self.is_exact() {
+            writeln!(f, "\n{}", self.tensors())?;
+        }
+        for o in &found.outputs {
+            let (differ, values) = (grouped(o.differ), grouped(o.values));
+            match o.quantized {
+                true => writeln!(f, "ONNX Runtime, output `{}`: {differ} of {values} codes differ, by at most {}", o.output, o.largest)?,
+                false => writeln!(
+                    f,
+                    "ONNX Runtime, output `{}` (float): the largest difference of {values} values is {:.3e}",
+                    o.output, o.largest
+                )?,
+            }
+        }
+        if !found.float_operators.is_empty() {
+            writeln!(f, "in float, as the file has no quantizer behind them: {}", found.float_operators.join(", "))?;
+        }
+        if let Err(reason) = &self.onnxruntime {
+            writeln!(f, "not run: {reason}")?;
+        }
+        write!(f, "\n{}", self.accuracies())
+    }
+}

@@ -1,0 +1,173 @@
+//! The simulation, the integer program and ONNX Runtime side by side, code for code.
+
+mod compare;
+mod onnxruntime;
+
+pub use onnxruntime::{OnnxRuntime, OnnxRuntimeError};
+
+use quantrain_data::{Batch, DataError};
+use quantrain_engine::{Mode, Network, Purpose};
+use quantrain_graph::{Graph, QuantGraph, Target};
+use quantrain_integer::IntegerProgram;
+use serde::Serialize;
+
+use self::compare::{Outputs, Tensors};
+use crate::evaluate::{Tally, first_of};
+use crate::progress::Progress;
+use crate::runner::Runner;
+use crate::{RunError, check_images};
+
+/// Images that are run at once: every tensor of the simulation is kept.
+const BATCH: usize = 8;
+
+/// Codes of one tensor, over all images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TensorComparison {
+    /// Name of the tensor.
+    pub tensor: String,
+    /// The operator that makes it, or `input`.
+    pub operator: &'static str,
+    /// Codes compared.
+    pub codes: usize,
+    /// Codes of the integer program that are not those of the simulation.
+    pub differ: usize,
+    /// The largest difference, in codes.
+    pub largest: u32,
+}
+
+/// One output in ONNX Runtime and in the integer program, over all images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputComparison {
+    /// Name of the output.
+    pub output: String,
+    /// Whether the output has a quantizer: codes are compared then, else values.
+    pub quantized: bool,
+    /// Codes or values compared.
+    pub values: usize,
+    /// Codes or values that differ.
+    pub differ: usize,
+    /// The largest difference: in codes, or of values.
+    pub largest: f64,
+}
+
+/// What three ways to run one network have in common.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verification {
+    /// Images that were run.
+    pub images: usize,
+    /// Codes compared between simulation and integer program.
+    pub codes: usize,
+    /// Codes of the integer program that are not those of the simulation.
+    pub differ_integer: usize,
+    /// Codes of quantized outputs that ONNX Runtime gives differently than the integer program; `None` without ONNX Runtime or such outputs.
+    pub differ_onnxruntime: Option<usize>,
+    /// Percent of images that the simulation gets right; `None` without labels.
+    pub top1_simulated: Option<f64>,
+    /// Percent of images that the integer program gets right.
+    pub top1_integer: Option<f64>,
+    /// Percent of images that ONNX Runtime gets right.
+    pub top1_onnxruntime: Option<f64>,
+    /// Images whose first class is another in the integer program than in the simulation; `None` where the first output is no row of scores.
+    pub predictions_differ_integer: Option<usize>,
+    /// Images whose first class is another in ONNX Runtime than in the integer program.
+    pub predictions_differ_onnxruntime: Option<usize>,
+    /// Operators that run in float, as the file has no quantizer behind them.
+    pub float_operators: Vec<String>,
+    /// Every quantized tensor, those that differ most first.
+    pub tensors: Vec<TensorComparison>,
+    /// Every output, where ONNX Runtime ran.
+    pub outputs: Vec<OutputComparison>,
+}
+
+impl Verification {
+    /// Whether simulation and integer program agree in every code.
+    pub fn is_exact(&self) -> bool {
+        self.differ_integer == 0
+    }
+}
+
+/// The target that a file was written for, as its metadata says; ONNX Runtime for the files of others.
+pub fn target_of(graph: &Graph) -> Target {
+    let named = graph.metadata.iter().find(|(key, _)| key == "quantrain.target");
+    named.and_then(|(_, name)| Target::named(name).ok()).unwrap_or_else(Target::onnxruntime)
+}
+
+/// Runs a QDQ network all ways over `batches` and counts what differs. The network is the graph that [`quantrain_onnx::read`] gives.
+///
+/// # Errors
+/// The graph has no quantizers, or holds what the integer program cannot run; a batch cannot be read or does not fit the network; ONNX
+/// Runtime does not run the file; or a label is out of range.
+pub fn verify(
+    graph: Graph,
+    target: Target,
+    mut runtime: Option<&mut OnnxRuntime>,
+    batches: impl Iterator<Item = Result<Batch, DataError>>,
+    progress: &mut dyn Progress,
+) -> Result<Verification, RunError> {
+    let net = QuantGraph::adopt(graph, target)?;
+    if net.quantizers().is_empty() {
+        return Err(RunError::NothingToVerify);
+    }
+    let program = IntegerProgram::lower(&net)?;
+    let float = net.float_nodes().iter().map(|(n, _)| net.graph().node(*n)).map(|n| format!("{} ({})", n.name, n.op.name())).collect();
+    let mut network = Network::new(net);
+    let mut tensors = Tensors::new(network.quant_graph());
+    let mut outputs = Outputs::new(network.quant_graph());
+    let mut runner = Runner::new(Purpose::Inspection);
+    let mut tallies = [Tally::default(); 3];
+    let mut predictions = [0; 2];
+    let (mut images, mut labelled) = (0, true);
+    for batch in batches {
+        let batch = batch?;
+        check_images(&network, &batch)?;
+        labelled &= batch.labels.len() == batch.size;
+        let image = batch.images.len() / batch.size.max(1);
+        for (part, x) in batch.images.chunks(BATCH * image.max(1)).enumerate() {
+            let size = x.len() / image;
+            let (plan, workspace) = runner.plan(&network, size)?;
+            network.forward(plan, workspace, Mode::SIMULATE, &[x], &mut ())?;
+            let integer = program.run(size, &[x], &mut tensors.monitor(&network, plan, workspace))?;
+            let mut logits = vec![network.output(plan, workspace, 0), integer[0].clone()];
+            if let Some(runtime) = runtime.as_deref_mut() {
+                let found = runtime.run(x, &[size, batch.height, batch.width, batch.channels])?;
+                outputs.compare(&integer, &found)?;
+                logits.extend(found.into_iter().next());
+            }
+            if labelled {
+                let labels = &batch.labels[part * BATCH..][..size];
+                tallies.iter_mut().zip(&logits).try_for_each(|(tally, logits)| tally.add(logits, labels))?;
+            }
+            let first: Vec<Vec<usize>> = logits.iter().map(|l| first_of(l, size)).collect();
+            for (count, pair) in predictions.iter_mut().zip(first.windows(2)) {
+                *count += pair[0].iter().zip(&pair[1]).filter(|(a, b)| a != b).count();
+            }
+            images += size;
+            progress.advance(size as u64, "");
+            if progress.stop_requested() {
+                return Err(RunError::Stopped { stage: "verification" });
+            }
+        }
+    }
+    if images == 0 {
+        return Err(RunError::NoImages);
+    }
+    let graph = network.quant_graph().graph();
+    let is_row = graph.tensor(graph.outputs()[0]).shape.rank() == 2;
+    let [simulated, integer, found] = tallies.map(|tally| (labelled && is_row).then(|| tally.accuracy().top1));
+    let tensors = tensors.finish();
+    let outputs = if runtime.is_some() { outputs.finish() } else { Vec::new() };
+    Ok(Verification {
+        images,
+        codes: tensors.iter().map(|t| t.codes).sum(),
+        differ_integer: tensors.iter().map(|t| t.differ).sum(),
+        differ_onnxruntime: outputs.iter().filter(|o| o.quantized).map(|o| o.differ).reduce(|a, b| a + b),
+        top1_simulated: simulated,
+        top1_integer: integer,
+        top1_onnxruntime: found.filter(|_| runtime.is_some()),
+        predictions_differ_integer: is_row.then_some(predictions[0]),
+        predictions_differ_onnxruntime: (is_row && runtime.is_some()).then_some(predictions[1]),
+        float_operators: float,
+        tensors,
+        outputs,
+    })
+}
