@@ -54,8 +54,11 @@ pub struct VerifyReport {
     data: PathBuf,
     /// Whose arithmetic the simulation and the integer program have.
     target: String,
-    /// The library, or why there is none.
-    onnxruntime: Result<PathBuf, String>,
+    /// ONNX Runtime's library.
+    onnxruntime: Option<PathBuf>,
+    /// Why it did not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_onnxruntime: Option<String>,
     #[serde(flatten)]
     found: Verification,
     seconds: f64,
@@ -86,9 +89,12 @@ impl Verify {
             opened => opened,
         };
         let (target, found) = job.verify(target, runtime.as_mut().ok(), console)?;
-        let onnxruntime = runtime.map(|r| r.library().to_owned()).map_err(|e| e.to_string());
-        let target = target.name().to_owned();
-        Ok(VerifyReport { model, data, target, onnxruntime, found, seconds: seconds(started.elapsed()), all: self.all })
+        let (onnxruntime, without_onnxruntime) = match runtime {
+            Ok(runtime) => (Some(runtime.library().to_owned()), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let (target, seconds) = (target.name().to_owned(), seconds(started.elapsed()));
+        Ok(VerifyReport { model, data, target, onnxruntime, without_onnxruntime, found, seconds, all: self.all })
     }
 }
 
@@ -117,8 +123,8 @@ impl VerifyReport {
         table.row(vec!["simulation".into(), shares(f.top1_simulated), String::new()]);
         table.row(vec!["integer program".into(), shares(f.top1_integer), others(f.predictions_differ_integer)]);
         match &self.onnxruntime {
-            Ok(_) => table.row(vec!["ONNX Runtime".into(), shares(f.top1_onnxruntime), others(f.predictions_differ_onnxruntime)]),
-            Err(_) => table.row(vec!["ONNX Runtime".into(), "not found".into(), "-".into()]),
+            Some(_) => table.row(vec!["ONNX Runtime".into(), shares(f.top1_onnxruntime), others(f.predictions_differ_onnxruntime)]),
+            None => table.row(vec!["ONNX Runtime".into(), "not run".into(), "-".into()]),
         }
         table
     }
@@ -148,7 +154,7 @@ impl fmt::Display for VerifyReport {
         if !found.float_operators.is_empty() {
             writeln!(f, "in float, as the file has no quantizer behind them: {}", found.float_operators.join(", "))?;
         }
-        if let Err(reason) = &self.onnxruntime {
+        if let Some(reason) = &self.without_onnxruntime {
             writeln!(f, "not run: {reason}")?;
         }
         write!(f, "\n{}", self.accuracies())

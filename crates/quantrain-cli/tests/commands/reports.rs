@@ -60,6 +60,43 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
 }
 
 #[test]
+fn verify_compares_every_code_of_what_quantize_wrote() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "");
+    let quantized = fixture.json(&["quantize", "recipe.toml"]);
+    let arguments = ["verify", "run/export/model.qdq.onnx", "--recipe", "run/recipe.toml"];
+    let report = fixture.json(&arguments);
+    assert_eq!((&report["images"], &report["differ_integer"]), (&json!(40), &json!(0)));
+    assert_eq!(report["target"], "onnxruntime", "as the file's metadata says");
+    let tensors = report["tensors"].as_array().unwrap();
+    assert_eq!(report["codes"], tensors.iter().map(|t| t["codes"].as_u64().unwrap()).sum::<u64>());
+    assert!(tensors.iter().any(|t| t["operator"] == "input" && t["codes"] == 40 * 8 * 8));
+    for way in ["top1_simulated", "top1_integer"] {
+        assert_eq!(report[way], quantized["ptq"]["top1"], "{way}");
+    }
+    // Where Python's package is installed, the third way runs too.
+    match report["onnxruntime"].as_str() {
+        Some(_) => assert!(report["differ_onnxruntime"].is_u64() && report["top1_onnxruntime"].is_number(), "{report}"),
+        None => assert!(report["differ_onnxruntime"].is_null() && report["without_onnxruntime"].is_string(), "{report}"),
+    }
+    let table = text(&fixture.run(&[&arguments[..], &["--all"]].concat()).stdout);
+    assert!(table.contains("0 of ") && table.contains("GlobalAveragePool"), "{table}");
+}
+
+#[test]
+fn verify_wants_a_quantized_network_and_the_library_that_was_named() {
+    let fixture = Fixture::new();
+    let fails = |arguments: &[&str], word: &str| {
+        let output = fixture.run(arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(word), "{}", text(&output.stderr));
+    };
+    let verify = ["verify", "net.onnx", "--data", "test-images-idx3-ubyte"];
+    fails(&verify, "QuantizeLinear");
+    fails(&[&verify[..], &["--onnxruntime", "nowhere.so"]].concat(), "nowhere.so");
+}
+
+#[test]
 fn what_stays_in_float_is_told_with_its_reason() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[[quantization.layer]]\nname = 'classifier'\nfloat = true\n");
