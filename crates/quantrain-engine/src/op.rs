@@ -130,7 +130,7 @@ fn with_real<R>(x: Scaled, f: impl FnOnce(&[f32]) -> R) -> R {
         return f(x.values);
     }
     let mut scratch = Scratch::take(x.values.len());
-    let real = &mut scratch.as_mut()[..x.values.len()];
+    let real = &mut scratch.as_mut_slice()[..x.values.len()];
     scale_into(x.scale, x.values, real);
     f(real)
 }

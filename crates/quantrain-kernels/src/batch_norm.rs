@@ -15,7 +15,7 @@ pub fn statistics(channels: usize, acc: &[f32], mean: &mut [f32], variance: &mut
     let strips = Strips::new(channels);
     let sums = 3 * strips.strip;
     let mut scratch = Scratch::take(strips.tasks(acc.len()) * sums);
-    let partial = &mut scratch.as_mut()[..strips.tasks(acc.len()) * sums];
+    let partial = &mut scratch.as_mut_slice()[..strips.tasks(acc.len()) * sums];
     let simd = simd();
     (acc.par_chunks(strips.task), partial.par_chunks_mut(sums)).into_par_iter().for_each(|(acc, partial)| {
         let (center, sums) = partial.split_at_mut(strips.strip);

@@ -50,7 +50,7 @@ pub fn forward(pass: &BlockPass, acc: &[f32], y: &mut [f32]) -> (f32, f32) {
     assert_eq!(acc.len(), y.len(), "block_pass::forward: one output an accumulator");
     let strips = pass.check(acc.len());
     let mut scratch = Scratch::take(3 * strips.strip);
-    let [before, multiplier, after] = strips.repeat_all([pass.before, pass.multiplier, pass.after], scratch.as_mut());
+    let [before, multiplier, after] = strips.repeat_all([pass.before, pass.multiplier, pass.after], scratch.as_mut_slice());
     let (simd, clip) = (simd(), pass.clip);
     with_quantize!(pass.quantize, quantize => (acc.par_chunks(strips.task), y.par_chunks_mut(strips.task))
         .into_par_iter()
@@ -98,7 +98,7 @@ pub fn backward_sums(
     assert!(sum_g.len() == strips.channels && sum_g_acc.len() == strips.channels, "block_pass::backward_sums: one sum a channel");
     let sums = 2 * strips.strip;
     let mut scratch = Scratch::take(4 * strips.strip + strips.tasks(acc.len()) * sums);
-    let (parameters, partial) = scratch.as_mut().split_at_mut(4 * strips.strip);
+    let (parameters, partial) = scratch.as_mut_slice().split_at_mut(4 * strips.strip);
     let [before, multiplier, after, center] = strips.repeat_all([pass.before, pass.multiplier, pass.after, center], parameters);
     let simd = simd();
     let partial = &mut partial[..strips.tasks(acc.len()) * sums];
@@ -140,7 +140,7 @@ pub fn backward(pass: &BlockPass, mask: (f32, f32), acc: &[f32], dy: &[f32], k_g
     let strips = pass.check(acc.len());
     assert!(acc.len() == dy.len() && acc.len() == dacc.len(), "block_pass::backward: one gradient an accumulator");
     let mut scratch = Scratch::take(6 * strips.strip);
-    let parameters = strips.repeat_all([pass.before, pass.multiplier, pass.after, k_g, k_acc, k_1], scratch.as_mut());
+    let parameters = strips.repeat_all([pass.before, pass.multiplier, pass.after, k_g, k_acc, k_1], scratch.as_mut_slice());
     let simd = simd();
     (acc.par_chunks(strips.task), dy.par_chunks(strips.task), dacc.par_chunks_mut(strips.task))
         .into_par_iter()

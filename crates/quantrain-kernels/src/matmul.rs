@@ -29,7 +29,7 @@ pub fn matmul(m: usize, n: usize, k: usize, a: &[f32], a_transposed: bool, b: &[
         (true, false) => columns_times(m, n, k, a, b, y, accumulate),
         (true, true) => {
             let mut scratch = Scratch::take(b.len());
-            let rows_of_b = &mut scratch.as_mut()[..b.len()];
+            let rows_of_b = &mut scratch.as_mut_slice()[..b.len()];
             permute(b, &[n, k], &[1, 0], rows_of_b);
             columns_times(m, n, k, a, rows_of_b, y, accumulate);
         }
@@ -42,7 +42,7 @@ fn rows_times(m: usize, n: usize, k: usize, a: &[f32], b: &[f32], b_transposed: 
     let panels = Panels::new(simd, 1, n);
     let packed_len = aligned(k * panels.width());
     let mut scratch = Scratch::take(packed_len + 2 * ROWS);
-    let (packed, table) = scratch.as_mut().split_at_mut(packed_len);
+    let (packed, table) = scratch.as_mut_slice().split_at_mut(packed_len);
     let places = &mut as_integers(table).as_chunks_mut().0[..ROWS.min(m)];
     for (i, place) in places.iter_mut().enumerate() {
         *place = [i * k, i * n].map(|offset| u32::try_from(offset).expect("the rows of a task hold less than 2^32 elements"));
@@ -87,7 +87,7 @@ fn rows_times(m: usize, n: usize, k: usize, a: &[f32], b: &[f32], b_transposed: 
 fn columns_times(m: usize, n: usize, k: usize, a: &[f32], b: &[f32], y: &mut [f32], accumulate: bool) {
     let simd = simd();
     let mut scratch = Scratch::take(TERMS);
-    let places = &mut as_integers(scratch.as_mut())[..TERMS.min(k)];
+    let places = &mut as_integers(scratch.as_mut_slice())[..TERMS.min(k)];
     for (l, place) in places.iter_mut().enumerate() {
         *place = u32::try_from(l * n).expect("the terms of a block hold less than 2^32 elements");
     }

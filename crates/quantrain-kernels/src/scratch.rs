@@ -27,7 +27,7 @@ impl Scratch {
     }
 
     /// The whole buffer, which may be longer than what was asked for.
-    pub fn as_mut(&mut self) -> &mut [f32] {
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
         // SAFETY: a `Line` is sixteen f32s without padding, so the lines are that many f32s in a row.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
     }
@@ -59,16 +59,16 @@ mod tests {
     fn a_buffer_is_aligned_to_a_cache_line_and_long_enough() {
         for length in [0, 1, 16, 1000] {
             let mut scratch = Scratch::take(length);
-            assert!(scratch.as_mut().len() >= length);
-            assert_eq!(scratch.as_mut().as_ptr().align_offset(64), 0);
+            assert!(scratch.as_mut_slice().len() >= length);
+            assert_eq!(scratch.as_mut_slice().as_ptr().align_offset(64), 0);
         }
     }
 
     #[test]
     fn two_buffers_at_once_do_not_overlap() {
         let (mut a, mut b) = (Scratch::take(64), Scratch::take(64));
-        a.as_mut().fill(1.0);
-        b.as_mut().fill(2.0);
-        assert!(a.as_mut().iter().all(|v| *v == 1.0));
+        a.as_mut_slice().fill(1.0);
+        b.as_mut_slice().fill(2.0);
+        assert!(a.as_mut_slice().iter().all(|v| *v == 1.0));
     }
 }

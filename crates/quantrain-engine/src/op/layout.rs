@@ -231,7 +231,7 @@ fn reorder(steps: &[(Vec<usize>, Vec<usize>)], x: &[f32], y: &mut [f32]) {
         [(shape, permutation)] => permute(x, shape, permutation, y),
         [(shape, permutation), rest @ ..] => {
             let mut scratch = Scratch::take(x.len());
-            let between = &mut scratch.as_mut()[..x.len()];
+            let between = &mut scratch.as_mut_slice()[..x.len()];
             permute(x, shape, permutation, between);
             reorder(rest, between, y);
         }
@@ -250,7 +250,7 @@ impl Kernel for Reorder {
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
         if accumulate {
             let mut scratch = Scratch::take(dy.len());
-            let moved = &mut scratch.as_mut()[..dy.len()];
+            let moved = &mut scratch.as_mut_slice()[..dy.len()];
             reorder(&self.back, dy, moved);
             add_assign(moved, dx);
         } else {

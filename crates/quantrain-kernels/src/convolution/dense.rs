@@ -104,7 +104,7 @@ impl Direction {
         let tables_len = aligned(2 * phases * (most_places + taps));
         let copy_len = aligned(window.copy_len());
         let mut scratch = Scratch::take(packed_len + tables_len + copy_len * rayon::current_num_threads());
-        let (packed, rest) = scratch.as_mut().split_at_mut(packed_len);
+        let (packed, rest) = scratch.as_mut_slice().split_at_mut(packed_len);
         let (tables, copies) = rest.split_at_mut(tables_len);
         let (places, runs) = as_integers(tables).as_chunks_mut().0.split_at_mut(phases * most_places);
         self.pack_all(&panels, packed, pack);

@@ -67,7 +67,7 @@ fn run(shape: &ConvolutionShape, [rows, columns]: [Axis; 2], source: &[f32], w: 
     }
     let channels = shape.in_channels;
     let mut scratch = Scratch::take(w.len());
-    let weights = &mut scratch.as_mut()[..w.len()];
+    let weights = &mut scratch.as_mut_slice()[..w.len()];
     transpose(w, channels, weights);
     let weights = &*weights;
 
@@ -101,7 +101,7 @@ pub(super) fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], d
     let splits = TASKS.min(units).max(1);
     let length = dw.len();
     let mut scratch = Scratch::take(aligned(length) + (splits - 1) * length);
-    let (sum, others) = scratch.as_mut().split_at_mut(aligned(length));
+    let (sum, others) = scratch.as_mut_slice().split_at_mut(aligned(length));
     let (sum, others) = (&mut sum[..length], &mut others[..(splits - 1) * length]);
     let (x_image, dy_row) = (shape.in_height * shape.in_width * channels, shape.out_width * channels);
     let simd = simd();

@@ -40,7 +40,7 @@ pub(super) fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], d
     let copy_len = aligned(window.copy_len());
     let copies_len = copy_len * rayon::current_num_threads();
     let mut scratch = Scratch::take(tables_len + copies_len + (splits - 1) * dw.len());
-    let (tables, rest) = scratch.as_mut().split_at_mut(tables_len);
+    let (tables, rest) = scratch.as_mut_slice().split_at_mut(tables_len);
     let (copies, partial) = rest.split_at_mut(copies_len);
     let partial = &mut partial[..(splits - 1) * dw.len()];
     let (runs, places) = as_integers(tables).split_at_mut(2 * taps);
