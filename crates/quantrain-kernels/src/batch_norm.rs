@@ -1,6 +1,6 @@
 //! The statistics of BatchNorm: mean and biased variance of each channel over the rows of a batch.
 
-use crate::channels::Strips;
+use crate::channels::{FOLDED, Strips};
 use crate::scratch::Scratch;
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
@@ -23,30 +23,37 @@ pub fn statistics(channels: usize, acc: &[f32], mean: &mut [f32], variance: &mut
         sum.fill(0.0);
         add(simd, acc, sum);
         let rows = acc.len() / channels;
-        for c in 0..channels {
-            let mean = (strips.fold(sum, c) / rows as f64) as f32;
-            center.iter_mut().skip(c).step_by(channels).for_each(|center| *center = mean);
+        let (first, others) = center.split_at_mut(channels);
+        for (part, center) in first.chunks_mut(FOLDED).enumerate() {
+            center.iter_mut().zip(strips.fold(sum, part)).for_each(|(center, sum)| *center = (sum / rows as f64) as f32);
         }
+        others.chunks_exact_mut(channels).for_each(|row| row.copy_from_slice(first));
         sum.fill(0.0);
         squares.fill(0.0);
         add_deviations(simd, acc, center, sum, squares);
     });
-    for c in 0..channels {
-        let mut joined = Moments::default();
+    let partial = &*partial;
+    (mean.par_chunks_mut(FOLDED), variance.par_chunks_mut(FOLDED)).into_par_iter().enumerate().for_each(|(part, (mean, variance))| {
+        let mut joined = [Moments::default(); FOLDED];
         for (acc, partial) in acc.chunks(strips.task).zip(partial.chunks_exact(sums)) {
             let (center, sums) = partial.split_at(strips.strip);
             let (sum, squares) = sums.split_at(strips.strip);
+            let (sum, squares) = (strips.fold(sum, part), strips.fold(squares, part));
             let rows = (acc.len() / channels) as f64;
-            let shift = strips.fold(sum, c) / rows;
-            joined.join(Moments { rows, mean: f64::from(center[c]) + shift, squares: strips.fold(squares, c) - rows * shift * shift });
+            for (i, center) in center[part * FOLDED..][..mean.len()].iter().enumerate() {
+                let shift = sum[i] / rows;
+                joined[i].join(Moments { rows, mean: f64::from(*center) + shift, squares: squares[i] - rows * shift * shift });
+            }
         }
-        mean[c] = joined.mean as f32;
-        variance[c] = (joined.squares / joined.rows).max(0.0) as f32;
-    }
+        for (i, joined) in joined[..mean.len()].iter().enumerate() {
+            mean[i] = joined.mean as f32;
+            variance[i] = (joined.squares / joined.rows).max(0.0) as f32;
+        }
+    });
 }
 
 /// Number, mean and sum of squared deviations of some values.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Moments {
     rows: f64,
     mean: f64,

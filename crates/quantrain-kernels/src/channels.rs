@@ -4,11 +4,14 @@
 //! vectors. A pass then runs over strips, whatever the number of channels.
 
 use crate::parallel::{LANES, TASK};
+use rayon::prelude::*;
 
 /// Shorter strips would be mostly loop overhead.
 const SHORTEST: usize = 128;
 /// From here on a row is long enough to be its own strip, and its odd end is cheap.
 const LONG: usize = 512;
+/// Channels whose sums over rows stay in registers, side by side.
+pub(crate) const FOLDED: usize = 32;
 
 /// How rows of channels are cut into strips, and strips into tasks.
 #[derive(Clone, Copy)]
@@ -56,16 +59,23 @@ impl Strips {
     ///
     /// `partial` is `[task][kinds][strip]`; `to[c]` becomes `Σ partial[task][kind][row][c]`.
     pub fn fold_all(&self, partial: &[f32], kinds: usize, kind: usize, to: &mut [f32]) {
-        for (c, to) in to.iter_mut().enumerate() {
-            let strips = partial.chunks_exact(self.strip).skip(kind).step_by(kinds);
-            let sum: f64 = strips.map(|strip| self.fold(strip, c)).sum();
-            *to = sum as f32;
-        }
+        to.par_chunks_mut(FOLDED).enumerate().for_each(|(part, to)| {
+            let mut sums = [0.0; FOLDED];
+            for strip in partial.chunks_exact(self.strip).skip(kind).step_by(kinds) {
+                sums.iter_mut().zip(self.fold(strip, part)).for_each(|(sum, folded)| *sum += folded);
+            }
+            to.iter_mut().zip(sums).for_each(|(to, sum)| *to = sum as f32);
+        });
     }
 
-    /// The sum of channel `c` over the rows of a strip.
-    pub fn fold(&self, strip: &[f32], c: usize) -> f64 {
-        strip.iter().skip(c).step_by(self.channels).map(|value| f64::from(*value)).sum()
+    /// The sums over the rows of a strip of the channels from `part · FOLDED`; zeros behind the last channel.
+    pub fn fold(&self, strip: &[f32], part: usize) -> [f64; FOLDED] {
+        let mut sums = [0.0; FOLDED];
+        for row in strip.chunks_exact(self.channels) {
+            let row = row.chunks(FOLDED).nth(part).unwrap_or(&[]);
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        sums
     }
 }
 
