@@ -2,7 +2,7 @@
 
 use crate::exponential::{sigmoid, tanh};
 use crate::fake_quantize::limit;
-use crate::parallel::{TASK, put};
+use crate::parallel::{OneByOne, TASK, put};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
@@ -135,7 +135,7 @@ pub fn forward(activation: Activation, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "activation::forward: one result a value");
     let simd = simd();
     with_function!(activation, function => (x.par_chunks(TASK), y.par_chunks_mut(TASK))
-        .into_par_iter()
+        .into_par_iter().one_by_one()
         .for_each(|(x, y)| forward_task(simd, function, x, y)));
 }
 
@@ -152,7 +152,7 @@ pub fn backward(activation: Activation, x: &[f32], dy: &[f32], dx: &mut [f32], a
     assert!(x.len() == dy.len() && x.len() == dx.len(), "activation::backward: one gradient a value");
     let simd = simd();
     with_function!(activation, function => (x.par_chunks(TASK), dy.par_chunks(TASK), dx.par_chunks_mut(TASK))
-        .into_par_iter()
+        .into_par_iter().one_by_one()
         .for_each(|(x, dy, dx)| backward_task(simd, function, x, dy, dx, accumulate)));
 }
 

@@ -1,6 +1,7 @@
 //! The statistics of BatchNorm: mean and biased variance of each channel over the rows of a batch.
 
 use crate::channels::{FOLDED, Strips};
+use crate::parallel::OneByOne;
 use crate::scratch::Scratch;
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
@@ -17,7 +18,7 @@ pub fn statistics(channels: usize, acc: &[f32], mean: &mut [f32], variance: &mut
     let mut scratch = Scratch::take(strips.tasks(acc.len()) * sums);
     let partial = &mut scratch.as_mut_slice()[..strips.tasks(acc.len()) * sums];
     let simd = simd();
-    (acc.par_chunks(strips.task), partial.par_chunks_mut(sums)).into_par_iter().for_each(|(acc, partial)| {
+    (acc.par_chunks(strips.task), partial.par_chunks_mut(sums)).into_par_iter().one_by_one().for_each(|(acc, partial)| {
         let (center, sums) = partial.split_at_mut(strips.strip);
         let (sum, squares) = sums.split_at_mut(strips.strip);
         sum.fill(0.0);

@@ -10,7 +10,7 @@
 
 use crate::channels::Strips;
 use crate::fake_quantize::{CodeRange, Quantize, limit, with_quantize};
-use crate::parallel::Extrema;
+use crate::parallel::{Extrema, OneByOne};
 use crate::scratch::Scratch;
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
@@ -53,7 +53,7 @@ pub fn forward(pass: &BlockPass, acc: &[f32], y: &mut [f32]) -> (f32, f32) {
     let [before, multiplier, after] = strips.repeat_all([pass.before, pass.multiplier, pass.after], scratch.as_mut_slice());
     let (simd, clip) = (simd(), pass.clip);
     with_quantize!(pass.quantize, quantize => (acc.par_chunks(strips.task), y.par_chunks_mut(strips.task))
-        .into_par_iter()
+        .into_par_iter().one_by_one()
         .map(|(acc, y)| forward_task(simd, quantize, before, multiplier, after, clip, acc, y))
         .reduce(Extrema::default, Extrema::union))
     .limits()
@@ -102,12 +102,14 @@ pub fn backward_sums(
     let [before, multiplier, after, center] = strips.repeat_all([pass.before, pass.multiplier, pass.after, center], parameters);
     let simd = simd();
     let partial = &mut partial[..strips.tasks(acc.len()) * sums];
-    (acc.par_chunks(strips.task), dy.par_chunks(strips.task), partial.par_chunks_mut(sums)).into_par_iter().for_each(|(acc, dy, sums)| {
-        let (g, g_acc) = sums.split_at_mut(strips.strip);
-        g.fill(0.0);
-        g_acc.fill(0.0);
-        sums_task(simd, before, multiplier, after, center, mask, acc, dy, g, g_acc);
-    });
+    (acc.par_chunks(strips.task), dy.par_chunks(strips.task), partial.par_chunks_mut(sums)).into_par_iter().one_by_one().for_each(
+        |(acc, dy, sums)| {
+            let (g, g_acc) = sums.split_at_mut(strips.strip);
+            g.fill(0.0);
+            g_acc.fill(0.0);
+            sums_task(simd, before, multiplier, after, center, mask, acc, dy, g, g_acc);
+        },
+    );
     strips.fold_all(partial, 2, 0, sum_g);
     strips.fold_all(partial, 2, 1, sum_g_acc);
 }
@@ -144,6 +146,7 @@ pub fn backward(pass: &BlockPass, mask: (f32, f32), acc: &[f32], dy: &[f32], k_g
     let simd = simd();
     (acc.par_chunks(strips.task), dy.par_chunks(strips.task), dacc.par_chunks_mut(strips.task))
         .into_par_iter()
+        .one_by_one()
         .for_each(|(acc, dy, dacc)| backward_task(simd, parameters, mask, acc, dy, dacc));
 }
 

@@ -1,7 +1,7 @@
 //! Element-wise functions of one or two inputs of one shape: Add, Mul, Clip, sums of gradients.
 
 use crate::fake_quantize::{CodeRange, Quantize, limit, with_quantize};
-use crate::parallel::{BLOCK, Extrema, TASK, put};
+use crate::parallel::{BLOCK, Extrema, OneByOne, TASK, put};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
@@ -71,6 +71,7 @@ fn binary<C: Combine, Q: Quantize>(function: C, quantize: Q, clip: (f32, f32), a
     let simd = simd();
     (a.par_chunks(TASK), b.par_chunks(TASK), y.par_chunks_mut(TASK))
         .into_par_iter()
+        .one_by_one()
         .map(|(a, b, y)| binary_task(simd, function, quantize, clip, a, b, y))
         .reduce(Extrema::default, Extrema::union)
         .limits()
@@ -159,6 +160,7 @@ fn masked<C: Combine, S: Slope>(
     let simd = simd();
     (a.par_chunks(TASK), b.par_chunks(TASK), dy.par_chunks(TASK), dx.par_chunks_mut(TASK))
         .into_par_iter()
+        .one_by_one()
         .for_each(|(a, b, dy, dx)| masked_task(simd, function, slope, mask, a, b, dy, dx, accumulate));
 }
 
@@ -221,5 +223,5 @@ simd_kernel! {
 fn unary(x: &[f32], y: &mut [f32], task: impl Fn(crate::simd::Simd, &[f32], &mut [f32]) + Sync + Send) {
     assert_eq!(x.len(), y.len(), "elementwise: one result a value");
     let simd = simd();
-    (x.par_chunks(TASK), y.par_chunks_mut(TASK)).into_par_iter().for_each(|(x, y)| task(simd, x, y));
+    (x.par_chunks(TASK), y.par_chunks_mut(TASK)).into_par_iter().one_by_one().for_each(|(x, y)| task(simd, x, y));
 }

@@ -1,6 +1,6 @@
 //! Fake-quantization: a float onto the integer grid of a quantizer, as centred codes `q − z` held in f32.
 
-use crate::parallel::{BLOCK, Extrema, TASK, put};
+use crate::parallel::{BLOCK, Extrema, OneByOne, TASK, put};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
@@ -148,7 +148,7 @@ pub fn codes(range: &CodeRange, scale: f32, x: &[f32], y: &mut [f32]) -> (f32, f
     assert_eq!(x.len(), y.len(), "codes: one code a value");
     let simd = simd();
     with_quantize!(Some(*range), quantize => (x.par_chunks(TASK), y.par_chunks_mut(TASK))
-        .into_par_iter()
+        .into_par_iter().one_by_one()
         .map(|(x, y)| codes_chunk(simd, quantize, scale, x, y))
         .reduce(Extrema::default, Extrema::union))
     .limits()
@@ -174,6 +174,7 @@ pub fn backward(scale: f32, mask: (f32, f32), x: &[f32], dy: &[f32], dx: &mut [f
     let simd = simd();
     (x.par_chunks(TASK), dy.par_chunks(TASK), dx.par_chunks_mut(TASK))
         .into_par_iter()
+        .one_by_one()
         .for_each(|(x, dy, dx)| backward_chunk(simd, scale, mask, x, dy, dx, accumulate));
 }
 

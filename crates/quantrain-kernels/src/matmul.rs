@@ -1,6 +1,6 @@
 //! Matrix products, row-major: Gemm, MatMul and their gradients.
 
-use crate::parallel::{Shared, TASK};
+use crate::parallel::{OneByOne, Shared, TASK};
 use crate::permute::permute;
 use crate::product::{Gathered, Outer, Panels, gather, outer, pack};
 use crate::scratch::{Scratch, aligned, as_integers};
@@ -65,7 +65,7 @@ fn rows_times(m: usize, n: usize, k: usize, a: &[f32], b: &[f32], b_transposed: 
     let tasks = m.div_ceil(ROWS);
     let shares = TASKS.div_ceil(tasks).min(panels.count());
     let y = Shared::new(y);
-    (0..tasks * shares).into_par_iter().for_each(|task| {
+    (0..tasks * shares).into_par_iter().one_by_one().for_each(|task| {
         let first = task / shares * ROWS;
         for panel in panels.share(task % shares, shares).map(|index| panels.get(index)) {
             let product = Gathered {

@@ -1,5 +1,7 @@
 //! How work is split. Every split depends on shapes alone, so a result is the same at any number of threads.
 
+use rayon::iter::MaxLen;
+use rayon::prelude::*;
 use std::marker::PhantomData;
 
 /// Elements of one task of an element-wise pass: long enough to hide what a task costs, short enough for the L2 cache.
@@ -10,6 +12,16 @@ pub(crate) const BLOCK: usize = 1024;
 
 /// Values that a reduction keeps side by side, so that it vectorises.
 pub(crate) const LANES: usize = 16;
+
+/// Tasks that are handed out one by one. Rayon by itself keeps up to an eighth of them together, and two threads then wait for the last of
+/// these parts; a task is long enough to be worth the hand-over.
+pub(crate) trait OneByOne: IndexedParallelIterator {
+    fn one_by_one(self) -> MaxLen<Self> {
+        self.with_max_len(1)
+    }
+}
+
+impl<I: IndexedParallelIterator> OneByOne for I {}
 
 /// Overwrites, or adds: what every `accumulate` flag means.
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! Pooling over two spatial axes, NHWC.
 
-use crate::parallel::{LANES, put};
+use crate::parallel::{LANES, OneByOne, put};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -211,6 +211,7 @@ pub fn global_average_forward(batch: usize, pixels: usize, channels: usize, x: &
     let simd = simd();
     (x.par_chunks(pixels * channels), y.par_chunks_mut(channels))
         .into_par_iter()
+        .one_by_one()
         .for_each(|(x, y)| global_average_image(simd, x, factor, y));
 }
 
@@ -238,6 +239,7 @@ pub fn global_average_backward(batch: usize, pixels: usize, channels: usize, dy:
     let simd = simd();
     (dy.par_chunks(channels), dx.par_chunks_mut(pixels * channels))
         .into_par_iter()
+        .one_by_one()
         .for_each(|(dy, dx)| spread_image(simd, dy, factor, dx, accumulate));
 }
 

@@ -1,7 +1,7 @@
 //! Softmax over the last axis.
 
 use crate::exponential::exp;
-use crate::parallel::{LANES, TASK, put};
+use crate::parallel::{LANES, OneByOne, TASK, put};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 pub fn forward(channels: usize, x: &[f32], y: &mut [f32]) {
     assert!(channels > 0 && x.len() == y.len() && x.len().is_multiple_of(channels), "softmax::forward: whole rows, one result a value");
     let (simd, task) = (simd(), task(channels));
-    (x.par_chunks(task), y.par_chunks_mut(task)).into_par_iter().for_each(|(x, y)| {
+    (x.par_chunks(task), y.par_chunks_mut(task)).into_par_iter().one_by_one().for_each(|(x, y)| {
         for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
             forward_row(simd, x, y);
         }
@@ -39,7 +39,7 @@ pub fn backward(channels: usize, y: &[f32], dy: &[f32], dx: &mut [f32], accumula
         "softmax::backward: whole rows, one gradient a value"
     );
     let (simd, task) = (simd(), task(channels));
-    (y.par_chunks(task), dy.par_chunks(task), dx.par_chunks_mut(task)).into_par_iter().for_each(|(y, dy, dx)| {
+    (y.par_chunks(task), dy.par_chunks(task), dx.par_chunks_mut(task)).into_par_iter().one_by_one().for_each(|(y, dy, dx)| {
         let rows = y.chunks_exact(channels).zip(dy.chunks_exact(channels)).zip(dx.chunks_exact_mut(channels));
         for ((y, dy), dx) in rows {
             backward_row(simd, y, dy, dx, accumulate);

@@ -3,7 +3,7 @@
 //! Weights are `[channels][row]`: channel first, then everything that channel is multiplied with.
 
 use crate::fake_quantize::{CodeRange, Quantize, with_quantize};
-use crate::parallel::{Extrema, LANES, TASK};
+use crate::parallel::{Extrema, LANES, OneByOne, TASK};
 use crate::simd::{Simd, simd, simd_kernel};
 use rayon::prelude::*;
 
@@ -24,6 +24,7 @@ pub fn fold(w: &[f32], factors: &[f32], folded: &mut [f32], limits: &mut [(f32, 
     let channels = rows.channels_of_task();
     (w.par_chunks(rows.task), folded.par_chunks_mut(rows.task), factors.par_chunks(channels), limits.par_chunks_mut(channels))
         .into_par_iter()
+        .one_by_one()
         .for_each(|(w, folded, factors, limits)| fold_task(simd, rows.row, w, factors, folded, limits));
 }
 
@@ -50,9 +51,13 @@ pub fn codes(folded: &[f32], grids: &[Grid], codes: &mut [f32]) {
     let rows = Rows::new(folded.len(), grids.len());
     match grids {
         // A row of everything is split where it is too long for a task.
-        [grid] => (folded.par_chunks(TASK), codes.par_chunks_mut(TASK)).into_par_iter().for_each(|(w, q)| row_codes(simd, grid, w, q)),
+        [grid] => (folded.par_chunks(TASK), codes.par_chunks_mut(TASK))
+            .into_par_iter()
+            .one_by_one()
+            .for_each(|(w, q)| row_codes(simd, grid, w, q)),
         _ => (folded.par_chunks(rows.task), codes.par_chunks_mut(rows.task), grids.par_chunks(rows.channels_of_task()))
             .into_par_iter()
+            .one_by_one()
             .for_each(|(folded, codes, grids)| {
                 for ((w, q), grid) in folded.chunks_exact(rows.row).zip(codes.chunks_exact_mut(rows.row)).zip(grids) {
                     row_codes(simd, grid, w, q);
@@ -96,6 +101,7 @@ pub fn backward(w: &[f32], folded: &[f32], back: &[Back], gradient: &mut [f32], 
     let channels = rows.channels_of_task();
     (w.par_chunks(rows.task), folded.par_chunks(rows.task), gradient.par_chunks_mut(rows.task))
         .into_par_iter()
+        .one_by_one()
         .zip((back.par_chunks(channels), through_factor.par_chunks_mut(channels)))
         .for_each(|((w, folded, gradient), (back, through))| backward_task(simd, rows.row, w, folded, back, gradient, through));
 }

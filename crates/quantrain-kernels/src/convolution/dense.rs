@@ -3,7 +3,7 @@
 use super::ConvolutionShape;
 use super::axis::Axis;
 use super::window::{Window, flattened};
-use crate::parallel::{Shared, worker};
+use crate::parallel::{OneByOne, Shared, worker};
 use crate::product::{Gathered, Panel, Panels, Place, gather, pack};
 use crate::scratch::{Scratch, aligned, as_integers};
 use crate::simd::simd;
@@ -118,7 +118,7 @@ impl Direction {
         let image = window.rows.target * window.columns.target * self.groups * self.outputs;
         let (target, copies) = (Shared::new(target), Shared::new(copies));
         let shares = TASKS.div_ceil(window.tasks()).min(panels.count());
-        (0..window.tasks() * shares).into_par_iter().for_each(|task| {
+        (0..window.tasks() * shares).into_par_iter().one_by_one().for_each(|task| {
             let part = window.part(task / shares);
             let panels_of_task = panels.share(task % shares, shares);
             // SAFETY: a thread runs one task at a time, and each has its own copy.

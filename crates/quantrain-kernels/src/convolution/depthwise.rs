@@ -8,7 +8,7 @@ mod taps;
 use super::ConvolutionShape;
 use super::axis::{Axis, Progression};
 use super::weight_gradient::join;
-use crate::parallel::Shared;
+use crate::parallel::{OneByOne, Shared};
 use crate::scratch::{Scratch, aligned};
 use crate::simd::simd;
 use rayon::prelude::*;
@@ -76,7 +76,7 @@ fn run(shape: &ConvolutionShape, [rows, columns]: [Axis; 2], source: &[f32], w: 
     let bands = rows.target.div_ceil(band);
     let simd = simd();
     let target = Shared::new(target);
-    (0..shape.batch * bands).into_par_iter().for_each(|task| {
+    (0..shape.batch * bands).into_par_iter().one_by_one().for_each(|task| {
         let (n, first) = (task / bands, task % bands * band);
         let source = &source[n * rows.source * source_row..][..rows.source * source_row];
         for h in first..(first + band).min(rows.target) {

@@ -3,7 +3,7 @@
 use super::ConvolutionShape;
 use super::axis::Axis;
 use super::window::{Window, flattened};
-use crate::parallel::{Shared, TASK, worker};
+use crate::parallel::{OneByOne, Shared, TASK, worker};
 use crate::product::{Outer, outer};
 use crate::scratch::{Scratch, aligned, as_integers};
 use crate::simd::{Simd, simd, simd_kernel};
@@ -56,7 +56,7 @@ pub(super) fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], d
     let simd = simd();
     let length = dw.len();
     let (copies, first, others) = (Shared::new(copies), Shared::new(dw), Shared::new(partial));
-    (0..splits * shares).into_par_iter().for_each(|task| {
+    (0..splits * shares).into_par_iter().one_by_one().for_each(|task| {
         let (split, share) = (task / shares, task % shares);
         let channels = share * outputs / shares..(share + 1) * outputs / shares;
         let parts = split * window.tasks() / splits..(split + 1) * window.tasks() / splits;
