@@ -5,7 +5,7 @@ mod inner;
 mod onnxruntime;
 mod origin;
 
-pub use onnxruntime::{OnnxRuntime, OnnxRuntimeError, SessionOptions};
+pub use onnxruntime::{OnnxRuntime, OnnxRuntimeError, Planes, SessionOptions};
 pub use origin::InnerComparison;
 
 use quantrain_data::{Batch, DataError};
@@ -86,6 +86,8 @@ pub struct Verification {
     pub outputs: Vec<OutputComparison>,
     /// Images in which ONNX Runtime's inner tensors were compared: of the batches in which an output differs, the first few.
     pub inner_images: usize,
+    /// Values of outputs that ONNX Runtime gives differently once inner tensors are handed out; 0 where its optimizer made the same of both.
+    pub inner_fused_otherwise: usize,
     /// The inner tensors that differ there, in the order they are computed.
     pub inner: Vec<InnerComparison>,
 }
@@ -149,7 +151,7 @@ pub fn verify(
                 let shape = [size, batch.height, batch.width, batch.channels];
                 let found = runtime.run(x, &shape)?;
                 if outputs.compare(&integer, &found)? > 0 && origins.images() < INNER_IMAGES {
-                    origins.compare(&program, runtime, x, &shape)?;
+                    origins.compare(&program, runtime, x, &shape, &found)?;
                 }
                 logits.extend(found.into_iter().next());
             }
@@ -190,6 +192,7 @@ pub fn verify(
         tensors,
         outputs,
         inner_images: origins.images(),
+        inner_fused_otherwise: origins.fused_otherwise(),
         inner: origins.finish(runtime),
     })
 }

@@ -176,6 +176,10 @@ impl fmt::Display for VerifyReport {
                 "ONNX Runtime differs first at `{}` ({}): {}; seen in {images} images",
                 first.tensor, first.operator, first.reason
             )?;
+            if found.inner_fused_otherwise > 0 {
+                let values = grouped(found.inner_fused_otherwise);
+                writeln!(f, "handing inner tensors out changed {values} values of outputs: the optimizer fused otherwise there")?;
+            }
             writeln!(f, "\n{}", self.origins())?;
         }
         if !found.float_operators.is_empty() {

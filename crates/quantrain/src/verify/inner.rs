@@ -20,6 +20,9 @@ pub(crate) struct InnerSession {
     makers: Makers,
 }
 
+/// Codes by the name of their output, and the outputs of 32-bit floats.
+type Inner = (HashMap<String, Vec<i32>>, Vec<Vec<f32>>);
+
 impl InnerSession {
     pub(super) fn open(opener: &Opener) -> Result<Self, OnnxRuntimeError> {
         let model = &opener.model;
@@ -34,16 +37,13 @@ impl InnerSession {
         Ok(InnerSession { session, outputs: tensors.into_iter().collect(), makers: Makers::read(optimized.path())? })
     }
 
-    /// The codes of every quantized tensor by the name of its output, as they lie in memory.
-    pub(super) fn run(
-        &mut self,
-        opener: &Opener,
-        images: &[f32],
-        shape: &[usize; 4],
-    ) -> Result<HashMap<String, Vec<i32>>, OnnxRuntimeError> {
+    /// The codes of every quantized tensor by the name of its output, and the file's own outputs, as they lie in memory.
+    pub(super) fn run(&mut self, opener: &Opener, images: &[f32], shape: &[usize; 4]) -> Result<Inner, OnnxRuntimeError> {
         let input = opener.input(images, shape)?;
         let outputs: SessionOutputs = self.session.run(ort::inputs![input]).map_err(|e| opener.refused(e.to_string()))?;
-        Ok(outputs.iter().filter_map(|(name, value)| Some((name.to_owned(), codes(&value)?))).collect())
+        let integers = outputs.iter().filter_map(|(name, value)| Some((name.to_owned(), codes(&value)?))).collect();
+        let reals = outputs.values().filter_map(|value| value.try_extract_tensor::<f32>().ok().map(|(s, x)| in_memory_order(s, x)));
+        Ok((integers, reals.collect()))
     }
 
     /// The output that a tensor's codes are.

@@ -79,6 +79,9 @@ pub(super) struct Opener {
     options: SessionOptions,
 }
 
+/// Images in the library's memory.
+pub struct Planes(Tensor<f32>);
+
 /// How sessions are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionOptions {
@@ -142,9 +145,24 @@ impl OnnxRuntime {
     /// # Errors
     /// The library says no, or an output is not of 32-bit floats.
     pub fn run(&mut self, images: &[f32], shape: &[usize; 4]) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
+        self.run_planes(&self.planes(images, shape)?)
+    }
+
+    /// Images of `[N, H, W, C]` as the library takes them, channels first.
+    ///
+    /// # Errors
+    /// The library has no memory for them.
+    pub fn planes(&self, images: &[f32], shape: &[usize; 4]) -> Result<Planes, OnnxRuntimeError> {
+        self.opener.input(images, shape).map(Planes)
+    }
+
+    /// As [`OnnxRuntime::run`], of images that are there already: what takes time is the library.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_planes(&mut self, images: &Planes) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
         let refuse = |e: ort::Error| OnnxRuntimeError::Run { model: self.opener.model.clone(), message: e.to_string() };
-        let input = self.opener.input(images, shape)?;
-        let outputs = self.session.run(ort::inputs![input]).map_err(refuse)?;
+        let outputs = self.session.run(ort::inputs![&images.0]).map_err(refuse)?;
         outputs
             .values()
             .map(|value| value.try_extract_tensor::<f32>().map(|(shape, x)| in_memory_order(shape, x)).map_err(refuse))

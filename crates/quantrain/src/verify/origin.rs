@@ -34,6 +34,8 @@ pub struct InnerComparison {
 /// What is counted of the inner tensors of a network.
 pub(super) struct Origins {
     images: usize,
+    /// Values of outputs that are others once inner tensors are handed out.
+    fused_otherwise: usize,
     /// The network's inputs, then each unit.
     tensors: Vec<Counted>,
 }
@@ -66,7 +68,7 @@ impl Origins {
             let quantizer = net.quantizer_of(tensor).and_then(|q| net.quantizers()[q.0].quantizer().ok().flatten());
             Counted { comparison, tensor, reads, quantizer }
         };
-        Origins { images: 0, tensors: inputs.chain(units).map(counted).collect() }
+        Origins { images: 0, fused_otherwise: 0, tensors: inputs.chain(units).map(counted).collect() }
     }
 
     /// Images compared so far.
@@ -74,13 +76,27 @@ impl Origins {
         self.images
     }
 
-    /// Runs a batch of `[N, H, W, C]` both ways and takes up every inner tensor.
-    pub fn compare(&mut self, program: &IntegerProgram, runtime: &mut OnnxRuntime, x: &[f32], shape: &[usize; 4]) -> Result<(), RunError> {
+    /// Values of outputs that are others once inner tensors are handed out: 0 where the optimizer made the same of both.
+    pub fn fused_otherwise(&self) -> usize {
+        self.fused_otherwise
+    }
+
+    /// Runs a batch of `[N, H, W, C]`, whose outputs are known, both ways and takes up every inner tensor.
+    pub fn compare(
+        &mut self,
+        program: &IntegerProgram,
+        runtime: &mut OnnxRuntime,
+        x: &[f32],
+        shape: &[usize; 4],
+        outputs: &[Vec<f32>],
+    ) -> Result<(), RunError> {
         let size = shape[0];
         let mut ours = Codes::default();
         program.run(size, &[x], &mut ours)?;
         let (opener, inner) = runtime.inner()?;
-        let theirs = inner.run(opener, x, shape)?;
+        let (theirs, again) = inner.run(opener, x, shape)?;
+        let pairs = outputs.iter().flatten().zip(again.iter().flatten());
+        self.fused_otherwise += pairs.filter(|(a, b)| a != b).count();
         // Of each tensor, the images in which it is the same; one that cannot be compared is where all that it is made of is.
         let mut same: HashMap<TensorId, Vec<bool>> = HashMap::new();
         for counted in &mut self.tensors {
@@ -135,8 +151,8 @@ impl InnerComparison {
 fn reason(maker: Option<&Maker>, rounding: Option<Rounding>, exact: bool) -> String {
     let sums_products = |op: &str| ["Conv", "Gemm", "MatMul"].iter().any(|product| op.contains(product));
     match maker {
-        Some(Maker::Float(op)) => format!("{op} runs in float, between DequantizeLinear and QuantizeLinear"),
         _ if rounding.is_some_and(|r| r != Rounding::HalfToEven) => "a QDQ file rounds half to even, the target does not".to_owned(),
+        Some(Maker::Float(op)) => format!("{op} runs in float, between DequantizeLinear and QuantizeLinear"),
         Some(Maker::Integer(op)) if sums_products(op) && saturates() && !exact => {
             format!("{op} saturates pairs of products at 16 bits on this machine; --exact-session does not")
         }
@@ -179,6 +195,7 @@ mod tests {
     fn reasons_tell_float_from_rounding_from_saturation() {
         let even = Some(Rounding::HalfToEven);
         assert!(reason(Some(&Maker::Float("Conv".into())), even, false).starts_with("Conv runs in float"));
+        assert!(reason(Some(&Maker::Float("Conv".into())), Some(Rounding::HalfUp), false).contains("half to even"));
         assert!(reason(Some(&Maker::Integer("QLinearConv".into())), Some(Rounding::HalfUp), false).contains("half to even"));
         assert!(reason(Some(&Maker::Integer("QLinearConv".into())), even, true).contains("another formula"));
     }
