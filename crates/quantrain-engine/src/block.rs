@@ -15,7 +15,7 @@ mod parameters;
 
 use quantrain_graph::Quantizer;
 use quantrain_kernels::block_pass::{self, BlockPass};
-use quantrain_kernels::convolution::{self, ConvolutionShape};
+use quantrain_kernels::convolution::{self, ConvolutionShape, SumRounding};
 use quantrain_kernels::fake_quantize::{CodeRange, Rounding};
 use quantrain_kernels::{batch_norm, fake_quantize};
 use rayon::prelude::*;
@@ -23,7 +23,7 @@ use rayon::prelude::*;
 pub(crate) use coefficients::Statistics;
 pub(crate) use parameters::{BlockParameters, NormParameters, Trained};
 
-use crate::op::Scaled;
+use crate::op::{LARGEST_F32_SUM, Scaled};
 
 /// Which path's derivative the backward takes; the value is always the quantized path's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +55,8 @@ pub(crate) struct Pass {
     pub output: Option<Quantizer>,
     /// The fused activation, in real units.
     pub clip: (f32, f32),
+    /// How sums that f32 does not hold become one.
+    pub wide_rounding: SumRounding,
     /// `None` outside training.
     pub training: Option<(GradientPath, BatchNormMode)>,
 }
@@ -113,7 +115,12 @@ pub(crate) fn forward(
     unquantized: Option<&mut [f32]>,
     y: &mut [f32],
 ) -> (f32, f32) {
-    convolution::forward(&pass.shape, x, p.used_weights(), accumulator);
+    let wide = p.simulated.as_ref().filter(|_| pass.training.is_none() && p.accumulator_bound() > Some(LARGEST_F32_SUM));
+    let is_wide = wide.is_some();
+    match wide {
+        Some(codes) => convolution::forward_wide(&pass.shape, x, &codes.codes, &codes.bias, pass.wide_rounding, accumulator),
+        None => convolution::forward(&pass.shape, x, p.used_weights(), accumulator),
+    }
     let on_float_path = p.is_simulated() && matches!(pass.training, Some((GradientPath::Float, _)));
     let float_accumulator = float_accumulator.filter(|_| on_float_path);
     let two_paths = float_accumulator.is_some();
@@ -134,7 +141,7 @@ pub(crate) fn forward(
         Some(_) => Statistics::Batch,
         None => Statistics::Running,
     };
-    coefficients::of_forward(p, pass, two_paths);
+    coefficients::of_forward(p, pass, two_paths, is_wide);
     if measures.is_some() {
         p.update_running_statistics(pass.input_scale, two_paths, accumulator.len() / p.channels);
     }

@@ -2,8 +2,9 @@
 
 mod weights;
 
-use quantrain_graph::{Op, QuantGraph, Quantizer, TensorId};
-use quantrain_kernels::elementwise::{self, AddPass};
+use quantrain_graph::{Op, QuantGraph, Quantizer, Requantize, TensorId};
+use quantrain_kernels::convolution::SumRounding;
+use quantrain_kernels::elementwise::{self, AddPass, Sum};
 use quantrain_kernels::fake_quantize;
 use quantrain_kernels::permute::permute;
 
@@ -12,7 +13,7 @@ use smallvec::SmallVec;
 use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, NormParameters, Pass, Trained, code_range};
 use crate::buffers::Memory;
 use crate::layout::logical_permutation;
-use crate::op::Scaled;
+use crate::op::{Codes, Kernel, Scaled, code_sum};
 use crate::plan::{Plan, UnitPlan, Work};
 use crate::{EngineError, Monitor, Want};
 use weights::{to_engine_order, to_onnx_order};
@@ -329,6 +330,11 @@ impl Network {
             input_scale: self.scale(unit.inputs[0]),
             output: self.quantizer(unit.output),
             clip: self.net.units()[u].clip(self.net.graph()),
+            wide_rounding: match (self.net.target().requantize(), self.quantizer(unit.output)) {
+                // Only the shift looks at every bit of a sum.
+                (Requantize::Shift, Some(_)) => SumRounding::ToOdd,
+                _ => SumRounding::ToNearest,
+            },
             training: mode.training.map(|t| (t.gradient_path, t.batch_norm)),
         }
     }
@@ -336,8 +342,27 @@ impl Network {
     fn add_pass(&self, u: usize, unit: &UnitPlan) -> (AddPass, (f32, f32)) {
         let output = self.quantizer(unit.output);
         let clip = self.clip_steps(u, unit);
-        let k = |i: usize| self.scale(unit.inputs[i]) / self.scale(unit.output);
-        (AddPass { ka: k(0), kb: k(1), clip, quantize: output.as_ref().map(code_range) }, self.mask(u, unit))
+        let codes = self.codes(u, unit);
+        let sum = match codes.as_ref().and_then(|codes| Some((&codes.inputs, codes.of_bytes()?))) {
+            Some((inputs, to)) => Sum::Codes(code_sum([&inputs[0], &inputs[1]], &to)),
+            None => Sum::Reals { operands: [0, 1].map(|i| self.scale(unit.inputs[i])), result: self.scale(unit.output) },
+        };
+        (AddPass { sum, clip, quantize: output.as_ref().map(code_range) }, self.mask(u, unit))
+    }
+
+    /// The quantizers of a unit whose inputs all have one in this step.
+    fn codes(&self, u: usize, unit: &UnitPlan) -> Option<Codes> {
+        let inputs = unit.inputs.iter().map(|&t| self.quantizer(t)).collect::<Option<_>>()?;
+        let (output, clip) = (self.quantizer(unit.output), self.net.units()[u].clip(self.net.graph()));
+        Some(Codes { inputs, output, clips: output.is_some_and(|q| !q.reaches(clip)) })
+    }
+
+    /// What `unit` gives of what lies in the workspace, in steps of the output.
+    fn run_kernel(&self, u: usize, unit: &UnitPlan, kernel: &dyn Kernel, plan: &Plan, workspace: &Workspace, y: &mut [f32]) {
+        let x = self.scaled(plan, workspace, &unit.inputs);
+        if !self.codes(u, unit).is_some_and(|codes| kernel.forward_codes(&x, &codes, y)) {
+            kernel.forward(&x, self.scale(unit.output), y);
+        }
     }
 
     /// The fused activation's limits, in steps of the output.
@@ -404,11 +429,11 @@ impl Network {
             Work::Kernel(kernel) => {
                 match unit.before_quantization {
                     // Nothing to quantize: codes are carried, or the values are float.
-                    None => kernel.forward(&self.scaled(plan, workspace, &unit.inputs), self.scale(unit.output), &mut y),
+                    None => self.run_kernel(u, unit, kernel.as_ref(), plan, workspace, &mut y),
                     Some(buffer) => {
                         let mut before = workspace.memory.take(buffer);
                         let unit_scale = self.scale(unit.output);
-                        kernel.forward(&self.scaled(plan, workspace, &unit.inputs), unit_scale, &mut before);
+                        self.run_kernel(u, unit, kernel.as_ref(), plan, workspace, &mut before);
                         if self.net.units()[u].activation.is_some() {
                             let (low, high) = self.clip_steps(u, unit);
                             // Not `max` and `min`: they would hide NaN.
@@ -510,8 +535,7 @@ fn block_parameters(net: &QuantGraph, u: usize) -> Option<BlockParameters> {
         epsilon: values.epsilon,
         momentum: op.momentum,
     });
-    let scheme = net.weight_quantizer(u).map(|w| w.scheme);
-    let mut parameters = BlockParameters::new(node.name.clone(), weight, bias, norm, block.channels, scheme);
+    let mut parameters = BlockParameters::new(node.name.clone(), weight, bias, norm, block.channels, net.weight_quantizer(u));
     parameters.fixed = net.codes_of(u).cloned().map(|mut codes| {
         codes.weight.codes = to_engine_order(net, u, &codes.weight.codes);
         codes

@@ -14,12 +14,16 @@ mod reduction;
 mod resize;
 mod straight_through;
 
-use quantrain_graph::{Graph, Node, Op, TensorId};
+use quantrain_graph::{Graph, Node, Op, Quantizer, TensorId};
 use quantrain_kernels::Scratch;
 use quantrain_kernels::elementwise::scale_into;
 use quantrain_kernels::permute::MOST_AXES;
 
+use smallvec::SmallVec;
+
 use crate::EngineError;
+
+pub(crate) use elementwise::code_sum;
 
 /// Values and the scale that makes them real.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +33,31 @@ pub(crate) struct Scaled<'a> {
     /// Their unit.
     pub scale: f32,
 }
+
+/// The quantizers of a unit whose inputs are all quantized.
+#[derive(Clone, Debug)]
+pub(crate) struct Codes {
+    pub inputs: SmallVec<[Quantizer; 8]>,
+    pub output: Option<Quantizer>,
+    /// The fused activation leaves some of the output's codes unused.
+    pub clips: bool,
+}
+
+impl Codes {
+    /// The output's quantizer where ONNX Runtime has an integer kernel: bytes of one sign, and no activation left behind it.
+    pub fn of_bytes(&self) -> Option<Quantizer> {
+        self.output.filter(|y| !self.clips && y.fills_byte() && self.inputs.iter().all(|x| x.shares_byte(y)))
+    }
+
+    /// Whether sums of `terms` codes of input `which` are beyond what f32 holds.
+    fn exceed_f32(&self, which: &[usize], terms: usize) -> bool {
+        let largest = |q: &Quantizer| q.centred_limits().1.max(-q.centred_limits().0);
+        which.iter().map(|&i| f64::from(largest(&self.inputs[i]))).product::<f64>() * terms as f64 > LARGEST_F32_SUM
+    }
+}
+
+/// Up to here every integer is a f32.
+pub(crate) const LARGEST_F32_SUM: f64 = (1 << 24) as f64;
 
 /// What the backward pass must still have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +72,12 @@ pub(crate) struct Replays {
 pub(crate) trait Kernel: Send + Sync {
     /// Writes `f(x) / out_scale`.
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]);
+
+    /// Writes the centred codes of the output, or real values where it has none, from codes; `false` where the target computes what
+    /// [`Kernel::forward`] does: the function of real values.
+    fn forward_codes(&self, _x: &[Scaled], _codes: &Codes, _y: &mut [f32]) -> bool {
+        false
+    }
 
     /// Writes or adds the gradient of input `which`, in real units, given that of the output. `y` is what forward wrote.
     fn backward(&self, which: usize, x: &[Scaled], y: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool);
@@ -133,6 +168,13 @@ fn with_real<R>(x: Scaled, f: impl FnOnce(&[f32]) -> R) -> R {
     let real = &mut scratch.as_mut_slice()[..x.values.len()];
     scale_into(x.scale, x.values, real);
     f(real)
+}
+
+/// From one unit to another, by way of real values.
+fn change_unit(values: &mut [f32], from: f32, to: f32) {
+    if from != to {
+        values.iter_mut().for_each(|v| *v = *v * from / to);
+    }
 }
 
 /// Writes or adds `value(i)` to every element.

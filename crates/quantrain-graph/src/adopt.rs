@@ -7,7 +7,7 @@ use crate::fold::{self, WeightCodes};
 use crate::graph::{Graph, NodeId, StoredCodes, TensorId};
 use crate::op::{Activation, FakeQuantize};
 use crate::quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
-use crate::{Granularity, GraphBuilder, Op, PlacementError, Quantizer, ScaleKind, Scheme, Sign, Target};
+use crate::{BiasLimit, Granularity, GraphBuilder, Op, PlacementError, Quantizer, ScaleKind, Scheme, Sign, Target};
 
 /// How far a bias' scale may be from s_x·s_w for its codes to be meant on that.
 const SCALE_TOLERANCE: f32 = 1e-4;
@@ -40,7 +40,7 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
         weights.push(block.as_ref().map(|b| {
             let several = b.weight.quantizers.len() > 1;
             let granularity = if several { Granularity::PerChannel } else { Granularity::PerTensor };
-            WeightQuantizer { scheme: scheme(&target.weights(), &b.weight.quantizers[0], granularity) }
+            WeightQuantizer { scheme: scheme(&target.weights(), &b.weight.quantizers[0], granularity), bias_limit: BiasLimit::Off }
         }));
         codes.push(block.map(Arc::new));
     }
@@ -71,9 +71,8 @@ fn block_codes(graph: &Graph, unit: &Unit, input: &Quantizer) -> Result<Option<B
     let bias = match place.bias.map(|b| (graph.stored_codes(b), graph.constant(b).unwrap_or_default())) {
         None => vec![0; place.channels],
         Some((Some(stored), _)) if is_on_scale(stored, input, &weight, place.channels) => stored.centred.clone(),
-        Some((_, values)) => {
-            fold::bias_codes(&graph.node(unit.core).name, values, input.scale(), &weight.quantizers).collect::<Result<_, _>>()?
-        }
+        Some((_, values)) => fold::bias_codes(&graph.node(unit.core).name, values, input.scale(), &weight.quantizers, BiasLimit::Off)
+            .collect::<Result<_, _>>()?,
     };
     Ok(Some(BlockCodes { weight, bias }))
 }

@@ -2,7 +2,7 @@
 //!
 //! `w̃ = w·γ/√(σ²+ε)`, `b̃ = (b − μ)·γ/√(σ²+ε) + β`, `ŵ = Qw(w̃)`, `b̂ = round(b̃/(s_x·s_w))·s_x·s_w`. Weights are channels first here.
 
-use crate::{Granularity, PlacementError, Quantizer, QuantizerError, Range, Scheme};
+use crate::{BiasLimit, Granularity, PlacementError, Quantizer, QuantizerError, Range, Scheme, WeightQuantizer};
 
 /// Parameters and running statistics of a BatchNormalization, one value a channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,10 +109,17 @@ pub fn bias_code(bias: f32, accumulator_scale: f32) -> Option<i32> {
 ///
 /// # Errors
 /// A bias does not fit 32 bits.
-pub fn bias_codes(node: &str, bias: &[f32], input_scale: f32, weights: &[Quantizer]) -> impl Iterator<Item = Result<i32, PlacementError>> {
+pub fn bias_codes(
+    node: &str,
+    bias: &[f32],
+    input_scale: f32,
+    weights: &[Quantizer],
+    limit: BiasLimit,
+) -> impl Iterator<Item = Result<i32, PlacementError>> {
     let scale = move |c: usize| accumulator_scale(input_scale, weights[if weights.len() == 1 { 0 } else { c }].scale());
     let overflow = move |c: usize, b: f32| PlacementError::BiasOverflow { node: node.into(), bias: b, scale: scale(c) };
-    bias.iter().enumerate().map(move |(c, &b)| bias_code(b, scale(c)).ok_or_else(|| overflow(c, b)))
+    let limited = move |code: i32| if limit == BiasLimit::Saturate { code.clamp(i16::MIN.into(), i16::MAX.into()) } else { code };
+    bias.iter().enumerate().map(move |(c, &b)| bias_code(b, scale(c)).map(limited).ok_or_else(|| overflow(c, b)))
 }
 
 /// The largest bias code that [`quantize_block`] gives: half of what 32 bits hold, the other half is for the sum of products.
@@ -121,13 +128,14 @@ pub const LARGEST_BIAS_CODE: i32 = 1 << 30;
 /// The quantizers of the weights of the block `node`, whose ranges (one, or one for each channel) are given; they replace `quantizers`.
 ///
 /// A channel whose weights are almost zero has a scale so small that its bias has no code. Its scale (the tensor's, where there is one) is
-/// doubled until the bias code is at most [`LARGEST_BIAS_CODE`]; doubling keeps powers of two.
+/// doubled until the bias code is at most [`LARGEST_BIAS_CODE`], or fits 16 bits with [`BiasLimit::ReduceWeightScale`]; doubling keeps
+/// powers of two.
 ///
 /// # Errors
 /// A range or a bias is not finite.
 pub fn block_quantizers(
     node: &str,
-    scheme: &Scheme,
+    weights: &WeightQuantizer,
     ranges: impl Iterator<Item = Range>,
     bias: &[f32],
     input_scale: f32,
@@ -136,29 +144,82 @@ pub fn block_quantizers(
     let failed = |source| PlacementError::Quantizer { tensor: format!("weights of {node}"), source };
     quantizers.clear();
     for range in ranges {
-        quantizers.push(Quantizer::from_range(scheme, range).map_err(failed)?);
+        quantizers.push(Quantizer::from_range(&weights.scheme, range).map_err(failed)?);
     }
     let biases = bias.chunks(bias.len() / quantizers.len());
     for (q, biases) in quantizers.iter_mut().zip(biases) {
-        let largest = biases.iter().fold(0.0f32, |m, b| m.max(b.abs()));
-        let fits = |q: &Quantizer| bias_code(largest, accumulator_scale(input_scale, q.scale())).is_some_and(|c| c <= LARGEST_BIAS_CODE);
-        while !fits(q) {
-            *q = Quantizer::new(2.0 * q.scale(), q.zero_point(), q.qmin(), q.qmax(), q.rounding()).map_err(failed)?;
+        let (least, greatest) = biases.iter().fold((0.0f32, 0.0f32), |(low, high), b| (low.min(*b), high.max(*b)));
+        let codes = |q: &Quantizer| [least, greatest].map(|b| bias_code(b, accumulator_scale(input_scale, q.scale())));
+        let fits = |code: Option<i32>| match weights.bias_limit {
+            BiasLimit::ReduceWeightScale => code.is_some_and(|c| i16::try_from(c).is_ok()),
+            BiasLimit::Off | BiasLimit::Saturate => code.is_some_and(|c| c.abs() <= LARGEST_BIAS_CODE),
+        };
+        while !codes(q).into_iter().all(fits) {
+            *q = doubled(q).map_err(failed)?;
         }
     }
     Ok(())
 }
 
-/// Quantizes weights and bias of the block `node`.
+/// The quantizer with twice the scale: its codes are half as large.
+fn doubled(q: &Quantizer) -> Result<Quantizer, QuantizerError> {
+    Quantizer::new(2.0 * q.scale(), q.zero_point(), q.qmin(), q.qmax(), q.rounding())
+}
+
+/// Doubles the scales of weights whose sums may leave 32 bits, and says whether there were any: then weights and biases need new codes.
+///
+/// `codes` are centred, channels first. Only codes of at most 8 bits are summed in 32 bits; wider ones get accumulators of 64.
+///
+/// # Errors
+/// A scale is no longer finite.
+pub fn widen_for_sums(
+    node: &str,
+    quantizers: &mut [Quantizer],
+    codes: &[f32],
+    bias: &[i32],
+    input: &Quantizer,
+) -> Result<bool, PlacementError> {
+    /// Half of what 32 bits hold, as for biases.
+    const PRODUCTS: f64 = (1 << 30) as f64;
+    let largest = |q: &Quantizer| f64::from(q.centred_limits().1.max(-q.centred_limits().0));
+    let is_byte = |q: &Quantizer| q.qmax() - q.qmin() <= 255;
+    let (row, largest_input) = (codes.len() / bias.len().max(1), largest(input));
+    let at_most = |q: &Quantizer| row as f64 * largest(q) * largest_input;
+    if !is_byte(input) || quantizers.iter().all(|q| !is_byte(q) || at_most(q) <= PRODUCTS) {
+        return Ok(false);
+    }
+    let mut wide = vec![false; quantizers.len()];
+    for (c, (row, &bias)) in codes.chunks_exact(row).zip(bias).enumerate() {
+        let sum = row.iter().map(|w| f64::from(w.abs())).sum::<f64>() * largest_input + f64::from(bias).abs();
+        wide[if quantizers.len() == 1 { 0 } else { c }] |= sum > f64::from(i32::MAX);
+    }
+    for (q, _) in quantizers.iter_mut().zip(&wide).filter(|(_, wide)| **wide) {
+        *q = doubled(q).map_err(|source| PlacementError::Quantizer { tensor: format!("weights of {node}"), source })?;
+    }
+    Ok(wide.contains(&true))
+}
+
+/// Quantizes weights and bias of the block `node`, whose input has the quantizer `input`.
 ///
 /// # Errors
 /// A weight or bias is not finite.
-pub fn quantize_block(node: &str, scheme: &Scheme, folded: &Folded, input_scale: f32) -> Result<(WeightCodes, Vec<i32>), PlacementError> {
+pub fn quantize_block(
+    node: &str,
+    weights: &WeightQuantizer,
+    folded: &Folded,
+    input: &Quantizer,
+) -> Result<(WeightCodes, Vec<i32>), PlacementError> {
     let mut quantizers = Vec::new();
-    let ranges = weight_ranges(scheme, &folded.weight, folded.bias.len());
-    block_quantizers(node, scheme, ranges, &folded.bias, input_scale, &mut quantizers)?;
-    let bias = bias_codes(node, &folded.bias, input_scale, &quantizers).collect::<Result<_, _>>()?;
-    Ok((weight_codes(quantizers, &folded.weight), bias))
+    let ranges = weight_ranges(&weights.scheme, &folded.weight, folded.bias.len());
+    block_quantizers(node, weights, ranges, &folded.bias, input.scale(), &mut quantizers)?;
+    loop {
+        let bias: Vec<i32> = bias_codes(node, &folded.bias, input.scale(), &quantizers, weights.bias_limit).collect::<Result<_, _>>()?;
+        let weight = weight_codes(quantizers, &folded.weight);
+        quantizers = weight.quantizers.clone();
+        if !widen_for_sums(node, &mut quantizers, &weight.codes, &bias, input)? {
+            return Ok((weight, bias));
+        }
+    }
 }
 
 /// A row-major `[rows, columns]` matrix as `[columns, rows]`.
@@ -199,7 +260,7 @@ mod tests {
         assert_eq!(bias_code(1.0, 0.25), Some(4));
         assert_eq!(bias_code(1e9, 1e-9), None);
         let q = Quantizer::new(1e-6, 0, -127, 127, crate::Rounding::HalfToEven).unwrap();
-        assert!(matches!(bias_codes("conv", &[1e6], 1e-3, &[q]).next(), Some(Err(PlacementError::BiasOverflow { .. }))));
+        assert!(matches!(bias_codes("conv", &[1e6], 1e-3, &[q], BiasLimit::Off).next(), Some(Err(PlacementError::BiasOverflow { .. }))));
     }
 
     #[test]
@@ -207,11 +268,43 @@ mod tests {
         let folded = Folded { weight: vec![1e-9, 0.0, 0.5, -0.25], bias: vec![-5.9, 0.1] };
         for target in [Target::onnxruntime(), Target::tidl_pow2()] {
             let plain = quantize_weights(&target.weights(), &folded).unwrap();
-            let (weight, bias) = quantize_block("stem", &target.weights(), &folded, 1e-4).unwrap();
+            let weights = WeightQuantizer { scheme: target.weights(), bias_limit: BiasLimit::Off };
+            let (weight, bias) = quantize_block("stem", &weights, &folded, &bytes(1e-4)).unwrap();
             assert!(bias.iter().all(|b| b.abs() <= LARGEST_BIAS_CODE));
             assert!((bias[0] as f32 * 1e-4 * weight.scale(0) + 5.9).abs() < 1e-5);
             assert_eq!(plain.scale(1), weight.scale(1), "only the channel in need changes");
         }
+    }
+
+    fn bytes(scale: f32) -> Quantizer {
+        Quantizer::new(scale, 0, 0, 255, crate::Rounding::HalfToEven).unwrap()
+    }
+
+    #[test]
+    fn sums_that_would_leave_32_bits_make_the_weights_coarser() {
+        let folded = |count: usize| Folded { weight: vec![1.0; 2 * count], bias: vec![0.0, 100.0] };
+        for target in [Target::onnxruntime(), Target::tidl_pow2()] {
+            let weights = WeightQuantizer { scheme: target.weights().with_bits(8), bias_limit: BiasLimit::Off };
+            let of = |count: usize| quantize_block("wide", &weights, &folded(count), &bytes(0.01)).unwrap();
+            let (narrow, wide) = (of(1000), of(100_000));
+            assert_eq!(wide.0.scale(0), 2.0 * narrow.0.scale(0));
+            let sum = |(weight, bias): &(WeightCodes, Vec<i32>)| weight.codes[..100_000].iter().sum::<f32>() * 255.0 + bias[0] as f32;
+            assert!(sum(&wide) <= i32::MAX as f32 && 2.0 * sum(&wide) > i32::MAX as f32);
+        }
+    }
+
+    #[test]
+    fn a_bias_limit_of_16_bits_saturates_or_widens() {
+        let folded = Folded { weight: vec![0.25, -0.24], bias: vec![1.25, -0.5] };
+        let input = Quantizer::new(2f32.powi(-6), 0, -128, 127, crate::Rounding::HalfUp).unwrap();
+        let of = |bias_limit| {
+            let weights = WeightQuantizer { scheme: Target::tidl_pow2().weights(), bias_limit };
+            let (weight, bias) = quantize_block("conv", &weights, &folded, &input).unwrap();
+            (weight.scale(0), bias)
+        };
+        assert_eq!(of(BiasLimit::Off), (2f32.powi(-9), vec![40960, -16384]));
+        assert_eq!(of(BiasLimit::Saturate), (2f32.powi(-9), vec![32767, -16384]));
+        assert_eq!(of(BiasLimit::ReduceWeightScale), (2f32.powi(-8), vec![20480, -8192]));
     }
 
     #[test]

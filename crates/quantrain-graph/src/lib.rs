@@ -43,6 +43,6 @@ pub use op::Op;
 pub use placement::{LayerSettings, Settings};
 pub use quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, QuantizedBlock, QuantizerId, WeightQuantizer};
 pub use quantizer::{Quantizer, Range};
-pub use scheme::{Granularity, Rounding, ScaleKind, Scheme, Sign};
+pub use scheme::{BiasLimit, Granularity, Rounding, ScaleKind, Scheme, Sign};
 pub use shape::{Dim, Shape};
 pub use target::{Placement, Requantize, Target};

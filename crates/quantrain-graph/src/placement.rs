@@ -8,7 +8,7 @@ use crate::graph::{Graph, NodeId, TensorId};
 use crate::op::PadMode;
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::target::Placement;
-use crate::{Granularity, Op, PlacementError, Scheme, Target};
+use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target};
 
 /// What a user may change of a target's rules. `None` leaves the target's word.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Settings {
     pub per_channel: Option<bool>,
     /// The network's outputs are quantized.
     pub quantize_output: Option<bool>,
+    /// What is done with a bias of more than 16 bits.
+    pub bias_limit: Option<BiasLimit>,
     /// Layers by name: a node's name, or a pattern with `*`; the last that matches wins.
     pub layers: Vec<LayerSettings>,
 }
@@ -64,6 +66,7 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
         Placer { graph: &graph, target: &target, of_tensor: vec![None; graph.tensors().len()], bits: Vec::new(), names: Vec::new() };
     let mut weights = vec![None; units.len()];
     let mut float = Vec::new();
+    let bias_limit = settings.bias_limit.unwrap_or(target.bias_limit());
     if target.quantizes_input() {
         for &input in graph.inputs() {
             placer.own(input, widths.activation);
@@ -76,7 +79,7 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
         match verdict {
             Ok(()) if unit.block(&graph).is_some() => {
                 let bits = layer.and_then(|l| l.weight_bits).unwrap_or(widths.weight);
-                weights[u] = Some(WeightQuantizer { scheme: widths.weights.with_bits(bits) });
+                weights[u] = Some(WeightQuantizer { scheme: widths.weights.with_bits(bits), bias_limit });
             }
             Ok(()) => {}
             Err(reason) => float.extend(unit.nodes().map(|n| (n, reason.clone()))),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::block::Unit;
 use crate::fold::{self, BatchNorm, Folded, WeightCodes};
 use crate::graph::{Graph, NodeId, TensorId};
-use crate::{Op, PlacementError, Quantizer, Range, Scheme, Settings, Target};
+use crate::{BiasLimit, Op, PlacementError, Quantizer, Range, Scheme, Settings, Target};
 
 /// Position of an activation quantizer in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +44,8 @@ impl ActivationQuantizer {
 pub struct WeightQuantizer {
     /// The kind of integers.
     pub scheme: Scheme,
+    /// What is done with a bias of more than 16 bits.
+    pub bias_limit: BiasLimit,
 }
 
 /// Why a node runs in float.
@@ -214,7 +216,7 @@ impl QuantGraph {
             return Ok(Some(QuantizedBlock { weight, bias, input }));
         }
         let node = &self.graph.node(self.units[unit].core).name;
-        let (weight, bias) = fold::quantize_block(node, &weights.scheme, &folded, input.scale())?;
+        let (weight, bias) = fold::quantize_block(node, &weights, &folded, &input)?;
         Ok(Some(QuantizedBlock { weight, bias, input }))
     }
 }

@@ -131,6 +131,22 @@ impl Quantizer {
         self.rounding
     }
 
+    /// Whether the codes are all those of a byte, signed or not.
+    pub fn fills_byte(&self) -> bool {
+        matches!((self.qmin, self.qmax), (0, 255) | (-128, 127))
+    }
+
+    /// Whether the codes lie in a byte of the same sign as those of `other`.
+    pub fn shares_byte(&self, other: &Quantizer) -> bool {
+        let signed = |q: &Quantizer| q.qmin < 0;
+        signed(self) == signed(other) && if signed(self) { self.qmin >= -128 && self.qmax <= 127 } else { self.qmax <= 255 }
+    }
+
+    /// Whether a clip to `low … high` leaves every code where it is.
+    pub fn reaches(&self, (low, high): (f32, f32)) -> bool {
+        self.code(low) == self.qmin && self.code(high) == self.qmax
+    }
+
     /// Lowest and highest *centred* code, `q − z`: what the engine's buffers hold.
     pub fn centred_limits(&self) -> (f32, f32) {
         ((self.qmin - self.zero_point) as f32, (self.qmax - self.zero_point) as f32)

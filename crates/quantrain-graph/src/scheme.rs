@@ -61,6 +61,19 @@ pub enum Granularity {
     PerChannel,
 }
 
+/// What is done with a bias whose code does not fit 16 bits (the devkit's `constrain_bias`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BiasLimit {
+    /// Nothing: biases have 32 bits.
+    #[default]
+    Off,
+    /// The code is clamped to 16 bits; the layer's output is off by the rest.
+    Saturate,
+    /// The weights' scale is doubled until the code fits; the weights lose a bit for each doubling.
+    ReduceWeightScale,
+}
+
 /// The kind of integers of a tensor; together with a range it gives a [`crate::Quantizer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::op::{Activation, Interpolation};
-use crate::{Op, Scheme, TargetError};
+use crate::{BiasLimit, Op, Scheme, TargetError};
 
 /// The formula that turns an accumulator into an output code (design section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -54,6 +54,8 @@ struct TargetFile {
     activation_bits: Vec<u8>,
     quantize_input: bool,
     quantize_output: bool,
+    #[serde(default)]
+    bias_limit: BiasLimit,
     weights: Scheme,
     activations: Scheme,
 }
@@ -167,6 +169,11 @@ impl Target {
     /// Whether the network's outputs are quantized by default.
     pub fn quantizes_output(&self) -> bool {
         self.file.quantize_output
+    }
+
+    /// What is done with biases of more than 16 bits, where a run does not say otherwise.
+    pub fn bias_limit(&self) -> BiasLimit {
+        self.file.bias_limit
     }
 
     /// What happens to the output of an operator.

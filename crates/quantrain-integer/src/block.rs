@@ -33,6 +33,8 @@ pub struct BlockReport {
     pub node: String,
     /// The largest `Σ|w|·max|x| + |b|` of a channel, over centred codes: no sum is larger.
     pub bound: i64,
+    /// The largest `|b|` of a channel, in codes.
+    pub bias: i64,
     /// What sums are made in.
     pub accumulator: Accumulator,
 }
@@ -77,6 +79,7 @@ pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula:
     let weights: Vec<i32> = quantized.weight.codes.iter().map(|&w| w as i32).collect();
     let codes = Codes { weights: to_memory_order(&weights, weight_extents(net, &unit)), bias: quantized.bias, input };
     let bound = codes.bound(shape.out_channels);
+    let bias = codes.bias.iter().map(|b| i64::from(b.unsigned_abs())).max().unwrap_or(0);
     let weight_scales = (0..shape.out_channels).map(|c| quantized.weight.scale(c));
     let output = match ends.output {
         Some(grid) => {
@@ -95,7 +98,7 @@ pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula:
         Block::Wide(wide::Wide::new(shape, codes, output))
     };
     let accumulator = if matches!(block, Block::Narrow(_)) { Accumulator::I32 } else { Accumulator::I64 };
-    Ok(Some((Arc::new(block), Some(BlockReport { node, bound, accumulator }))))
+    Ok(Some((Arc::new(block), Some(BlockReport { node, bound, bias, accumulator }))))
 }
 
 /// The kernel of a block for batches of `batch`.

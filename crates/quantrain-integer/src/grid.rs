@@ -35,6 +35,11 @@ impl Grid {
         self.quantizer.scale()
     }
 
+    /// The stored code of code 0.
+    pub fn offset(&self) -> i32 {
+        self.offset
+    }
+
     /// The stored code of 0.0.
     pub fn zero(&self) -> i32 {
         self.quantizer.zero_point() + self.offset

@@ -1,5 +1,7 @@
 //! # The functions
 
+pub use quantrain_graph::BiasLimit;
+
 /// `floor(sum / 2^shift + ½)` in integers: halves go up, negative ones too. A negative shift multiplies; what leaves 64 bits saturates.
 ///
 /// ```
@@ -35,17 +37,6 @@ pub fn add((a, a_exponent): (i32, i32), (b, b_exponent): (i32, i32), y_exponent:
     let finer = a_exponent.min(b_exponent);
     let sum = (i64::from(a) << (a_exponent - finer)) + (i64::from(b) << (b_exponent - finer));
     requantize(sum, y_exponent - finer, limits)
-}
-
-/// What is done with a bias whose code does not fit 16 bits (the devkit's `constrain_bias`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BiasLimit {
-    /// Nothing: biases have 32 bits.
-    Off,
-    /// The code is clamped to 16 bits; the layer's output is off by the rest.
-    Saturate,
-    /// The weights' scale is doubled until the code of every bias fits; the weights lose a bit for each doubling.
-    ReduceWeightScale,
 }
 
 /// Biases of a layer and the scale of its weights, after the limit.

@@ -6,7 +6,7 @@ use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use quantrain_kernels::activation::{self, Activation};
 use quantrain_kernels::block_pass::{self, BlockPass};
-use quantrain_kernels::elementwise::{self, AddPass};
+use quantrain_kernels::elementwise::{self, AddPass, CodeSum, Sum};
 use quantrain_kernels::fake_quantize::{self, CodeRange, Rounding};
 use quantrain_kernels::{batch_norm, permute};
 
@@ -99,7 +99,7 @@ fn codes(bencher: Bencher, size: (usize, usize)) {
 #[divan::bench(args = SIZES)]
 fn add(bencher: Bencher, size: (usize, usize)) {
     let mut d = Data::new(size);
-    let pass = AddPass { ka: 0.3, kb: 0.7, clip: INFINITE, quantize: Some(GRID) };
+    let pass = AddPass { sum: Sum::Codes(CodeSum::new([(0.3, 3), (0.7, 5)], (1.0, 7))), clip: INFINITE, quantize: Some(GRID) };
     bencher.counter(d.bytes(3)).bench_local(|| elementwise::add(&pass, black_box(&d.a), &d.b, &mut d.y));
 }
 

@@ -8,19 +8,57 @@ use rayon::prelude::*;
 #[cfg(test)]
 mod tests;
 
-/// `t = a·ka + b·kb`, each operation rounded; then `clamp(t, clip)`; then, if quantized, `clamp(round(·), lo, hi)`.
-///
-/// With centred codes, `ka = s_a/s_y` and `kb = s_b/s_y` this is ONNX Runtime's QLinearAdd.
+/// `t` by the formula of a [`Sum`]; then `clamp(t, clip)`; then, if quantized, `clamp(round(·), lo, hi)`.
 #[derive(Clone, Copy, Debug)]
 pub struct AddPass {
-    /// The factor of the first input.
-    pub ka: f32,
-    /// The factor of the second input.
-    pub kb: f32,
-    /// An activation as a range; infinite where it has no limit.
+    /// How two values become one.
+    pub sum: Sum,
+    /// An activation as a range, in units of the result; infinite where it has no limit.
     pub clip: (f32, f32),
     /// The grid of the result, or `None` for a float result.
     pub quantize: Option<CodeRange>,
+}
+
+/// The formula of an addition.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sum {
+    /// `(a·s_a + b·s_b) / s_y`, each operation rounded: floats between DequantizeLinear and QuantizeLinear.
+    Reals {
+        /// The units of the operands.
+        operands: [f32; 2],
+        /// The unit of the result.
+        result: f32,
+    },
+    /// Codes to codes.
+    Codes(CodeSum),
+}
+
+/// ONNX Runtime's QLinearAdd on x86-64 (MLAS, `qladd_avx2.cpp`), zero points and all:
+/// `t = fma(q_a, k_a, fma(q_b, k_b, c))` with `k = s/s_y` and `c = z_y − fma(k_a, z_a, k_b·z_b)`; its code is t rounded.
+///
+/// Values are centred codes `q − z`, before and after; the codes themselves are what is added, as their ties tell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CodeSum {
+    factors: [f32; 2],
+    zeros: [f32; 2],
+    constant: f32,
+    result_zero: f32,
+}
+
+impl CodeSum {
+    /// Of scales and zero points of the operands and of the result.
+    pub fn new(operands: [(f32, i32); 2], (scale, zero): (f32, i32)) -> Self {
+        let factors = operands.map(|(s, _)| s / scale);
+        let zeros = operands.map(|(_, z)| z as f32);
+        let constant = zero as f32 - factors[0].mul_add(zeros[0], factors[1] * zeros[1]);
+        CodeSum { factors, zeros, constant, result_zero: zero as f32 }
+    }
+
+    /// The result's code before it is rounded, of two codes.
+    #[inline(always)]
+    pub fn of_codes(&self, a: f32, b: f32) -> f32 {
+        a.mul_add(self.factors[0], b.mul_add(self.factors[1], self.constant))
+    }
 }
 
 /// `t = (a·b)·k`; then clipped and quantized as in [`AddPass`].
@@ -39,14 +77,49 @@ pub type GradientOf<'a> = Option<(&'a mut [f32], bool)>;
 
 /// The function of two values before clip and quantization.
 trait Combine: Copy + Sync + Send {
+    /// The result plus [`Combine::zero`].
     fn combine(self, a: f32, b: f32) -> f32;
+
+    /// A whole number that results have on top while they are rounded.
+    #[inline(always)]
+    fn zero(self) -> f32 {
+        0.0
+    }
 }
 
-impl Combine for AddPass {
+#[derive(Clone, Copy)]
+struct Reals([f32; 2], f32);
+
+impl Combine for Reals {
     #[inline(always)]
     fn combine(self, a: f32, b: f32) -> f32 {
-        a * self.ka + b * self.kb
+        (a * self.0[0] + b * self.0[1]) / self.1
     }
+}
+
+impl Combine for CodeSum {
+    #[inline(always)]
+    fn combine(self, a: f32, b: f32) -> f32 {
+        self.of_codes(a + self.zeros[0], b + self.zeros[1])
+    }
+
+    #[inline(always)]
+    fn zero(self) -> f32 {
+        self.result_zero
+    }
+}
+
+/// Calls `$call` with `$function` bound to the [`Combine`] of a [`Sum`].
+macro_rules! with_sum {
+    ($sum:expr, $function:ident => $call:expr) => {
+        match $sum {
+            Sum::Reals { operands, result } => {
+                let $function = Reals(operands, result);
+                $call
+            }
+            Sum::Codes($function) => $call,
+        }
+    };
 }
 
 impl Combine for MultiplyPass {
@@ -58,7 +131,10 @@ impl Combine for MultiplyPass {
 
 /// The pass of an Add. Returns the least and greatest clipped value, before quantization, NaN left out.
 pub fn add(pass: &AddPass, a: &[f32], b: &[f32], y: &mut [f32]) -> (f32, f32) {
-    with_quantize!(pass.quantize, quantize => binary(*pass, quantize, pass.clip, a, b, y))
+    with_sum!(pass.sum, function => {
+        let on_top = |r: CodeRange| CodeRange { lo: r.lo + function.zero(), hi: r.hi + function.zero(), ..r };
+        with_quantize!(pass.quantize.map(on_top), quantize => binary(function, quantize, pass.clip, a, b, y))
+    })
 }
 
 /// The pass of a Mul. Returns the least and greatest clipped value, before quantization, NaN left out.
@@ -82,23 +158,25 @@ simd_kernel! {
         function: C, quantize: Q, clip: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32],
     ) -> Extrema {
         let mut extrema = Extrema::default();
+        let zero = function.zero();
+        let (low, high) = (clip.0 + zero, clip.1 + zero);
         for ((a, b), y) in a.chunks(BLOCK).zip(b.chunks(BLOCK)).zip(y.chunks_mut(BLOCK)) {
             for ((a, b), y) in a.iter().zip(b).zip(&mut *y) {
-                *y = limit(function.combine(*a, *b), clip.0, clip.1);
+                *y = limit(function.combine(*a, *b), low, high);
             }
             extrema.include(y);
             for y in y {
-                *y = quantize.quantize(*y);
+                *y = quantize.quantize(*y) - zero;
             }
         }
-        extrema
+        extrema.moved(-zero)
     }
 }
 
 /// The gradients of [`add`], in real units: `da = db = dy` where `mask.0 < t < mask.1`, else 0.
 pub fn add_backward(pass: &AddPass, mask: (f32, f32), a: &[f32], b: &[f32], dy: &[f32], da: GradientOf, db: GradientOf) {
     for gradient in [da, db].into_iter().flatten() {
-        masked(*pass, One, mask, a, b, dy, gradient);
+        with_sum!(pass.sum, function => masked(function, One, mask, a, b, dy, gradient));
     }
 }
 
@@ -169,7 +247,7 @@ simd_kernel! {
         function: C, slope: S, mask: (f32, f32), a: &[f32], b: &[f32], dy: &[f32], dx: &mut [f32], accumulate: bool,
     ) {
         for (((a, b), dy), dx) in a.iter().zip(b).zip(dy).zip(dx) {
-            let t = function.combine(*a, *b);
+            let t = function.combine(*a, *b) - function.zero();
             let g = if (mask.0 < t) & (t < mask.1) { *dy } else { 0.0 };
             put(dx, slope.times(g, *b), accumulate);
         }

@@ -77,6 +77,12 @@ impl Extrema {
         self
     }
 
+    /// As if every value had been greater by `offset`.
+    #[inline(always)]
+    pub(crate) fn moved(self, offset: f32) -> Self {
+        Self { low: self.low.map(|v| v + offset), high: self.high.map(|v| v + offset) }
+    }
+
     /// `(least, greatest)`, or `(∞, −∞)` where nothing was seen.
     pub(crate) fn limits(self) -> (f32, f32) {
         (self.low.into_iter().fold(f32::INFINITY, f32::min), self.high.into_iter().fold(f32::NEG_INFINITY, f32::max))

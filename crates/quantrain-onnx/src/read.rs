@@ -15,6 +15,7 @@ mod number;
 mod operators;
 mod pooling;
 mod quantize;
+mod quantized;
 mod reduction;
 mod resize;
 mod shape;
@@ -58,7 +59,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<Graph, ReadError> {
 pub fn read_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Graph, ReadError> {
     let file = name.as_ref();
     let not_onnx = |reason: String| ReadError::NotOnnx { file: file.into(), reason };
-    let model = ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
+    let mut model = ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
+    model.graph.iter_mut().for_each(quantized::expand);
     let proto = model.graph.as_ref().filter(|_| model.ir_version.is_some()).ok_or_else(|| not_onnx("it has no graph".into()))?;
     let opset = default_opset(&model).ok_or_else(|| not_onnx("it names no operator set of ONNX's own".into()))?;
     if !OPSETS.contains(&opset) {

@@ -234,7 +234,7 @@ impl Recipe {
         let mut file = self.file.clone();
         file.target = Some(target.into());
         let q = &mut file.quantization;
-        (q.per_channel, q.quantize_output, q.observer, q.train_observer) = (None, None, None, None);
+        (q.per_channel, q.quantize_output, q.bias_limit, q.observer, q.train_observer) = (None, None, None, None, None);
         Recipe::try_from(file)
     }
 

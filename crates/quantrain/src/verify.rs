@@ -1,9 +1,12 @@
 //! The simulation, the integer program and ONNX Runtime side by side, code for code.
 
 mod compare;
+mod inner;
 mod onnxruntime;
+mod origin;
 
-pub use onnxruntime::{OnnxRuntime, OnnxRuntimeError};
+pub use onnxruntime::{OnnxRuntime, OnnxRuntimeError, Planes, SessionOptions};
+pub use origin::InnerComparison;
 
 use quantrain_data::{Batch, DataError};
 use quantrain_engine::{Mode, Network, Purpose};
@@ -12,6 +15,7 @@ use quantrain_integer::IntegerProgram;
 use serde::Serialize;
 
 use self::compare::{Outputs, Tensors};
+use self::origin::Origins;
 use crate::evaluate::{Tally, first_of};
 use crate::progress::Progress;
 use crate::runner::Runner;
@@ -19,6 +23,9 @@ use crate::{RunError, check_images};
 
 /// Images that are run at once: every tensor of the simulation is kept.
 const BATCH: usize = 8;
+
+/// Images, of those whose outputs ONNX Runtime gives differently, in which its inner tensors are compared.
+const INNER_IMAGES: usize = 256;
 
 /// Codes of one tensor, over all images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,12 +84,23 @@ pub struct Verification {
     pub tensors: Vec<TensorComparison>,
     /// Every output, where ONNX Runtime ran.
     pub outputs: Vec<OutputComparison>,
+    /// Images in which ONNX Runtime's inner tensors were compared: of the batches in which an output differs, the first few.
+    pub inner_images: usize,
+    /// Values of outputs that ONNX Runtime gives differently once inner tensors are handed out; 0 where its optimizer made the same of both.
+    pub inner_fused_otherwise: usize,
+    /// The inner tensors that differ there, in the order they are computed.
+    pub inner: Vec<InnerComparison>,
 }
 
 impl Verification {
     /// Whether simulation and integer program agree in every code.
     pub fn is_exact(&self) -> bool {
         self.differ_integer == 0
+    }
+
+    /// The first operator that ONNX Runtime computes otherwise, of those that were looked at: it gives other codes of the same.
+    pub fn first_difference(&self) -> Option<&InnerComparison> {
+        self.inner.iter().find(|t| t.begins > 0)
     }
 }
 
@@ -113,6 +131,7 @@ pub fn verify(
     let mut network = Network::new(net);
     let mut tensors = Tensors::new(network.quant_graph());
     let mut outputs = Outputs::new(network.quant_graph());
+    let mut origins = Origins::new(network.quant_graph());
     let mut runner = Runner::new(Purpose::Inspection);
     let mut tallies = [Tally::default(); 3];
     let mut predictions = [0; 2];
@@ -129,8 +148,11 @@ pub fn verify(
             let integer = program.run(size, &[x], &mut tensors.monitor(&network, plan, workspace))?;
             let mut logits = vec![network.output(plan, workspace, 0), integer[0].clone()];
             if let Some(runtime) = runtime.as_deref_mut() {
-                let found = runtime.run(x, &[size, batch.height, batch.width, batch.channels])?;
-                outputs.compare(&integer, &found)?;
+                let shape = [size, batch.height, batch.width, batch.channels];
+                let found = runtime.run(x, &shape)?;
+                if outputs.compare(&integer, &found)? > 0 && origins.images() < INNER_IMAGES {
+                    origins.compare(&program, runtime, x, &shape, &found)?;
+                }
                 logits.extend(found.into_iter().next());
             }
             if labelled {
@@ -169,5 +191,8 @@ pub fn verify(
         float_operators: float,
         tensors,
         outputs,
+        inner_images: origins.images(),
+        inner_fused_otherwise: origins.fused_otherwise(),
+        inner: origins.finish(runtime),
     })
 }

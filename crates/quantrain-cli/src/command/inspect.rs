@@ -1,5 +1,6 @@
 //! `quantrain inspect`: what a network is made of, and what of it will be quantized.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use quantrain::recipe::{GradientPath, Overrides, Recipe};
 use quantrain::{Job, RunDirectory};
 use quantrain_engine::{Plan, Purpose};
 use quantrain_graph::{FloatReason, Graph, NodeId, Op, QuantGraph, QuantizerId, TensorId, Unit};
+use quantrain_integer::{Accumulator, BlockReport, IntegerProgram};
 use serde::Serialize;
 
 use crate::coverage::Coverage;
@@ -80,6 +82,47 @@ struct UnitReport {
     range: Option<(f32, f32)>,
     /// Why it runs in float.
     float: Option<String>,
+    /// What its sums may reach, where ranges are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sums: Option<Sums>,
+}
+
+/// The sums of a block, before any image.
+#[derive(Clone, Debug, Serialize)]
+struct Sums {
+    /// The largest sum of products and bias, in codes.
+    largest: i64,
+    /// The largest bias, in codes.
+    bias: i64,
+    /// Bits of the integers that sums are made in.
+    bits: u8,
+    /// Bits of the floats that the simulation makes them in, exactly.
+    simulated: u8,
+}
+
+impl Sums {
+    /// Of every block of a network whose ranges are known, by the name of its node.
+    fn of(net: &QuantGraph) -> HashMap<String, Sums> {
+        let has_pairs = net.graph().nodes().iter().any(|n| matches!(n.op, Op::FakeQuantize(_)));
+        let program = match has_pairs {
+            // The numbers of a file with quantizers are its own.
+            true => QuantGraph::adopt(net.graph().clone(), net.target().clone()).ok().and_then(|net| IntegerProgram::lower(&net).ok()),
+            false if net.is_calibrated() => IntegerProgram::lower(net).ok(),
+            false => None,
+        };
+        let sums = |b: &BlockReport| {
+            let bits = if b.accumulator == Accumulator::I32 { 32 } else { 64 };
+            Sums { largest: b.bound, bias: b.bias, bits, simulated: if b.bound <= 1 << 24 { 32 } else { 64 } }
+        };
+        program.iter().flat_map(|p| p.blocks()).map(|b| (b.node.clone(), sums(b))).collect()
+    }
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let power = |n: i64| if n == 0 { "0".to_owned() } else { format!("2^{:.1}", (n as f64).log2()) };
+        write!(f, "{} (bias {}), i{}, simulated f{}", power(self.largest), power(self.bias), self.bits, self.simulated)
+    }
 }
 
 /// How many there are.
@@ -139,7 +182,9 @@ fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectRep
             })
             .collect()
     };
-    let units: Vec<UnitReport> = (0..net.units().len()).map(|u| unit_report(net, u)).collect();
+    let mut sums = Sums::of(net);
+    let units: Vec<UnitReport> =
+        (0..net.units().len()).map(|u| unit_report(net, u)).map(|unit| UnitReport { sums: sums.remove(&unit.node), ..unit }).collect();
     let count = |how: &str| units.iter().filter(|u| u.batch_norm == Some(how)).count();
     InspectReport {
         model: recipe.model().into(),
@@ -177,6 +222,7 @@ fn unit_report(net: &QuantGraph, u: usize) -> UnitReport {
         output: net.quantizer_of(output).map(|q| activation(net, &unit, q)),
         range: range(net, &unit),
         float: net.float_nodes().iter().find(|(n, _)| *n == unit.core).map(|(_, reason): &(_, FloatReason)| reason.to_string()),
+        sums: None,
     }
 }
 
@@ -227,7 +273,7 @@ impl fmt::Display for InspectReport {
 impl InspectReport {
     fn table(&self) -> Table {
         let (left, right) = (Align::Left, Align::Right);
-        let mut table = Table::new(&[
+        let mut columns = vec![
             ("node", left),
             ("operators", left),
             ("output", left),
@@ -236,7 +282,10 @@ impl InspectReport {
             ("BatchNorm", left),
             ("weights", left),
             ("activations", left),
-        ]);
+        ];
+        let has_sums = self.units.iter().any(|u| u.sums.is_some());
+        columns.extend(has_sums.then_some(("largest sum", left)));
+        let mut table = Table::new(&columns);
         for u in &self.units {
             let range = u.range.map_or(String::new(), |(min, max)| format!(" [{min:.4}, {max:.4}]"));
             let output = match (&u.output, &u.float) {
@@ -244,7 +293,7 @@ impl InspectReport {
                 (None, Some(reason)) => format!("float{range}: {reason}"),
                 (None, None) => format!("float{range}"),
             };
-            table.row(vec![
+            let mut row = vec![
                 u.node.clone(),
                 u.operators.join("+"),
                 u.shape.clone(),
@@ -253,7 +302,9 @@ impl InspectReport {
                 u.batch_norm.unwrap_or_default().to_owned(),
                 u.weights.clone().unwrap_or_default(),
                 output,
-            ]);
+            ];
+            row.extend(has_sums.then(|| u.sums.as_ref().map(Sums::to_string).unwrap_or_default()));
+            table.row(row);
         }
         table
     }

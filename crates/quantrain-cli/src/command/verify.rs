@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use quantrain::recipe::{Overrides, Recipe};
-use quantrain::verify::{OnnxRuntime, Verification};
+use quantrain::verify::{OnnxRuntime, SessionOptions, Verification};
 use quantrain::{Job, RunError};
 use serde::Serialize;
 
@@ -38,6 +38,9 @@ pub struct Verify {
     /// ONNX Runtime's shared library, or its folder [default: ORT_DYLIB_PATH, Python's package, the system's]
     #[arg(long, value_name = "PATH")]
     onnxruntime: Option<PathBuf>,
+    /// Open ONNX Runtime's session with session.x64quantprecision=1: no sum of two products saturates on x86-64 without VNNI
+    #[arg(long)]
+    exact_session: bool,
     /// Show every tensor, also where none differs
     #[arg(long)]
     all: bool,
@@ -84,7 +87,8 @@ impl Verify {
         super::start(&recipe)?;
         let (model, target) = (recipe.model().to_owned(), chosen.then(|| recipe.target().clone()));
         let job = Job::open(recipe)?;
-        let mut runtime = match OnnxRuntime::open(&model, self.onnxruntime.as_deref(), rayon::current_num_threads()) {
+        let options = SessionOptions { threads: rayon::current_num_threads(), exact: self.exact_session };
+        let mut runtime = match OnnxRuntime::open(&model, self.onnxruntime.as_deref(), options) {
             Err(error) if self.onnxruntime.is_some() => return Err(RunError::from(error).into()),
             opened => opened,
         };
@@ -111,6 +115,20 @@ impl VerifyReport {
         let shown = self.found.tensors.iter().filter(|t| self.all || t.differ > 0).take(if self.all { usize::MAX } else { WORST });
         for t in shown {
             table.row(vec![t.tensor.clone(), t.operator.into(), grouped(t.codes), grouped(t.differ), grouped(t.largest as usize)]);
+        }
+        table
+    }
+
+    /// The inner tensors at which ONNX Runtime's codes begin to differ.
+    fn origins(&self) -> Table {
+        let (left, right) = (Align::Left, Align::Right);
+        let columns =
+            [("tensor", left), ("operator", left), ("runs as", left), ("begin to differ", right), ("largest", right), ("why", left)];
+        let mut table = Table::new(&columns);
+        for t in self.found.inner.iter().filter(|t| t.begins > 0).take(WORST) {
+            let begins = format!("{} of {}", grouped(t.begins), grouped(t.codes));
+            let runs_as = t.runs_as.clone().unwrap_or_else(|| "?".into());
+            table.row(vec![t.tensor.clone(), t.operator.into(), runs_as, begins, grouped(t.largest as usize), t.reason.clone()]);
         }
         table
     }
@@ -150,6 +168,19 @@ impl fmt::Display for VerifyReport {
                     o.output, o.largest
                 )?,
             }
+        }
+        if let Some(first) = found.first_difference() {
+            let images = grouped(found.inner_images);
+            writeln!(
+                f,
+                "ONNX Runtime differs first at `{}` ({}): {}; seen in {images} images",
+                first.tensor, first.operator, first.reason
+            )?;
+            if found.inner_fused_otherwise > 0 {
+                let values = grouped(found.inner_fused_otherwise);
+                writeln!(f, "handing inner tensors out changed {values} values of outputs: the optimizer fused otherwise there")?;
+            }
+            writeln!(f, "\n{}", self.origins())?;
         }
         if !found.float_operators.is_empty() {
             writeln!(f, "in float, as the file has no quantizer behind them: {}", found.float_operators.join(", "))?;

@@ -1,8 +1,8 @@
 //! The float masters of a block, their gradients, and the codes made of them for a step.
 
 use quantrain_graph::fold;
-use quantrain_graph::{BlockCodes, Granularity, PlacementError, Quantizer, Range, Scheme};
-use quantrain_kernels::weights::{self, Grid};
+use quantrain_graph::{BlockCodes, Granularity, PlacementError, Quantizer, Range, WeightQuantizer};
+use quantrain_kernels::weights::{self as kernels, Grid};
 
 use super::code_range;
 use super::coefficients::{Coefficients, Statistics};
@@ -47,8 +47,7 @@ pub(crate) struct Simulated {
     pub quantizers: Vec<Quantizer>,
     /// The same as the kernels take them.
     pub grids: Vec<Grid>,
-    /// Bias codes as f32; exact below 2^24.
-    pub bias: Vec<f32>,
+    pub bias: Vec<i32>,
     /// The largest code of the input, in magnitude.
     largest_input: f32,
 }
@@ -60,7 +59,7 @@ impl Simulated {
             limits: vec![(0.0, 0.0); channels],
             folded_bias: vec![0.0; channels],
             codes: vec![0.0; weights],
-            bias: vec![0.0; channels],
+            bias: vec![0; channels],
             ..Simulated::default()
         }
     }
@@ -86,7 +85,7 @@ pub(crate) struct BlockParameters {
     pub bias: Option<Trained>,
     pub norm: Option<NormParameters>,
     /// The kind of integers of the weights; `None` runs the block in float.
-    pub scheme: Option<Scheme>,
+    pub quantizer: Option<WeightQuantizer>,
     /// Codes that are used as they are, in the order of the weights.
     pub fixed: Option<BlockCodes>,
     /// The codes of this step, in a simulated run.
@@ -107,7 +106,7 @@ impl BlockParameters {
         bias: Option<Vec<f32>>,
         norm: Option<NormParameters>,
         channels: usize,
-        scheme: Option<Scheme>,
+        quantizer: Option<WeightQuantizer>,
     ) -> Self {
         BlockParameters {
             name,
@@ -117,7 +116,7 @@ impl BlockParameters {
             weight: Trained::new(weight),
             bias: bias.map(Trained::new),
             norm,
-            scheme,
+            quantizer,
             fixed: None,
             simulated: None,
             statistics: Statistics::Running,
@@ -133,19 +132,19 @@ impl BlockParameters {
             let factors = norm.gamma.value.iter().zip(&self.running.1).map(|(gamma, deviation)| gamma / deviation);
             self.factors.iter_mut().zip(factors).for_each(|(f, factor)| *f = factor);
         }
-        let Some((input, scheme)) = input.zip(self.scheme) else {
+        let Some((input, weights)) = input.zip(self.quantizer) else {
             self.simulated = None;
             return Ok(());
         };
         let mut simulated = self.simulated.take().unwrap_or_else(|| Simulated::new(self.weight.value.len(), self.channels));
-        self.simulate(input, &scheme, &mut simulated)?;
+        self.simulate(input, &weights, &mut simulated)?;
         self.simulated = Some(simulated);
         Ok(())
     }
 
     /// As [`fold::fold`] and [`fold::quantize_block`], on all threads and in memory that is there.
-    fn simulate(&self, input: Quantizer, scheme: &Scheme, to: &mut Simulated) -> Result<(), PlacementError> {
-        weights::fold(&self.weight.value, &self.factors, &mut to.folded, &mut to.limits);
+    fn simulate(&self, input: Quantizer, weights: &WeightQuantizer, to: &mut Simulated) -> Result<(), PlacementError> {
+        kernels::fold(&self.weight.value, &self.factors, &mut to.folded, &mut to.limits);
         for c in 0..self.channels {
             let beta = self.norm.as_ref().map_or(0.0, |norm| norm.beta.value[c]);
             to.folded_bias[c] = (self.bias_of(c) - self.running.0[c]) * self.factors[c] + beta;
@@ -156,26 +155,31 @@ impl BlockParameters {
             to.quantizers.clone_from(&weight.quantizers);
             to.set_grids();
             to.codes.copy_from_slice(&weight.codes);
-            to.bias.iter_mut().zip(bias).for_each(|(to, &code)| *to = code as f32);
+            to.bias.copy_from_slice(bias);
             return Ok(());
         }
         let of_channels = to.limits.iter().map(|&(min, max)| Range::new(min, max));
         let q = &mut to.quantizers;
-        match scheme.granularity {
-            Granularity::PerChannel => fold::block_quantizers(&self.name, scheme, of_channels, &to.folded_bias, input.scale(), q)?,
+        match weights.scheme.granularity {
+            Granularity::PerChannel => fold::block_quantizers(&self.name, weights, of_channels, &to.folded_bias, input.scale(), q)?,
             Granularity::PerTensor => {
                 // A comparison that lets NaN win, which `f32::min` does not.
                 let wider = |a: Range, b: Range| if a.min.is_nan() || b.min.is_nan() { Range::new(f32::NAN, f32::NAN) } else { a.union(b) };
                 let whole = of_channels.reduce(wider).into_iter();
-                fold::block_quantizers(&self.name, scheme, whole, &to.folded_bias, input.scale(), q)?
+                fold::block_quantizers(&self.name, weights, whole, &to.folded_bias, input.scale(), q)?
             }
         }
-        to.set_grids();
-        weights::codes(&to.folded, &to.grids, &mut to.codes);
-        for (bias, code) in to.bias.iter_mut().zip(fold::bias_codes(&self.name, &to.folded_bias, input.scale(), &to.quantizers)) {
-            *bias = code? as f32;
+        loop {
+            to.set_grids();
+            kernels::codes(&to.folded, &to.grids, &mut to.codes);
+            let codes = fold::bias_codes(&self.name, &to.folded_bias, input.scale(), &to.quantizers, weights.bias_limit);
+            for (bias, code) in to.bias.iter_mut().zip(codes) {
+                *bias = code?;
+            }
+            if !fold::widen_for_sums(&self.name, &mut to.quantizers, &to.codes, &to.bias, &input)? {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// The largest sum that an accumulator of this step can reach, `Σ|w_q|·max|x_q| + |b_q|`; f32 holds sums below 2^24 exactly.
@@ -183,7 +187,7 @@ impl BlockParameters {
         let Simulated { codes, bias, largest_input, .. } = self.simulated.as_ref()?;
         let row = |row: &[f32]| row.iter().map(|w| f64::from(w.abs())).sum::<f64>() * f64::from(*largest_input);
         let rows = codes.chunks_exact(codes.len() / self.channels);
-        Some(rows.zip(bias).map(|(w, b)| row(w) + f64::from(b.abs())).fold(0.0, f64::max))
+        Some(rows.zip(bias).map(|(w, &b)| row(w) + f64::from(b).abs()).fold(0.0, f64::max))
     }
 
     /// Whether this step computes with codes.

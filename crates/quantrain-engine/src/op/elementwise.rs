@@ -1,11 +1,18 @@
 //! Two operands that broadcast. An Add of equal shapes has a fused pass of its own, see `network`.
 
+use quantrain_graph::Quantizer;
 use quantrain_graph::op::Binary;
+use quantrain_kernels::elementwise::CodeSum;
 use quantrain_kernels::permute::MOST_AXES;
 
-use super::{Kernel, Replays, Scaled, Site, write};
+use super::{Codes, Kernel, Replays, Scaled, Site, write};
 use crate::EngineError;
 use crate::layout::to_physical;
+
+/// The target's addition of codes.
+pub(crate) fn code_sum(operands: [&Quantizer; 2], to: &Quantizer) -> CodeSum {
+    CodeSum::new(operands.map(|q| (q.scale(), q.zero_point())), (to.scale(), to.zero_point()))
+}
 
 pub(super) struct Broadcast {
     op: Binary,
@@ -83,15 +90,34 @@ impl Broadcast {
 impl Kernel for Broadcast {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         let [a, b] = self.operands(x);
-        let (ka, kb) = (a.scale / out_scale, b.scale / out_scale);
-        let product = a.scale * b.scale / out_scale;
-        let quotient = a.scale / (b.scale * out_scale);
+        let real = |p: usize, q: usize| (a.values[p] * a.scale, b.values[q] * b.scale);
+        let combine = |(a, b): (f32, f32)| match self.op {
+            Binary::Add => a + b,
+            Binary::Sub => a - b,
+            Binary::Mul => a * b,
+            Binary::Div => a / b,
+        };
+        self.walk(|i, p, q| y[i] = combine(real(p, q)) / out_scale);
+    }
+
+    /// ONNX Runtime's QLinearAdd (see [`CodeSum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
+    fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
+        let (Some(to), [qa, qb]) = (codes.of_bytes(), &codes.inputs[..]) else { return false };
+        let ([a, b], zero) = (self.operands(x), to.zero_point() as f32);
+        let round = |t: f32| to.rounding().round(t) - zero;
         match self.op {
-            Binary::Add => self.walk(|i, p, q| y[i] = a.values[p] * ka + b.values[q] * kb),
-            Binary::Sub => self.walk(|i, p, q| y[i] = a.values[p] * ka - b.values[q] * kb),
-            Binary::Mul => self.walk(|i, p, q| y[i] = a.values[p] * b.values[q] * product),
-            Binary::Div => self.walk(|i, p, q| y[i] = a.values[p] / b.values[q] * quotient),
+            Binary::Add => {
+                let sum = code_sum([qa, qb], &to);
+                let (za, zb) = (qa.zero_point() as f32, qb.zero_point() as f32);
+                self.walk(|i, p, q| y[i] = round(sum.of_codes(a.values[p] + za, b.values[q] + zb)));
+            }
+            Binary::Mul => {
+                let factor = a.scale * b.scale / to.scale();
+                self.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
+            }
+            Binary::Sub | Binary::Div => return false,
         }
+        true
     }
 
     /// Sums over the places where an operand repeats. Add: `da = dy`; Sub: `db = −dy`; Mul: `da = dy·b`; Div: `da = dy/b`, `db = −dy·a/b²`.

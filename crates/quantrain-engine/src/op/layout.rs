@@ -5,13 +5,13 @@ use quantrain_kernels::Scratch;
 use quantrain_kernels::elementwise::add_assign;
 use quantrain_kernels::permute::{MOST_AXES, permute};
 
-use super::{Kernel, Scaled, Site};
+use super::{Kernel, Scaled, Site, change_unit};
 use crate::EngineError;
 use crate::layout::{keeps_order, logical_permutation, physical_axis, physical_permutation, to_physical};
 
-/// Copies values, multiplied where the output has another unit.
-fn copy(x: &[f32], factor: f32, y: &mut [f32]) {
-    if factor == 1.0 { y.copy_from_slice(x) } else { y.iter_mut().zip(x).for_each(|(y, x)| *y = x * factor) }
+/// Copies values of one unit into steps of another, by way of real values.
+fn copy(x: &[f32], [from, to]: [f32; 2], y: &mut [f32]) {
+    if from == to { y.copy_from_slice(x) } else { y.iter_mut().zip(x).for_each(|(y, x)| *y = x * from / to) }
 }
 
 fn accumulate_or_copy(dy: &[f32], dx: &mut [f32], accumulate: bool) {
@@ -22,7 +22,7 @@ pub(super) struct Identity;
 
 impl Kernel for Identity {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        copy(x[0].values, x[0].scale / out_scale, y);
+        copy(x[0].values, [x[0].scale, out_scale], y);
     }
 
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
@@ -63,7 +63,7 @@ impl Kernel for Join {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         for (i, x) in x.iter().enumerate() {
             for (span, x_run) in self.spans(i).zip(x.values.chunks_exact(self.runs[i])) {
-                copy(x_run, x.scale / out_scale, &mut y[span]);
+                copy(x_run, [x.scale, out_scale], &mut y[span]);
             }
         }
     }
@@ -166,10 +166,9 @@ impl Gather {
 
 impl Kernel for Gather {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        let factor = x[0].scale / out_scale;
         let fill = self.fill / out_scale;
         self.walk(|o, i, run| match i {
-            Some(i) => copy(&x[0].values[i..i + run], factor, &mut y[o..o + run]),
+            Some(i) => copy(&x[0].values[i..i + run], [x[0].scale, out_scale], &mut y[o..o + run]),
             None => y[o..o + run].fill(fill),
         });
     }
@@ -241,10 +240,7 @@ fn reorder(steps: &[(Vec<usize>, Vec<usize>)], x: &[f32], y: &mut [f32]) {
 impl Kernel for Reorder {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         reorder(&self.there, x[0].values, y);
-        let factor = x[0].scale / out_scale;
-        if factor != 1.0 {
-            y.iter_mut().for_each(|v| *v *= factor);
-        }
+        change_unit(y, x[0].scale, out_scale);
     }
 
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {

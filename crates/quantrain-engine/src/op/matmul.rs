@@ -3,7 +3,7 @@
 use quantrain_graph::op::MatMul;
 use quantrain_kernels::matmul::matmul;
 
-use super::{Kernel, Replays, Scaled, Site, with_real};
+use super::{Codes, Kernel, Replays, Scaled, Site, with_real};
 use crate::EngineError;
 
 pub(super) struct Product {
@@ -33,6 +33,20 @@ impl Kernel for Product {
         }
         let factor = x[0].scale * x[1].scale / out_scale;
         y.iter_mut().for_each(|v| *v *= factor);
+    }
+
+    fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
+        let Product { m, n, k, .. } = *self;
+        if !codes.exceed_f32(&[0, 1], k) {
+            return false;
+        }
+        let factor = x[0].scale * x[1].scale / codes.output.map_or(1.0, |q| q.scale());
+        for (i, y) in y.iter_mut().enumerate() {
+            let (row, column) = (&x[0].values[i / n * k..][..k], &x[1].values[i / (m * n) * k * n + i % n..]);
+            let products = row.iter().zip(column.iter().step_by(n)).map(|(&a, &b)| f64::from(a) * f64::from(b));
+            *y = products.sum::<f64>() as f32 * factor;
+        }
+        true
     }
 
     /// `da = dy·bᵀ`, `db = aᵀ·dy`

@@ -3,7 +3,7 @@
 use quantrain_graph::op::{AveragePool, MaxPool, Window};
 use quantrain_kernels::pooling::{self as kernels, PoolShape};
 
-use super::{Kernel, Replays, Scaled, Site};
+use super::{Codes, Kernel, Replays, Scaled, Site, change_unit, with_real};
 
 fn shape(window: &Window, count_padding: bool, site: &Site) -> PoolShape {
     let (x, y) = (site.input(0), site.output());
@@ -23,13 +23,6 @@ fn shape(window: &Window, count_padding: bool, site: &Site) -> PoolShape {
     }
 }
 
-/// Multiplies by a factor that is often 1.
-fn rescale(values: &mut [f32], factor: f32) {
-    if factor != 1.0 {
-        values.iter_mut().for_each(|v| *v *= factor);
-    }
-}
-
 pub(super) struct Max(PoolShape);
 
 pub(super) fn max(op: &MaxPool, site: &Site) -> Max {
@@ -39,7 +32,7 @@ pub(super) fn max(op: &MaxPool, site: &Site) -> Max {
 impl Kernel for Max {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         kernels::max_forward(&self.0, x[0].values, y);
-        rescale(y, x[0].scale / out_scale);
+        change_unit(y, x[0].scale, out_scale);
     }
 
     /// The whole gradient goes to the first maximum of each window.
@@ -64,8 +57,17 @@ pub(super) fn average(op: &AveragePool, site: &Site) -> Average {
 
 impl Kernel for Average {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        kernels::average_forward(&self.0, x[0].values, y);
-        rescale(y, x[0].scale / out_scale);
+        with_real(x[0], |real| kernels::average_forward(&self.0, real, y));
+        change_unit(y, 1.0, out_scale);
+    }
+
+    /// ONNX Runtime's QLinearAveragePool: the mean of real values, rounded with the zero point on top.
+    fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
+        let Some(to) = codes.of_bytes() else { return false };
+        self.forward(x, to.scale(), y);
+        let zero = to.zero_point() as f32;
+        y.iter_mut().for_each(|v| *v = to.rounding().round(*v + zero) - zero);
+        true
     }
 
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
@@ -89,6 +91,20 @@ impl Kernel for GlobalAverage {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         let factor = x[0].scale / (out_scale * self.pixels as f32);
         kernels::global_average_forward(self.batch, self.pixels, self.channels, x[0].values, factor, y);
+    }
+
+    fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
+        if !codes.exceed_f32(&[0], self.pixels) {
+            return false;
+        }
+        let factor = x[0].scale / (codes.output.map_or(1.0, |q| q.scale()) * self.pixels as f32);
+        let images = x[0].values.chunks_exact((self.pixels * self.channels).max(1));
+        for (image, y) in images.zip(y.chunks_exact_mut(self.channels)) {
+            for (c, y) in y.iter_mut().enumerate() {
+                *y = image[c..].iter().step_by(self.channels).map(|&v| f64::from(v)).sum::<f64>() as f32 * factor;
+            }
+        }
+        true
     }
 
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {

@@ -4,7 +4,7 @@ use quantrain_graph::op::{ReduceMean, Softmax};
 use quantrain_kernels::permute::MOST_AXES;
 use quantrain_kernels::softmax;
 
-use super::{Kernel, Replays, Scaled, Site, with_real};
+use super::{Codes, Kernel, Replays, Scaled, Site, with_real};
 use crate::EngineError;
 use crate::layout::{physical_axis, to_physical};
 
@@ -79,6 +79,17 @@ impl Kernel for Mean {
         self.walk(|i, o| y[o] += x[0].values[i]);
         let factor = x[0].scale / (out_scale * self.count as f32);
         y.iter_mut().for_each(|v| *v *= factor);
+    }
+
+    fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
+        if !codes.exceed_f32(&[0], self.count) {
+            return false;
+        }
+        let mut sums = vec![0.0; y.len()];
+        self.walk(|i, o| sums[o] += f64::from(x[0].values[i]));
+        let factor = x[0].scale / (codes.output.map_or(1.0, |q| q.scale()) * self.count as f32);
+        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum as f32 * factor);
+        true
     }
 
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {

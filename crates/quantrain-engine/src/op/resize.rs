@@ -3,7 +3,7 @@
 use quantrain_graph::op::{Interpolation, Resize};
 use quantrain_kernels::resize::{self as kernels, AxisMap, ResizeShape};
 
-use super::{Kernel, Scaled, Site};
+use super::{Kernel, Scaled, Site, change_unit, with_real};
 
 pub(super) struct Spatial {
     shape: ResizeShape,
@@ -33,11 +33,12 @@ pub(super) fn build(op: &Resize, site: &Site) -> Spatial {
 
 impl Kernel for Spatial {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        let run = if self.nearest { kernels::nearest_forward } else { kernels::linear_forward };
-        run(&self.shape, &self.rows, &self.columns, x[0].values, y);
-        let factor = x[0].scale / out_scale;
-        if factor != 1.0 {
-            y.iter_mut().for_each(|v| *v *= factor);
+        if self.nearest {
+            kernels::nearest_forward(&self.shape, &self.rows, &self.columns, x[0].values, y);
+            change_unit(y, x[0].scale, out_scale);
+        } else {
+            with_real(x[0], |real| kernels::linear_forward(&self.shape, &self.rows, &self.columns, real, y));
+            change_unit(y, 1.0, out_scale);
         }
     }
 

@@ -1,14 +1,15 @@
 //! Two operands that broadcast.
 
-use quantrain_graph::Rounding;
 use quantrain_graph::op::Binary;
-use quantrain_kernels::integer::Codes;
+use quantrain_graph::{Quantizer, Rounding};
+use quantrain_kernels::elementwise::CodeSum;
 use quantrain_kernels::integer::elementwise::Add;
 
-use super::steps::{Scaled, Steps, in_steps};
+use super::steps::{Bytes, Scaled, Steps, in_steps};
 use super::{Kernel, Site, to_physical};
 use crate::LowerError;
 use crate::buffer::{Buffer, Kind, View};
+use crate::grid::Grid;
 
 pub(super) fn build(op: Binary, site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
     Ok(match quick_add(op, site) {
@@ -24,19 +25,18 @@ struct SameShape {
 }
 
 fn quick_add(op: Binary, site: &Site) -> Option<SameShape> {
-    let ([Some(a), Some(b)], Some(y)) = (&site.inputs[..], site.output) else { return None };
+    let ([Some(a), Some(b)], Some(y)) = (&site.inputs[..], &site.output) else { return None };
     let bytes = [a.kind, b.kind, y.kind] == [Kind::Bytes; 3];
-    let applies = op == Binary::Add && bytes && y.quantizer.rounding() == Rounding::HalfToEven && site.input(0) == site.input(1);
-    applies.then(|| {
-        let (lo, hi) = y.clipped_limits(site.clip_steps());
-        let zero = |zero: i32| u8::try_from(zero).expect("a byte holds the zero point of bytes");
-        let add = Add {
-            factors: [a.scale() / y.scale(), b.scale() / y.scale()],
-            zeros: [zero(a.zero()), zero(b.zero())],
-            codes: Codes { lo, hi, zero: y.zero() },
-        };
-        SameShape { add, len: site.output_len() }
-    })
+    let applies = op == Binary::Add && y.quantizer.rounding() == Rounding::HalfToEven && site.input(0) == site.input(1);
+    let Bytes { output, .. } = Bytes::of(site).filter(|_| applies && bytes)?;
+    let sum = code_sum([&a.quantizer, &b.quantizer], &output);
+    let add = Add { sum, offsets: [a, b, y].map(Grid::offset), limits: (output.qmin(), output.qmax()) };
+    Some(SameShape { add, len: site.output_len() })
+}
+
+/// The target's addition of codes.
+fn code_sum(operands: [&Quantizer; 2], to: &Quantizer) -> CodeSum {
+    CodeSum::new(operands.map(|q| (q.scale(), q.zero_point())), (to.scale(), to.zero_point()))
 }
 
 impl Kernel for SameShape {
@@ -115,14 +115,32 @@ impl Steps for Broadcast {
             None => given.next().map(|x| (x.values.as_slice(), x.scale)).expect("one input for each operand that is no constant"),
         };
         let ((a, s_a), (b, s_b)) = (operand(0), operand(1));
-        let (ka, kb) = (s_a / out_scale, s_b / out_scale);
-        let product = s_a * s_b / out_scale;
-        let quotient = s_a / (s_b * out_scale);
+        let combine = |a: f32, b: f32| match self.op {
+            Binary::Add => a + b,
+            Binary::Sub => a - b,
+            Binary::Mul => a * b,
+            Binary::Div => a / b,
+        };
+        self.walk(|i, p, q| y[i] = combine(a[p] * s_a, b[q] * s_b) / out_scale);
+    }
+
+    /// ONNX Runtime's QLinearAdd (see [`CodeSum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
+    fn forward_codes(&self, x: &[Scaled], bytes: &Bytes, y: &mut [f32]) -> bool {
+        let (Bytes { inputs, output: to }, [a, b]) = (bytes, x) else { return false };
+        let zero = to.zero_point() as f32;
+        let round = |t: f32| to.rounding().round(t) - zero;
         match self.op {
-            Binary::Add => self.walk(|i, p, q| y[i] = a[p] * ka + b[q] * kb),
-            Binary::Sub => self.walk(|i, p, q| y[i] = a[p] * ka - b[q] * kb),
-            Binary::Mul => self.walk(|i, p, q| y[i] = a[p] * b[q] * product),
-            Binary::Div => self.walk(|i, p, q| y[i] = a[p] / b[q] * quotient),
+            Binary::Add => {
+                let sum = code_sum([&inputs[0], &inputs[1]], to);
+                let (za, zb) = (inputs[0].zero_point() as f32, inputs[1].zero_point() as f32);
+                self.walk(|i, p, q| y[i] = round(sum.of_codes(a.values[p] + za, b.values[q] + zb)));
+            }
+            Binary::Mul => {
+                let factor = a.scale * b.scale / to.scale();
+                self.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
+            }
+            Binary::Sub | Binary::Div => return false,
         }
+        true
     }
 }

@@ -3,7 +3,7 @@
 use super::layout::{Gather, Join, Reorder};
 use super::pooling::Windows;
 use super::resize::Nearest;
-use super::steps::{Scaled, Steps, in_steps};
+use super::steps::{Scaled, Steps, change_unit, in_steps};
 use super::{Kernel, Site};
 use crate::buffer::{Buffer, View};
 
@@ -57,8 +57,9 @@ impl Mover {
 impl Steps for Mover {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         let in_steps = |x: &Scaled| {
-            let factor = x.scale / out_scale;
-            if factor == 1.0 { x.values.clone() } else { x.values.iter().map(|v| v * factor).collect() }
+            let mut values = x.values.clone();
+            change_unit(&mut values, x.scale, out_scale);
+            values
         };
         let x: Vec<Vec<f32>> = x.iter().map(in_steps).collect();
         self.apply(&x.iter().map(Vec::as_slice).collect::<Vec<_>>(), self.fill() / out_scale, y);

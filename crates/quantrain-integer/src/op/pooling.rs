@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::Site;
 use super::moving::Element;
-use super::steps::{Scaled, Steps};
+use super::steps::{Bytes, Scaled, Steps, change_unit};
 
 fn shape(window: &Window, count_padding: bool, site: &Site) -> PoolShape {
     let (x, y) = (site.input(0), site.output());
@@ -59,7 +59,7 @@ impl Windows {
     }
 }
 
-/// The mean of each window: an exact sum, one division, one product.
+/// The mean of each window, of real values.
 pub(super) struct Average(PoolShape);
 
 pub(super) fn average(op: &AveragePool, site: &Site) -> Average {
@@ -68,10 +68,15 @@ pub(super) fn average(op: &AveragePool, site: &Site) -> Average {
 
 impl Steps for Average {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        kernels::average_forward(&self.0, &x[0].values, y);
-        let factor = x[0].scale / out_scale;
-        if factor != 1.0 {
-            y.iter_mut().for_each(|v| *v *= factor);
-        }
+        kernels::average_forward(&self.0, &x[0].real(), y);
+        change_unit(y, 1.0, out_scale);
+    }
+
+    /// ONNX Runtime's QLinearAveragePool: rounded with the zero point on top.
+    fn forward_codes(&self, x: &[Scaled], bytes: &Bytes, y: &mut [f32]) -> bool {
+        self.forward(x, bytes.output.scale(), y);
+        let (rounding, zero) = (bytes.output.rounding(), bytes.output.zero_point() as f32);
+        y.iter_mut().for_each(|v| *v = rounding.round(*v + zero) - zero);
+        true
     }
 }

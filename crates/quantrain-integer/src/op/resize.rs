@@ -4,7 +4,7 @@ use quantrain_graph::op::{Interpolation, Resize};
 use quantrain_kernels::resize::{self as kernels, AxisMap, ResizeShape};
 
 use super::moving::{Element, Mover, moved};
-use super::steps::{Scaled, Steps, in_steps};
+use super::steps::{Scaled, Steps, change_unit, in_steps};
 use super::{Kernel, Site};
 
 /// One neighbour's element.
@@ -14,7 +14,7 @@ pub(super) struct Nearest {
     columns: Vec<usize>,
 }
 
-/// Four neighbours by their weights: exact products of codes, summed in one order.
+/// Four neighbours by their weights, real values summed in one order.
 struct Linear {
     shape: ResizeShape,
     rows: AxisMap,
@@ -57,10 +57,7 @@ impl Nearest {
 
 impl Steps for Linear {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        kernels::linear_forward(&self.shape, &self.rows, &self.columns, &x[0].values, y);
-        let factor = x[0].scale / out_scale;
-        if factor != 1.0 {
-            y.iter_mut().for_each(|v| *v *= factor);
-        }
+        kernels::linear_forward(&self.shape, &self.rows, &self.columns, &x[0].real(), y);
+        change_unit(y, 1.0, out_scale);
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `graphs` | random small networks of every operator, every target, 4, 8 and 16 bits |
 //! | `networks` | the networks of ../shared/models |
-//! | `wide` | 16 bits by 16 bits, where the simulation's sums are not exact, with sums of 128 bits |
+//! | `wide` | 16 bits by 16 bits, with sums of 128 bits |
 //! | `formulas` | the fixed-point formula: never more than one code from the float one |
 
 mod compare;

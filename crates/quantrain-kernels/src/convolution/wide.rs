@@ -2,34 +2,66 @@
 
 use super::ConvolutionShape;
 use crate::parallel::LANES;
+use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
-/// `y = f32(bias[o] + Σ x·w)`, the sum in f64 and rounded once. Codes make integers, which are exact below 2^53.
-pub fn forward_wide(shape: &ConvolutionShape, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+/// How an exact sum becomes a f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SumRounding {
+    /// The nearest f32, of two equally near the even one.
+    ToNearest,
+    /// Of the two f32 around a sum that is none, the one whose last bit is set: rounding it again, to fewer bits, gives what rounding the
+    /// sum itself would have given (von Neumann rounding; Boldo and Melquiond 2008).
+    ToOdd,
+}
+
+impl SumRounding {
+    #[inline(always)]
+    fn round(self, sum: f64) -> f32 {
+        let near = sum as f32;
+        if self == SumRounding::ToNearest || f64::from(near) == sum {
+            return near;
+        }
+        let is_beyond = f64::from(near).abs() > sum.abs();
+        f32::from_bits((near.to_bits() - u32::from(is_beyond)) | 1)
+    }
+}
+
+/// `y = bias[o] + Σ x·w`, the sum in f64 and rounded once. Codes make integers, which are exact below 2^53.
+pub fn forward_wide(shape: &ConvolutionShape, x: &[f32], w: &[f32], bias: &[i32], rounding: SumRounding, y: &mut [f32]) {
     shape.check(x.len(), w.len(), y.len());
     assert_eq!(bias.len(), shape.out_channels, "forward_wide: one bias a channel");
-    let ConvolutionShape { in_height, in_width, in_channels, out_height, out_channels, groups, .. } = *shape;
-    let (inputs, outputs) = (in_channels / groups, out_channels / groups);
-    let [rows, columns] = shape.kernel;
-    y.par_chunks_mut((shape.out_width * out_channels).max(1)).enumerate().for_each(|(line, y)| {
+    let simd = simd();
+    let line = shape.out_width * shape.out_channels;
+    y.par_chunks_mut(line.max(1)).enumerate().for_each(|(i, y)| line_task(simd, shape, i, x, w, bias, rounding, y));
+}
+
+simd_kernel! {
+    fn line_task(shape: &ConvolutionShape, line: usize, x: &[f32], w: &[f32], bias: &[i32], rounding: SumRounding, y: &mut [f32]) {
+        let ConvolutionShape { in_height, in_width, in_channels, out_height, out_channels, groups, .. } = *shape;
+        let (inputs, outputs) = (in_channels / groups, out_channels / groups);
+        let [rows, columns] = shape.kernel;
         let (n, oh) = (line / out_height, line % out_height);
         for (ow, y) in y.chunks_exact_mut(out_channels).enumerate() {
             for (o, y) in y.iter_mut().enumerate() {
                 let mut sum = f64::from(bias[o]);
                 for tap in 0..rows * columns {
                     let (i, j) = (tap / columns, tap % columns);
-                    let row = (oh * shape.stride[0] + i * shape.dilation[0]).checked_sub(shape.padding_begin[0]);
-                    let column = (ow * shape.stride[1] + j * shape.dilation[1]).checked_sub(shape.padding_begin[1]);
-                    let (Some(row), Some(column)) = (row.filter(|r| *r < in_height), column.filter(|c| *c < in_width)) else { continue };
+                    let row = (oh * shape.stride[0] + i * shape.dilation[0]).wrapping_sub(shape.padding_begin[0]);
+                    let column = (ow * shape.stride[1] + j * shape.dilation[1]).wrapping_sub(shape.padding_begin[1]);
+                    if row >= in_height || column >= in_width {
+                        continue;
+                    }
                     let at = ((n * in_height + row) * in_width + column) * in_channels + o / outputs * inputs;
                     sum += dot(&x[at..][..inputs], &w[(o * rows * columns + tap) * inputs..][..inputs]);
                 }
-                *y = sum as f32;
+                *y = rounding.round(sum);
             }
         }
-    });
+    }
 }
 
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0.0; LANES];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
@@ -38,8 +70,14 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
             sums[l] += f64::from(a[l]) * f64::from(b[l]);
         }
     }
-    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-    sums.iter().sum::<f64>() + rest
+    let mut sum = 0.0;
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        sum += f64::from(*a) * f64::from(*b);
+    }
+    for lane in sums {
+        sum += lane;
+    }
+    sum
 }
 
 #[cfg(test)]
@@ -73,7 +111,7 @@ mod tests {
             let (x, w) = (codes(shape.input_len(), 127), codes(shape.weight_len(), 127));
             let (mut fast, mut wide) = (vec![0.0; shape.output_len()], vec![0.0; shape.output_len()]);
             forward(&shape, &x, &w, &mut fast);
-            forward_wide(&shape, &x, &w, &vec![0.0; shape.out_channels], &mut wide);
+            forward_wide(&shape, &x, &w, &vec![0; shape.out_channels], SumRounding::ToOdd, &mut wide);
             assert_eq!(fast, wide);
         }
     }
@@ -83,12 +121,31 @@ mod tests {
         let shape = ConvolutionShape { groups: 1, kernel: [1, 1], padding_begin: [0, 0], ..SHAPE };
         let (x, w) = (codes(shape.input_len(), 32_767), codes(shape.weight_len(), 32_767));
         let mut y = vec![0.0; shape.output_len()];
-        forward_wide(&shape, &x, &w, &[3.0; 6], &mut y);
+        forward_wide(&shape, &x, &w, &[3; 6], SumRounding::ToNearest, &mut y);
         for (i, y) in y.iter().enumerate() {
             let (o, ow, oh, n) = (i % 6, i / 6 % 3, i / 18 % 4, i / 72);
             let at = ((n * 7 + 2 * oh) * 6 + 2 * ow) * 12;
             let exact: i64 = (0..12).map(|c| x[at + c] as i64 * w[o * 12 + c] as i64).sum::<i64>() + 3;
             assert_eq!(*y, exact as f32);
         }
+    }
+
+    #[test]
+    fn rounding_to_odd_and_then_half_up_is_rounding_once() {
+        for sum in (0..200_000i64).map(|i| i * 7_919_333_777 - 700_000_000_000_000) {
+            for shift in [25, 30, 36] {
+                let odd = SumRounding::ToOdd.round(sum as f64);
+                assert!((f64::from(odd) - sum as f64).abs() < sum.abs() as f64 * 2f64.powi(-23));
+                // What is left of it, where a device has codes of so many bits.
+                if sum.abs() >> shift < 1 << 22 {
+                    let expected = (sum + (1 << (shift - 1))) >> shift;
+                    assert_eq!((f64::from(odd) / 2f64.powi(shift) + 0.5).floor() as i64, expected, "{sum} by {shift}");
+                }
+            }
+        }
+        assert_eq!(
+            [16_777_216.0, 16_777_217.0, 16_777_219.0, -16_777_219.0].map(|s| SumRounding::ToOdd.round(s)),
+            [16_777_216.0, 16_777_218.0, 16_777_218.0, -16_777_218.0]
+        );
     }
 }

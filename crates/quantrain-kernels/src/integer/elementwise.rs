@@ -1,19 +1,20 @@
 //! Element-wise functions of stored codes.
 
-use super::requantize::{Codes, round_to_stored};
+use super::requantize::round_to_stored;
+use crate::elementwise::CodeSum;
 use crate::parallel::TASK;
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
-/// `y = clamp(rint((a − a_zero)·ka + (b − b_zero)·kb), lo, hi) + zero`, each operation rounded (ONNX Runtime's QLinearAdd).
+/// `y = clamp(rint(t), lo, hi)` with `t` by [`CodeSum`] (ONNX Runtime's QLinearAdd), all of them codes as they are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Add {
-    /// The factors of the operands: `s_a/s_y`, `s_b/s_y`.
-    pub factors: [f32; 2],
-    /// The stored codes of 0.0 of the operands.
-    pub zeros: [u8; 2],
-    /// The result's codes.
-    pub codes: Codes,
+    /// The formula.
+    pub sum: CodeSum,
+    /// The stored codes of code 0 of the operands and of the result: 128 where codes are signed.
+    pub offsets: [i32; 3],
+    /// Least and greatest code of the result.
+    pub limits: (i32, i32),
 }
 
 impl Add {
@@ -33,12 +34,11 @@ impl Add {
 
 simd_kernel! {
     fn add_task(add: Add, a: &[u8], b: &[u8], y: &mut [u8]) {
-        let Add { factors: [ka, kb], zeros, codes } = add;
-        let [za, zb] = zeros.map(i32::from);
-        let (lo, hi) = (codes.lo as f32, codes.hi as f32);
+        let Add { sum, offsets: [of_a, of_b, of_y], limits } = add;
+        let (lo, hi) = (limits.0 as f32, limits.1 as f32);
         for ((a, b), y) in a.iter().zip(b).zip(y) {
-            let t = (i32::from(*a) - za) as f32 * ka + (i32::from(*b) - zb) as f32 * kb;
-            *y = round_to_stored(t, lo, hi, codes.zero);
+            let t = sum.of_codes((i32::from(*a) - of_a) as f32, (i32::from(*b) - of_b) as f32);
+            *y = round_to_stored(t, lo, hi, of_y);
         }
     }
 }

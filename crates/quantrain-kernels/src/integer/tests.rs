@@ -1,6 +1,7 @@
 use super::elementwise::{Add, look_up};
 use super::{Codes, Convolution, ConvolutionParameters, Requantize, pooling, reference};
 use crate::convolution::ConvolutionShape;
+use crate::elementwise::CodeSum;
 use crate::simd::on_every_path;
 use crate::test_data::integers;
 use proptest::prelude::*;
@@ -115,16 +116,18 @@ fn extreme_codes_and_weights_do_not_saturate() {
 }
 
 #[test]
-fn an_addition_rounds_each_product_and_ties_to_even() {
+fn an_addition_is_that_of_the_simulation_on_stored_codes() {
     let (a, b) = (bytes(1, 40_001), bytes(2, 40_001));
-    for factors in [[0.5, 0.25], [0.3, 0.7], [1.7, 0.01]] {
-        let add = Add { factors, zeros: [128, 3], codes: Codes { lo: -5, hi: 200, zero: 5 } };
+    for scales in [[0.5, 0.25], [0.3, 0.7], [1.7, 0.01]] {
+        // Signed codes are stored plus 128.
+        let sum = CodeSum::new([(scales[0], 7), (scales[1], -3)], (1.0, 5));
+        let add = Add { sum, offsets: [0, 128, 128], limits: (-100, 127) };
         on_every_path(|simd| {
             let mut y = vec![0; a.len()];
             add.run(&a, &b, &mut y);
             for i in 0..y.len() {
-                let t = (f32::from(a[i]) - 128.0) * factors[0] + (f32::from(b[i]) - 3.0) * factors[1];
-                assert_eq!(y[i], (t.round_ties_even().clamp(-5.0, 200.0) + 5.0) as u8, "{simd:?}: {t}");
+                let t = sum.of_codes(f32::from(a[i]), f32::from(b[i]) - 128.0);
+                assert_eq!(y[i], (t.round_ties_even().clamp(-100.0, 127.0) + 128.0) as u8, "{simd:?}: {t}");
             }
         });
     }

@@ -64,6 +64,7 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     q.edge_bits = (fewer && has_eight).then_some(8);
     q.per_channel = Some(target.weights().granularity == Granularity::PerChannel);
     q.quantize_output = Some(target.quantizes_output());
+    q.bias_limit = Some(target.bias_limit());
     (q.observer, q.train_observer) = match (activation_bits <= FEW_BITS, powers_of_two) {
         (true, _) => (Some(ObserverKind::MeanSquaredError), Some(TrainObserver::None)),
         (false, true) => (Some(ObserverKind::Pact2), Some(TrainObserver::Pact2)),
@@ -105,6 +106,7 @@ fn quantization(file: &QuantizationFile, target: &Target) -> Result<Quantization
         edge_bits: file.edge_bits.map(|b| weight(edge, b).and_then(|b| activation(edge, b))).transpose()?,
         per_channel: file.per_channel,
         quantize_output: file.quantize_output,
+        bias_limit: file.bias_limit,
         layers,
     };
     let percentile = real("quantization.percentile", file.percentile, "a number above 50 up to 100", |p| p > 50.0 && p <= 100.0)?;

@@ -2,6 +2,8 @@
 
 use std::path::{self, Path, PathBuf};
 
+use quantrain_graph::BiasLimit;
+
 use super::choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, ScheduleName, TrainObserver};
 use super::size::Size;
 use super::table::{Default, recipe_tables};
@@ -50,6 +52,9 @@ recipe_tables! {
         "per-channel" per_channel: bool, words "the target's", example "true";
         /// Whether the network's outputs are quantized.
         "quantize-output" quantize_output: bool, words "the target's", example "true";
+        /// What is done with a bias of more than 16 bits on first-generation TIDL hardware: off (biases have 32 bits), saturate, or
+        /// reduce-weight-scale (the weights lose bits until it fits).
+        "bias-limit" bias_limit: BiasLimit, words "the target's", example "\"saturate\"";
         /// Whose derivative a layer has in training: float (of the float layer, the devkit's ste) or quantized (straight through the rounding,
         /// the devkit's qte; faster).
         "gradient-path" gradient_path: GradientPath, "\"quantized\"";

@@ -41,6 +41,7 @@ const ROWS: &[Row] = &[
     ("quantization.edge-bits", "", "16", |r| show(r.settings().edge_bits)),
     ("quantization.per-channel", "", "false", |r| show(r.settings().per_channel)),
     ("quantization.quantize-output", "", "false", |r| show(r.settings().quantize_output)),
+    ("quantization.bias-limit", "", "'reduce-weight-scale'", |r| show(r.settings().bias_limit)),
     ("quantization.gradient-path", "", "'float'", |r| show(r.quantization().gradient_path)),
     ("quantization.batch-norm", "", "'corrected'", |r| show(r.quantization().batch_norm)),
     ("quantization.observer", "", "'pact2'", |r| show(r.quantization().observer.kind)),

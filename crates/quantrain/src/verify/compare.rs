@@ -82,8 +82,9 @@ impl Outputs {
         Outputs { counts: graph.outputs().iter().zip(&quantizers).map(count).collect(), quantizers }
     }
 
-    /// Takes up the outputs of a batch, real values as they lie in memory.
-    pub fn compare(&mut self, expected: &[Vec<f32>], found: &[Vec<f32>]) -> Result<(), OnnxRuntimeError> {
+    /// Takes up the outputs of a batch, real values as they lie in memory; gives how many of them differ.
+    pub fn compare(&mut self, expected: &[Vec<f32>], found: &[Vec<f32>]) -> Result<usize, OnnxRuntimeError> {
+        let before: usize = self.counts.iter().map(|c| c.differ).sum();
         for (i, (count, quantizer)) in self.counts.iter_mut().zip(&self.quantizers).enumerate() {
             let values = found.get(i).map_or(&[][..], Vec::as_slice);
             if values.len() != expected[i].len() {
@@ -99,7 +100,7 @@ impl Outputs {
                 count.largest = count.largest.max(difference);
             }
         }
-        Ok(())
+        Ok(self.counts.iter().map(|c| c.differ).sum::<usize>() - before)
     }
 
     pub fn finish(self) -> Vec<OutputComparison> {

@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ort::environment::Environment;
 use ort::session::Session;
+use ort::session::builder::SessionBuilder;
 use ort::value::Tensor;
 use thiserror::Error;
+
+use super::inner::InnerSession;
 
 /// The name that the system's loader knows the library by.
 #[cfg(target_os = "macos")]
@@ -41,6 +45,12 @@ pub enum OnnxRuntimeError {
         /// What the library says.
         message: String,
     },
+    /// The file, or what the library's optimizer made of it, cannot be read.
+    #[error("ONNX Runtime's inner tensors: {0}")]
+    Read(#[from] quantrain_onnx::ReadError),
+    /// A temporary file cannot be made.
+    #[error("ONNX Runtime's inner tensors: no temporary file can be written: {0}")]
+    Temporary(#[source] std::io::Error),
     /// Another number of values than the network has.
     #[error("output `{output}`: ONNX Runtime gives {found} values, {expected} expected")]
     Output {
@@ -55,9 +65,51 @@ pub enum OnnxRuntimeError {
 
 /// A model in ONNX Runtime's CPU provider, in a session as users open it.
 pub struct OnnxRuntime {
-    model: PathBuf,
     library: PathBuf,
+    opener: Opener,
     session: Session,
+    /// Opened when outputs differ.
+    inner: Option<InnerSession>,
+}
+
+/// Opens sessions of one file.
+pub(super) struct Opener {
+    environment: Environment,
+    pub model: PathBuf,
+    options: SessionOptions,
+}
+
+/// Images in the library's memory.
+pub struct Planes(Tensor<f32>);
+
+/// How sessions are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Threads within an operator.
+    pub threads: usize,
+    /// `session.x64quantprecision=1`: on x86-64 without VNNI, pairs of products of bytes are not saturated at 16 bits, and products are slower.
+    pub exact: bool,
+}
+
+impl Opener {
+    pub fn builder(&self) -> Result<SessionBuilder, OnnxRuntimeError> {
+        let refuse = |e: ort::Error<SessionBuilder>| self.refused(e.to_string());
+        let builder = Session::builder(&self.environment).map_err(|e| self.refused(e.to_string()))?;
+        let builder = builder.with_intra_threads(self.options.threads).map_err(refuse)?;
+        match self.options.exact {
+            true => builder.with_config_entry("session.x64quantprecision", "1").map_err(refuse),
+            false => Ok(builder),
+        }
+    }
+
+    pub fn refused(&self, message: String) -> OnnxRuntimeError {
+        OnnxRuntimeError::Run { model: self.model.clone(), message }
+    }
+
+    /// Images of `[N, H, W, C]` as the library takes them.
+    pub fn input(&self, images: &[f32], &[n, h, w, c]: &[usize; 4]) -> Result<Tensor<f32>, OnnxRuntimeError> {
+        Tensor::from_array(([n, c, h, w], transposed(images, [n, h * w, c]))).map_err(|e| self.refused(e.to_string()))
+    }
 }
 
 impl OnnxRuntime {
@@ -68,7 +120,7 @@ impl OnnxRuntime {
     ///
     /// # Errors
     /// The library named cannot be loaded, none is found, or it refuses the model.
-    pub fn open(model: &Path, library: Option<&Path>, threads: usize) -> Result<Self, OnnxRuntimeError> {
+    pub fn open(model: &Path, library: Option<&Path>, options: SessionOptions) -> Result<Self, OnnxRuntimeError> {
         let load = |message: String| OnnxRuntimeError::Load { message };
         let library = match library {
             Some(path) if path.is_dir() => in_folder(path).ok_or_else(|| OnnxRuntimeError::Folder { path: path.into() })?,
@@ -78,11 +130,9 @@ impl OnnxRuntime {
         };
         let environment = ort::init_from(&library).map_err(|e| load(e.to_string()))?;
         let environment = environment.with_telemetry(false).build().map_err(|e| load(e.to_string()))?;
-        let refuse = |message: String| OnnxRuntimeError::Run { model: model.into(), message };
-        let builder = Session::builder(&environment).map_err(|e| refuse(e.to_string()))?;
-        let mut builder = builder.with_intra_threads(threads).map_err(|e| refuse(e.to_string()))?;
-        let session = builder.commit_from_file(model).map_err(|e| refuse(e.to_string()))?;
-        Ok(OnnxRuntime { model: model.into(), library, session })
+        let opener = Opener { environment, model: model.into(), options };
+        let session = opener.builder()?.commit_from_file(model).map_err(|e| opener.refused(e.to_string()))?;
+        Ok(OnnxRuntime { library, opener, session, inner: None })
     }
 
     /// The library.
@@ -94,24 +144,64 @@ impl OnnxRuntime {
     ///
     /// # Errors
     /// The library says no, or an output is not of 32-bit floats.
-    pub fn run(&mut self, images: &[f32], &[n, h, w, c]: &[usize; 4]) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
-        let refuse = |e: ort::Error| OnnxRuntimeError::Run { model: self.model.clone(), message: e.to_string() };
-        let planes = transposed(images, [n, h * w, c]);
-        let input = Tensor::from_array(([n, c, h, w], planes)).map_err(refuse)?;
-        let outputs = self.session.run(ort::inputs![input]).map_err(refuse)?;
-        let values = outputs.values().map(|value| {
-            let (shape, values) = value.try_extract_tensor::<f32>().map_err(refuse)?;
-            Ok(match shape[..] {
-                [n, c, h, w] => transposed(values, [n, c, h * w].map(|extent| extent as usize)),
-                _ => values.to_vec(),
-            })
-        });
-        values.collect()
+    pub fn run(&mut self, images: &[f32], shape: &[usize; 4]) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
+        self.run_planes(&self.planes(images, shape)?)
+    }
+
+    /// Images of `[N, H, W, C]` as the library takes them, channels first.
+    ///
+    /// # Errors
+    /// The library has no memory for them.
+    pub fn planes(&self, images: &[f32], shape: &[usize; 4]) -> Result<Planes, OnnxRuntimeError> {
+        self.opener.input(images, shape).map(Planes)
+    }
+
+    /// As [`OnnxRuntime::run`], of images that are there already: what takes time is the library.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_planes(&mut self, images: &Planes) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
+        let refuse = |e: ort::Error| OnnxRuntimeError::Run { model: self.opener.model.clone(), message: e.to_string() };
+        let outputs = self.session.run(ort::inputs![&images.0]).map_err(refuse)?;
+        outputs
+            .values()
+            .map(|value| value.try_extract_tensor::<f32>().map(|(shape, x)| in_memory_order(shape, x)).map_err(refuse))
+            .collect()
+    }
+
+    /// How its sessions are opened.
+    pub(super) fn options(&self) -> SessionOptions {
+        self.opener.options
+    }
+
+    /// The session of [`OnnxRuntime::inner`], where it was opened.
+    pub(super) fn opened_inner(&self) -> Option<&InnerSession> {
+        self.inner.as_ref()
+    }
+
+    /// A session that hands out the codes of inner tensors.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the library refuses it with more outputs.
+    pub(super) fn inner(&mut self) -> Result<(&Opener, &mut InnerSession), OnnxRuntimeError> {
+        let opened = match self.inner.take() {
+            Some(inner) => inner,
+            None => InnerSession::open(&self.opener)?,
+        };
+        Ok((&self.opener, self.inner.insert(opened)))
+    }
+}
+
+/// A tensor of the library as the engine has it in memory: images NHWC.
+pub(super) fn in_memory_order<T: Copy>(shape: &[i64], values: &[T]) -> Vec<T> {
+    match *shape {
+        [n, c, h, w] => transposed(values, [n, c, h * w].map(|extent| extent as usize)),
+        _ => values.to_vec(),
     }
 }
 
 /// `[n, rows, columns]` as `[n, columns, rows]`.
-fn transposed(values: &[f32], [_, rows, columns]: [usize; 3]) -> Vec<f32> {
+fn transposed<T: Copy>(values: &[T], [_, rows, columns]: [usize; 3]) -> Vec<T> {
     let images = values.chunks_exact((rows * columns).max(1));
     images.flat_map(|x| (0..columns).flat_map(move |c| (0..rows).map(move |r| x[r * columns + c]))).collect()
 }
@@ -167,7 +257,8 @@ mod tests {
     #[test]
     fn what_is_no_library_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let open = |path: &Path| OnnxRuntime::open(Path::new("model.onnx"), Some(path), 1).map(|_| ());
+        let open =
+            |path: &Path| OnnxRuntime::open(Path::new("model.onnx"), Some(path), SessionOptions { threads: 1, exact: false }).map(|_| ());
         assert!(matches!(open(folder.path()), Err(OnnxRuntimeError::Folder { .. })));
         assert!(matches!(open(&folder.path().join("none.so")), Err(OnnxRuntimeError::Load { .. })));
         std::fs::write(folder.path().join("text.so"), "no library").unwrap();

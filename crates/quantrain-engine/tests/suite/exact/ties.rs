@@ -1,6 +1,7 @@
 //! Scales at which many results stand next to a tie: every other order of the same formula, equal on paper, gives other codes there.
 
-use quantrain_graph::{GraphBuilder, QuantGraph, Quantizer, Range, Settings, Target};
+use quantrain_graph::op::{AveragePool, Binary, Window};
+use quantrain_graph::{GraphBuilder, Op, QuantGraph, Quantizer, Range, Settings, Target};
 
 use super::{codes, quantizer, simulate, to_code};
 use crate::random::Random;
@@ -57,8 +58,9 @@ fn a_global_average_multiplies_once() {
     assert!(otherwise > 0);
 }
 
+/// ONNX Runtime's QLinearAdd: two fused multiply-adds on codes, zero points in one constant, rounded once with the result's on top.
 #[test]
-fn an_addition_multiplies_each_operand_once() {
+fn an_addition_is_two_fused_multiply_adds_of_codes() {
     let (mut otherwise, mut compared) = (0, 0);
     for (i, (s_x, s_y)) in SCALES.into_iter().enumerate() {
         let mut b = GraphBuilder::new("g");
@@ -68,16 +70,55 @@ fn an_addition_multiplies_each_operand_once() {
         let mut random = Random::new(i as u64);
         let ((p, p_values), (r, r_values)) = (draw(&mut random, 5000, 100, s_x), draw(&mut random, 5000, 100, 0.2));
         let (q, found) = run(b, 1, &[s_x, 0.2, s_y], &[&p_values, &r_values]);
-        let (s_p, s_r, s_y) = (q[0].scale(), q[1].scale(), q[2].scale());
+        let (k_p, k_r) = (q[0].scale() / q[2].scale(), q[1].scale() / q[2].scale());
+        let [z_p, z_r, z] = [0, 1, 2].map(|i| q[i].zero_point() as f32);
+        let constant = z - k_p.mul_add(z_p, k_r * z_r);
         for ((&p, &r), &found) in p.iter().zip(&r).zip(&found) {
             let (p, r) = (p as f32, r as f32);
-            let expected = to_code(&q[2], p * (s_p / s_y) + r * (s_r / s_y));
-            assert_eq!(found, expected, "{p}·{s_p} + {r}·{s_r} in steps of {s_y}");
-            otherwise += usize::from(expected != to_code(&q[2], (p * s_p + r * s_r) / s_y));
+            let code = |t: f32| t.round_ties_even().clamp(0.0, 255.0) as i64;
+            let expected = code((p + z_p).mul_add(k_p, (r + z_r).mul_add(k_r, constant)));
+            assert_eq!(found, expected, "{p} by {k_p} + {r} by {k_r}");
+            otherwise += usize::from(expected != to_code(&q[2], p * k_p + r * k_r));
             compared += 1;
         }
     }
-    println!("{compared} codes, {otherwise} of which another order would change");
+    println!("{compared} codes, {otherwise} of which centred codes would change");
+    assert!(otherwise > 0);
+}
+
+/// QLinearMul and QLinearAveragePool: rounded with the zero point on top, which is odd here.
+#[test]
+fn products_and_averages_of_codes_are_rounded_with_the_zero_point_on_top() {
+    let mut otherwise = 0;
+    for (i, (s_x, s_y)) in SCALES.into_iter().enumerate() {
+        let mut random = Random::new(i as u64);
+        let ((p, p_values), (r, r_values)) = (draw(&mut random, 5000, 20, s_x), draw(&mut random, 5000, 4, 0.5));
+        let mut b = GraphBuilder::new("g");
+        let (one, two) = (b.input("one", &[5000]), b.input("two", &[5000]));
+        let y = b.node("y", Op::Binary(Binary::Mul), &[one, two], "y").unwrap();
+        b.output(y);
+        let (q, found) = run(b, 1, &[s_x, 0.5, s_y], &[&p_values, &r_values]);
+        let (factor, zero) = (q[0].scale() * q[1].scale() / q[2].scale(), q[2].zero_point() as f32);
+        assert_eq!(zero, 127.0);
+        for ((&p, &r), &found) in p.iter().zip(&r).zip(&found) {
+            let t = (p * r) as f32 * factor;
+            assert_eq!(found, (t + zero).round_ties_even().clamp(0.0, 255.0) as i64, "{p}·{r} by {factor}");
+            otherwise += usize::from(found != to_code(&q[2], t));
+        }
+
+        let (x, x_values) = draw(&mut random, 1000 * 4, 20, s_x);
+        let mut b = GraphBuilder::new("g");
+        let input = b.input("x", &[1, 2, 2000]);
+        let window = Window { strides: [2, 2], ..Window::new([2, 2]) };
+        let y = b.node("y", Op::AveragePool(AveragePool { window, count_include_pad: false }), &[input], "y").unwrap();
+        b.output(y);
+        let (q, found) = run(b, 1, &[s_x, s_y], &[&x_values]);
+        for (i, &found) in found.iter().enumerate() {
+            let real = |place: usize| x[place] as f32 * q[0].scale();
+            let sum = real(2 * i) + real(2 * i + 1) + real(2000 + 2 * i) + real(2000 + 2 * i + 1);
+            assert_eq!(found, (sum / 4.0 / q[1].scale() + 127.0).round_ties_even().clamp(0.0, 255.0) as i64, "window {i}");
+        }
+    }
     assert!(otherwise > 0);
 }
 

@@ -1,0 +1,106 @@
+//! The integer program beside ONNX Runtime's session of the same QDQ file, in one run, two threads each.
+//!
+//! `cargo bench -p quantrain --bench integer_program [-- --rounds N]` takes turns, so that a machine's weak minutes meet both, and prints
+//! the medians. Networks are read from `../shared/models` beside the repository and calibrated on one synthetic image: ranges change codes,
+//! not the work. ONNX Runtime is found as `quantrain verify` finds it; its images lie channels first already.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use quantrain::verify::{OnnxRuntime, SessionOptions};
+use quantrain_engine::{Mode, Monitor, Network, Plan, Purpose, Want, Workspace};
+use quantrain_graph::{QuantGraph, QuantizerId, Range, Settings, Target};
+use quantrain_integer::IntegerProgram;
+
+type Failure = Box<dyn std::error::Error>;
+
+const THREADS: usize = 2;
+/// Name and image size of a network.
+const NETWORKS: [(&str, usize); 2] = [("resnet20_cifar10", 32), ("efficientnet_lite0", 224)];
+const BATCHES: [usize; 2] = [1, 32];
+/// What a turn takes at least.
+const TURN: Duration = Duration::from_millis(300);
+
+fn main() -> Result<(), Failure> {
+    // cargo adds a flag of its own.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let rounds = match &arguments[..] {
+        [] => 5,
+        [flag, count] if flag == "--rounds" => count.parse()?,
+        _ => return Err("usage: cargo bench -p quantrain --bench integer_program [-- --rounds N]".into()),
+    };
+    rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global()?;
+    println!("path {}, {THREADS} threads each, {rounds} rounds, images a second (median)", quantrain_kernels::simd().name());
+    println!("{:20} {:>5} {:>12} {:>12} {:>6}", "network", "batch", "integers", "ONNX Runtime", "ratio");
+    for (name, size) in NETWORKS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models").join(name).with_extension("onnx");
+        if path.exists() { compare(name, &path, size, rounds)? } else { println!("skipped: {name}: no {}", path.display()) }
+    }
+    Ok(())
+}
+
+fn compare(name: &str, path: &Path, size: usize, rounds: usize) -> Result<(), Failure> {
+    let image: Vec<f32> = (0..3 * size * size).map(|i| (i * 7919 % 1000) as f32 / 250.0 - 2.0).collect();
+    let net = QuantGraph::prepare(quantrain_onnx::read(path)?, Target::onnxruntime(), &Settings::default())?;
+    let net = calibrated(net, &image)?;
+    let file = std::env::temp_dir().join(format!("quantrain-bench-{}-{name}.onnx", std::process::id()));
+    quantrain_onnx::write_qdq(&net, &file, &Default::default())?;
+    let opened = OnnxRuntime::open(&file, None, SessionOptions { threads: THREADS, exact: false });
+    std::fs::remove_file(&file)?;
+    let (mut runtime, program) = (opened?, IntegerProgram::lower(&net)?);
+    for batch in BATCHES {
+        let images = image.repeat(batch);
+        let planes = runtime.planes(&images, &[batch, size, size, 3])?;
+        let mut seconds = [Vec::new(), Vec::new()];
+        for _ in 0..rounds {
+            seconds[0].push(turn(|| Ok(drop(program.run(batch, &[&images], &mut ())?)))?);
+            seconds[1].push(turn(|| Ok(drop(runtime.run_planes(&planes)?)))?);
+        }
+        let [ours, theirs] = seconds.map(|s| batch as f64 / median(s));
+        println!("{name:20} {batch:>5} {ours:>12.1} {theirs:>12.1} {:>6.2}", ours / theirs);
+    }
+    Ok(())
+}
+
+/// The median of the seconds of single runs, the first two left out.
+fn turn(mut run: impl FnMut() -> Result<(), Failure>) -> Result<f64, Failure> {
+    (0..2).try_for_each(|_| run())?;
+    let (started, mut seconds) = (Instant::now(), Vec::new());
+    while started.elapsed() < TURN || seconds.len() < 3 {
+        let before = Instant::now();
+        run()?;
+        seconds.push(before.elapsed().as_secs_f64());
+    }
+    Ok(median(seconds))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = ((values.len() - 1) / 2, values.len() / 2);
+    (values[low] + values[high]) / 2.0
+}
+
+struct Extrema(Vec<Range>);
+
+impl Monitor for Extrema {
+    fn want(&self, _: QuantizerId) -> Want {
+        Want::Extrema
+    }
+
+    fn extrema(&mut self, quantizer: QuantizerId, min: f32, max: f32) {
+        self.0[quantizer.0] = self.0[quantizer.0].union(Range::new(min, max));
+    }
+
+    fn values(&mut self, _: QuantizerId, _: &[f32]) {}
+}
+
+/// Ranges from one image.
+fn calibrated(net: QuantGraph, image: &[f32]) -> Result<QuantGraph, Failure> {
+    let plan = Plan::new(&net, 1, Purpose::Inference)?;
+    let mut extrema = Extrema(vec![Range::new(0.0, 0.0); net.quantizers().len()]);
+    let (mut workspace, mut network) = (Workspace::new(&plan), Network::new(net));
+    network.forward(&plan, &mut workspace, Mode::FLOAT, &[image], &mut extrema)?;
+    let mut net = network.into_quant_graph();
+    net.quantizers_mut().iter_mut().zip(extrema.0).for_each(|(q, range)| q.range = Some(range));
+    Ok(net)
+}

@@ -1,0 +1,132 @@
+"""ONNX's own tests of quantized operators, those of Debian's package libonnx-testdata, through Quantrain's reader, simulation and integer program.
+
+    apt-get install libonnx-testdata
+    tests-python/setup.sh && .venv/bin/python tests-python/quantized_node_tests.py
+
+A network of Quantrain has float inputs and outputs, so a QuantizeLinear with the test's own numbers goes before an input of codes and a
+DequantizeLinear behind an output of codes; every code must be that of the test. Weights, scales and zero points are fixed to the test's values.
+A test that is not passed must have a row in EXEMPT that says why, and a row whose test passes is an error too. Exit code 1 where a test fails.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path("/usr/share/libonnx-testdata/data/node")
+QUANTIZED = re.compile(r"QLinear|Quantize|Integer")
+
+# For each operator, the inputs that are codes of activations with the positions of their numbers, and the positions of the output's numbers.
+NUMBERS = {
+    "QuantizeLinear": ({}, (1, 2)),
+    "DequantizeLinear": ({0: (1, 2)}, None),
+    "QLinearConv": ({0: (1, 2)}, (6, 7)),
+    "QLinearMatMul": ({0: (1, 2), 3: (4, 5)}, (6, 7)),
+}
+
+DYNAMIC = "its scale is computed while it runs; Quantrain's scales are known before, and such networks are not read"
+EXEMPT = {
+    "test_basic_convinteger": DYNAMIC,
+    "test_convinteger_with_padding": DYNAMIC,
+    "test_convinteger_without_padding": DYNAMIC,
+    "test_matmulinteger": DYNAMIC,
+    "test_dynamicquantizelinear": DYNAMIC,
+    "test_dynamicquantizelinear_expanded": DYNAMIC,
+    "test_dynamicquantizelinear_max_adjusted": DYNAMIC,
+    "test_dynamicquantizelinear_max_adjusted_expanded": DYNAMIC,
+    "test_dynamicquantizelinear_min_adjusted": DYNAMIC,
+    "test_dynamicquantizelinear_min_adjusted_expanded": DYNAMIC,
+    "test_quantizelinear_axis": "activations with a scale for each channel are not supported",
+    "test_dequantizelinear_axis": "activations with a scale for each channel are not supported",
+}
+
+
+def tensor(path):
+    proto = TensorProto()
+    proto.ParseFromString(path.read_bytes())
+    return numpy_helper.to_array(proto)
+
+
+def tests():
+    for folder in sorted(DATA.glob("test_*")):
+        model = onnx.load(folder / "model.onnx")
+        if any(QUANTIZED.search(node.op_type) for node in model.graph.node):
+            yield folder, model
+
+
+def run(folder, model, scratch):
+    """None where every code is the test's, else what went wrong."""
+    [node] = model.graph.node
+    if node.op_type not in NUMBERS:
+        return f"{node.op_type} is not read"
+    data = folder / "test_data_set_0"
+    values = {name: tensor(data / f"input_{i}.pb") for i, name in enumerate(node.input)}
+    expected = tensor(data / "output_0.pb")
+    codes, to = NUMBERS[node.op_type]
+    nodes, inputs, fed = [], [], []
+    for position, name in enumerate(node.input):
+        if position in codes:
+            scale, zero = (values[node.input[i]] for i in codes[position])
+            if scale.size > 1:
+                return "several scales"
+            real = (values[name].astype(np.float32) - zero.astype(np.float32)) * scale.astype(np.float32)
+            nodes.append(helper.make_node("QuantizeLinear", [f"{name}_real", *(node.input[i] for i in codes[position])], [name]))
+            inputs.append(f"{name}_real")
+            fed.append(real.astype(np.float32))
+            del values[name]
+        elif position == 0:
+            inputs.append(name)
+            fed.append(values.pop(name))
+    nodes.append(node)
+    output = node.output[0]
+    if to:
+        scale, zero = (values[node.input[i]] for i in to)
+        nodes.append(helper.make_node("DequantizeLinear", [output, *(node.input[i] for i in to)], ["result"]))
+        output = "result"
+    shaped = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", *x.shape[1:]]) for n, x in zip(inputs, fed)]
+    stored = [numpy_helper.from_array(value.reshape(()) if value.size == 1 and value.ndim == 1 else value, name) for name, value in values.items()]
+    graph = helper.make_graph(nodes, "test", shaped, [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)], stored)
+    onnx.save(helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version), scratch / "model.onnx")
+    (scratch / "input").write_bytes(b"".join(x.astype("<f4").tobytes() for x in fed))
+    command = ["cargo", "run", "-q", "-p", "quantrain", "--example", "run_codes", "--", "model.onnx", "input", "output", str(fed[0].shape[0])]
+    command[8:11] = [str(scratch / name) for name in command[8:11]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        return done.stderr.strip().splitlines()[-1]
+    found = np.frombuffer((scratch / "output").read_bytes(), "<f4").reshape(expected.shape)
+    if to:
+        found = np.rint(found / scale.astype(np.float32)).astype(np.int64) + zero.astype(np.int64)
+    different = np.count_nonzero(found != expected)
+    return f"{different} of {expected.size} differ" if different else None
+
+
+def main():
+    if not DATA.is_dir():
+        print(f"skipped: no {DATA}; install libonnx-testdata")
+        return 0
+    passed = exempt = failed = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for folder, model in tests():
+            problem = "several nodes" if len(model.graph.node) > 1 else run(folder, model, Path(scratch))
+            reason = EXEMPT.get(folder.name)
+            if problem and reason:
+                exempt += 1
+                print(f"exempt   {folder.name}: {reason}")
+            elif problem or reason:
+                failed += 1
+                print(f"failed   {folder.name}: {problem or 'it passes; drop its row'}")
+            else:
+                passed += 1
+                print(f"passed   {folder.name}")
+    print(f"{passed} passed, {failed} failed, {exempt} exempt")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
