@@ -1,6 +1,6 @@
 //! Activations in float, value and derivative.
 
-use crate::exponential::{sigmoid, tanh};
+use crate::exponential::{erf, exp, log, power, sigmoid, softplus, tanh};
 use crate::fake_quantize::limit;
 use crate::parallel::{OneByOne, TASK, put};
 use crate::simd::{simd, simd_kernel};
@@ -38,6 +38,50 @@ pub enum Activation {
     Tanh,
     /// `x·sigmoid(x)`, also called swish.
     Silu,
+    /// `gain·x` where `x > 0`, else `alpha·(exp(rate·x) − 1)`: ONNX's Elu, Selu and Celu.
+    Elu {
+        /// The slope above zero.
+        gain: f32,
+        /// The distance to the value at −∞.
+        alpha: f32,
+        /// How fast that is reached.
+        rate: f32,
+    },
+    /// `x/2·(1 + erf(x/√2))`.
+    Gelu,
+    /// `x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))`.
+    GeluTanh,
+    /// `ln(1 + exp(x))`.
+    Softplus,
+    /// `x·tanh(ln(1 + exp(x)))`.
+    Mish,
+    /// `exp(x)`.
+    Exp,
+    /// `ln(x)`.
+    Log,
+    /// `√x`.
+    Sqrt,
+    /// `1/x`.
+    Reciprocal,
+    /// `−x`.
+    Neg,
+    /// `|x|`; derivative 0 at 0.
+    Abs,
+    /// The error function.
+    Erf,
+    /// `x^exponent`, see [`crate::elementwise::power`].
+    Power {
+        /// The exponent.
+        exponent: f32,
+    },
+    /// The greatest whole number up to x; derivative 0.
+    Floor,
+    /// The least whole number from x; derivative 0.
+    Ceil,
+    /// The nearest whole number, halves to the even one; derivative 0.
+    Round,
+    /// −1, 0 or 1; derivative 0.
+    Sign,
 }
 
 /// One activation as a type, so that a loop over it holds no branch.
@@ -91,6 +135,68 @@ function!(Silu {}, x, value x * sigmoid(x), slope {
     s + x * s * (1.0 - s)
 });
 
+function!(Elu { gain, alpha, rate }, x, value if x > 0.0 { gain * x } else { alpha * (exp(rate * x) - 1.0) },
+    slope if x > 0.0 { gain } else { alpha * rate * exp(rate * x) });
+function!(Gelu {}, x, value 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)), slope {
+    // The density of the normal distribution.
+    let density = exp(-0.5 * x * x) * (0.5 * std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2);
+    0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)) + x * density
+});
+/// `√(2/π)`
+const GELU_RATE: f32 = 0.797_884_6;
+function!(GeluTanh {}, x, value 0.5 * x * (1.0 + tanh(GELU_RATE * (x + 0.044_715 * x * x * x))), slope {
+    let t = tanh(GELU_RATE * (x + 0.044_715 * x * x * x));
+    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * GELU_RATE * (1.0 + 3.0 * 0.044_715 * x * x)
+});
+function!(Softplus {}, x, value softplus(x), slope sigmoid(x));
+function!(Mish {}, x, value x * tanh(softplus(x)), slope {
+    let t = tanh(softplus(x));
+    t + x * (1.0 - t * t) * sigmoid(x)
+});
+function!(Exp {}, x, value exp(x), slope exp(x));
+function!(Log {}, x, value log(x), slope 1.0 / x);
+function!(Sqrt {}, x, value x.sqrt(), slope 0.5 / x.sqrt());
+function!(Reciprocal {}, x, value 1.0 / x, slope -1.0 / (x * x));
+function!(Neg {}, x, value -x, slope -1.0);
+function!(Abs {}, x, value x.abs(), slope if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 });
+function!(Erf {}, x, value erf(x), slope std::f32::consts::FRAC_2_SQRT_PI * exp(-x * x));
+function!(Power { exponent }, x, value power(x, exponent), slope exponent * power(x, exponent - 1.0));
+
+/// A function of steps, whose derivative is 0 wherever it has one.
+macro_rules! steps {
+    ($name:ident, $x:ident, $value:expr) => {
+        #[derive(Clone, Copy)]
+        struct $name {}
+
+        impl Function for $name {
+            #[inline(always)]
+            fn value(self, $x: f32) -> f32 {
+                $value
+            }
+
+            #[inline(always)]
+            fn slope(self, _: f32) -> f32 {
+                0.0
+            }
+        }
+    };
+}
+
+steps!(Floor, x, x.floor());
+steps!(Ceil, x, x.ceil());
+steps!(Round, x, x.round_ties_even());
+steps!(
+    Sign,
+    x,
+    if x > 0.0 {
+        1.0
+    } else if x < 0.0 {
+        -1.0
+    } else {
+        x * 0.0
+    }
+);
+
 macro_rules! with_function {
     ($activation:expr, $function:ident => $call:expr) => {
         match $activation {
@@ -124,6 +230,74 @@ macro_rules! with_function {
             }
             Activation::Silu => {
                 let $function = Silu {};
+                $call
+            }
+            Activation::Elu { gain, alpha, rate } => {
+                let $function = Elu { gain, alpha, rate };
+                $call
+            }
+            Activation::Power { exponent } => {
+                let $function = Power { exponent };
+                $call
+            }
+            Activation::Softplus => {
+                let $function = Softplus {};
+                $call
+            }
+            Activation::Mish => {
+                let $function = Mish {};
+                $call
+            }
+            Activation::Exp => {
+                let $function = Exp {};
+                $call
+            }
+            Activation::Log => {
+                let $function = Log {};
+                $call
+            }
+            Activation::Sqrt => {
+                let $function = Sqrt {};
+                $call
+            }
+            Activation::Reciprocal => {
+                let $function = Reciprocal {};
+                $call
+            }
+            Activation::Neg => {
+                let $function = Neg {};
+                $call
+            }
+            Activation::Abs => {
+                let $function = Abs {};
+                $call
+            }
+            Activation::Erf => {
+                let $function = Erf {};
+                $call
+            }
+            Activation::Floor => {
+                let $function = Floor {};
+                $call
+            }
+            Activation::Ceil => {
+                let $function = Ceil {};
+                $call
+            }
+            Activation::Round => {
+                let $function = Round {};
+                $call
+            }
+            Activation::Sign => {
+                let $function = Sign {};
+                $call
+            }
+            Activation::Gelu => {
+                let $function = Gelu {};
+                $call
+            }
+            Activation::GeluTanh => {
+                let $function = GeluTanh {};
                 $call
             }
         }
@@ -165,69 +339,4 @@ simd_kernel! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simd::on_every_path;
-    use crate::test_data::floats;
-
-    const ALL: [Activation; 8] = [
-        Activation::Relu,
-        Activation::Clip { lo: -1.0, hi: 2.5 },
-        Activation::LeakyRelu { slope: 0.1 },
-        Activation::Sigmoid,
-        Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
-        Activation::HardSwish,
-        Activation::Tanh,
-        Activation::Silu,
-    ];
-
-    fn reference(activation: Activation, x: f64) -> f64 {
-        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-        match activation {
-            Activation::Relu => x.max(0.0),
-            Activation::Clip { lo, hi } => x.clamp(lo.into(), hi.into()),
-            Activation::LeakyRelu { slope } => {
-                if x > 0.0 {
-                    x
-                } else {
-                    f64::from(slope) * x
-                }
-            }
-            Activation::Sigmoid => sigmoid(x),
-            Activation::HardSigmoid { alpha, beta } => (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0),
-            Activation::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
-            Activation::Tanh => x.tanh(),
-            Activation::Silu => x * sigmoid(x),
-        }
-    }
-
-    #[test]
-    fn values_and_slopes_agree_with_the_formula_in_f64() {
-        let x = floats(3, 20_011);
-        for activation in ALL {
-            on_every_path(|simd| {
-                let (mut y, mut dx) = (vec![0.0; x.len()], vec![1.0; x.len()]);
-                forward(activation, &x, &mut y);
-                backward(activation, &x, &vec![2.0; x.len()], &mut dx, true);
-                for i in 0..x.len() {
-                    let at = f64::from(x[i]);
-                    // Values are a few roundings of f32 away from the formula.
-                    let expected = reference(activation, at);
-                    assert!((f64::from(y[i]) - expected).abs() < 2e-6, "{activation:?} {simd:?} at {at}");
-                    let step = 1e-5;
-                    let [left, right] = [at - step, at + step].map(|x| reference(activation, x));
-                    let kink = ((right - expected) - (expected - left)).abs() > 1e-7;
-                    let slope = 1.0 + 2.0 * (right - left) / (2.0 * step);
-                    assert!(kink || (f64::from(dx[i]) - slope).abs() < 1e-5, "{activation:?} {simd:?} at {at}");
-                }
-            });
-        }
-    }
-
-    #[test]
-    fn relu_has_no_slope_at_zero() {
-        let mut dx = [5.0];
-        backward(Activation::Relu, &[0.0], &[1.0], &mut dx, false);
-        assert_eq!(dx, [0.0]);
-    }
-}
+mod tests;

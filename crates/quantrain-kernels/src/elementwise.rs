@@ -1,9 +1,11 @@
-//! Element-wise functions of one or two inputs of one shape: Add, Mul, Clip, sums of gradients.
+//! Element-wise functions of one or two inputs of one shape: Add, Mul, Clip, sums of gradients; powers of single values.
 
 use crate::fake_quantize::{CodeRange, Quantize, limit, with_quantize};
 use crate::parallel::{BLOCK, Extrema, OneByOne, TASK, put};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
+
+pub use crate::exponential::{log, power};
 
 #[cfg(test)]
 mod tests;

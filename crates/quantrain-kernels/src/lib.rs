@@ -18,7 +18,7 @@
 //! | [`weights`] | folding, ranges and codes of weights, and their gradient |
 //! | [`integer`] | the same on integers, for `quantrain-integer` |
 //! | [`elementwise`] | Add, Mul, Clip, sums of gradients |
-//! | [`activation`] | float activations |
+//! | [`activation`] | float functions of each element |
 //! | [`pooling`], [`resize`], [`softmax`], [`permute`] | the rest |
 //!
 //! This crate knows slices and shapes; it must not know graphs, files or quantizers.
