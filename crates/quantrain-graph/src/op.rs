@@ -142,7 +142,7 @@ impl Op {
             Op::Gemm(op) => op.output_shape(x, inputs[1]),
             Op::MatMul(op) => op.output_shape(x, inputs[1]),
             Op::BatchNormalization(op) => op.output_shape(x, inputs[1]),
-            Op::Binary(_) => x.broadcast(inputs[1]),
+            Op::Binary(op) => op.output_shape(x, inputs[1]),
             Op::Concat(op) => op.output_shape(inputs),
             Op::MaxPool(op) => op.window.output_shape(x),
             Op::AveragePool(op) => op.window.output_shape(x),

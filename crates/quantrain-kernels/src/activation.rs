@@ -157,14 +157,13 @@ function!(Exp {}, x, value exp(x), slope exp(x));
 function!(Log {}, x, value log(x), slope 1.0 / x);
 function!(Sqrt {}, x, value x.sqrt(), slope 0.5 / x.sqrt());
 function!(Reciprocal {}, x, value 1.0 / x, slope -1.0 / (x * x));
-function!(Neg {}, x, value -x, slope -1.0);
 function!(Abs {}, x, value x.abs(), slope if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 });
 function!(Erf {}, x, value erf(x), slope std::f32::consts::FRAC_2_SQRT_PI * exp(-x * x));
 function!(Power { exponent }, x, value power(x, exponent), slope exponent * power(x, exponent - 1.0));
 
-/// A function of steps, whose derivative is 0 wherever it has one.
-macro_rules! steps {
-    ($name:ident, $x:ident, $value:expr) => {
+/// A function whose derivative is one number wherever it has one.
+macro_rules! sloped {
+    ($name:ident, $x:ident, value $value:expr, slope $slope:expr) => {
         #[derive(Clone, Copy)]
         struct $name {}
 
@@ -176,26 +175,17 @@ macro_rules! steps {
 
             #[inline(always)]
             fn slope(self, _: f32) -> f32 {
-                0.0
+                $slope
             }
         }
     };
 }
 
-steps!(Floor, x, x.floor());
-steps!(Ceil, x, x.ceil());
-steps!(Round, x, x.round_ties_even());
-steps!(
-    Sign,
-    x,
-    if x > 0.0 {
-        1.0
-    } else if x < 0.0 {
-        -1.0
-    } else {
-        x * 0.0
-    }
-);
+sloped!(Neg, x, value x * -1.0, slope -1.0);
+sloped!(Floor, x, value x.floor(), slope 0.0);
+sloped!(Ceil, x, value x.ceil(), slope 0.0);
+sloped!(Round, x, value x.round_ties_even(), slope 0.0);
+sloped!(Sign, x, value if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x * 0.0 }, slope 0.0);
 
 macro_rules! with_function {
     ($activation:expr, $function:ident => $call:expr) => {

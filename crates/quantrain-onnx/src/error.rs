@@ -226,7 +226,7 @@ pub enum NodeError {
     Overflow {
         /// First operand.
         left: i64,
-        /// `+`, `-`, `·` or `/`.
+        /// `+`, `-`, `·`, `/` or `^`.
         operator: char,
         /// Second operand.
         right: i64,

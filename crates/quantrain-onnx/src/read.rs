@@ -6,6 +6,7 @@ mod array;
 mod constant;
 mod convolution;
 mod elementwise;
+mod fold;
 mod identity;
 mod layout;
 mod matmul;

@@ -1,5 +1,6 @@
 //! From a graph to a file. Every file appears whole: a temporary sibling is written, synced and renamed.
 
+mod activation;
 mod clip;
 mod encodings;
 mod error;

@@ -2,7 +2,7 @@
 
 use quantrain_graph::Quantizer;
 use quantrain_graph::op::Binary;
-use quantrain_kernels::elementwise::CodeSum;
+use quantrain_kernels::elementwise::{CodeSum, log, power};
 use quantrain_kernels::permute::MOST_AXES;
 
 use super::{Codes, Kernel, Replays, Scaled, Site, write};
@@ -87,17 +87,33 @@ impl Broadcast {
     }
 }
 
+/// The function of two real values.
+#[inline(always)]
+fn combine(op: Binary, (a, b): (f32, f32)) -> f32 {
+    match op {
+        Binary::Add => a + b,
+        Binary::Sub => a - b,
+        Binary::Mul => a * b,
+        Binary::Div => a / b,
+        // Not `min` and `max`: they would hide NaN.
+        Binary::Min if a <= b || a.is_nan() => a,
+        Binary::Max if a >= b || a.is_nan() => a,
+        Binary::Min | Binary::Max => b,
+        Binary::Pow => power(a, b),
+        Binary::PRelu if a > 0.0 => a,
+        Binary::PRelu => a * b,
+    }
+}
+
+fn flag(holds: bool) -> f32 {
+    f32::from(u8::from(holds))
+}
+
 impl Kernel for Broadcast {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         let [a, b] = self.operands(x);
         let real = |p: usize, q: usize| (a.values[p] * a.scale, b.values[q] * b.scale);
-        let combine = |(a, b): (f32, f32)| match self.op {
-            Binary::Add => a + b,
-            Binary::Sub => a - b,
-            Binary::Mul => a * b,
-            Binary::Div => a / b,
-        };
-        self.walk(|i, p, q| y[i] = combine(real(p, q)) / out_scale);
+        self.walk(|i, p, q| y[i] = combine(self.op, real(p, q)) / out_scale);
     }
 
     /// ONNX Runtime's QLinearAdd (see [`CodeSum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
@@ -115,12 +131,14 @@ impl Kernel for Broadcast {
                 let factor = a.scale * b.scale / to.scale();
                 self.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
             }
-            Binary::Sub | Binary::Div => return false,
+            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu => return false,
         }
         true
     }
 
-    /// Sums over the places where an operand repeats. Add: `da = dy`; Sub: `db = −dy`; Mul: `da = dy·b`; Div: `da = dy/b`, `db = −dy·a/b²`.
+    /// Sums over the places where an operand repeats. Add: `da = dy`; Sub: `db = −dy`; Mul: `da = dy·b`; Div: `da = dy/b`, `db = −dy·a/b²`;
+    /// Min and Max: to the operand that is taken, of two equals the first; Pow: `da = dy·b·a^(b−1)`, `db = dy·a^b·ln a`; PRelu: `da = dy` or
+    /// `dy·b`, `db = 0` or `dy·a`.
     fn backward(&self, which: usize, x: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
         let [a, b] = self.operands(x);
         // `which` counts the inputs that are no constants.
@@ -138,6 +156,14 @@ impl Kernel for Broadcast {
                 (Binary::Mul, true) => (q, av),
                 (Binary::Div, false) => (p, 1.0 / bv),
                 (Binary::Div, true) => (q, -av / (bv * bv)),
+                (Binary::Min, false) => (p, flag(av <= bv)),
+                (Binary::Min, true) => (q, flag(av > bv)),
+                (Binary::Max, false) => (p, flag(av >= bv)),
+                (Binary::Max, true) => (q, flag(av < bv)),
+                (Binary::Pow, false) => (p, bv * power(av, bv - 1.0)),
+                (Binary::Pow, true) => (q, if av > 0.0 { power(av, bv) * log(av) } else { 0.0 }),
+                (Binary::PRelu, false) => (p, if av > 0.0 { 1.0 } else { bv }),
+                (Binary::PRelu, true) => (q, if av > 0.0 { 0.0 } else { av }),
             };
             dx[at] += dy[i] * slope;
         });

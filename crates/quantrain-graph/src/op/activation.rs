@@ -30,10 +30,65 @@ pub enum Activation {
     HardSwish,
     /// Hyperbolic tangent.
     Tanh,
+    /// `x` where positive, `alpha·(e^x − 1)` elsewhere.
+    Elu {
+        /// Distance to the value at −∞.
+        alpha: f32,
+    },
+    /// `gamma·x` where positive, `gamma·alpha·(e^x − 1)` elsewhere.
+    Selu {
+        /// As Elu's.
+        alpha: f32,
+        /// Factor of the whole.
+        gamma: f32,
+    },
+    /// `max(x, 0) + min(0, alpha·(e^(x/alpha) − 1))`
+    Celu {
+        /// Distance to the value at −∞, positive.
+        alpha: f32,
+    },
+    /// `x·Φ(x)`, Φ the normal distribution: exactly, or by ONNX's approximation with tanh.
+    Gelu {
+        /// `x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))`
+        tanh: bool,
+    },
+    /// `x·sigmoid(x)`, which ONNX writes as two operators.
+    Silu,
+    /// `ln(1 + e^x)`
+    Softplus,
+    /// `x·tanh(ln(1 + e^x))`
+    Mish,
+    /// `e^x`
+    Exp,
+    /// `ln(x)`
+    Log,
+    /// `√x`
+    Sqrt,
+    /// `1/x`
+    Reciprocal,
+    /// `−x`
+    Neg,
+    /// `|x|`
+    Abs,
+    /// The error function.
+    Erf,
+    /// `x^exponent`
+    Pow {
+        /// The exponent, one for all elements.
+        exponent: f32,
+    },
+    /// The greatest whole number up to x. Its derivative is 0, as those of the next three: nothing before them is trained through them.
+    Floor,
+    /// The least whole number from x.
+    Ceil,
+    /// The nearest whole number, halves to the even one.
+    Round,
+    /// −1, 0 or 1.
+    Sign,
 }
 
 impl Activation {
-    /// The name of the ONNX operator.
+    /// The name of the ONNX operator; `Silu` has none before operator set 24.
     pub fn name(&self) -> &'static str {
         match self {
             Activation::Relu => "Relu",
@@ -43,6 +98,25 @@ impl Activation {
             Activation::HardSigmoid { .. } => "HardSigmoid",
             Activation::HardSwish => "HardSwish",
             Activation::Tanh => "Tanh",
+            Activation::Elu { .. } => "Elu",
+            Activation::Selu { .. } => "Selu",
+            Activation::Celu { .. } => "Celu",
+            Activation::Gelu { .. } => "Gelu",
+            Activation::Silu => "Silu",
+            Activation::Softplus => "Softplus",
+            Activation::Mish => "Mish",
+            Activation::Exp => "Exp",
+            Activation::Log => "Log",
+            Activation::Sqrt => "Sqrt",
+            Activation::Reciprocal => "Reciprocal",
+            Activation::Neg => "Neg",
+            Activation::Abs => "Abs",
+            Activation::Erf => "Erf",
+            Activation::Pow { .. } => "Pow",
+            Activation::Floor => "Floor",
+            Activation::Ceil => "Ceil",
+            Activation::Round => "Round",
+            Activation::Sign => "Sign",
         }
     }
 
@@ -51,11 +125,7 @@ impl Activation {
         match *self {
             Activation::Relu => Some((0.0, f32::INFINITY)),
             Activation::Clip { min, max } => Some((min, max)),
-            Activation::LeakyRelu { .. }
-            | Activation::Sigmoid
-            | Activation::HardSigmoid { .. }
-            | Activation::HardSwish
-            | Activation::Tanh => None,
+            _ => None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Two operands, element by element.
 
+use crate::{Shape, ShapeError};
+
 /// An operator of two tensors that broadcast against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binary {
@@ -11,6 +13,14 @@ pub enum Binary {
     Mul,
     /// `a / b`
     Div,
+    /// The lesser.
+    Min,
+    /// The greater.
+    Max,
+    /// `a^b`
+    Pow,
+    /// `a` where positive, `a·b` elsewhere; the slopes `b` broadcast to `a`.
+    PRelu,
 }
 
 impl Binary {
@@ -21,6 +31,18 @@ impl Binary {
             Binary::Sub => "Sub",
             Binary::Mul => "Mul",
             Binary::Div => "Div",
+            Binary::Min => "Min",
+            Binary::Max => "Max",
+            Binary::Pow => "Pow",
+            Binary::PRelu => "PRelu",
         }
+    }
+
+    pub(super) fn output_shape(&self, a: &Shape, b: &Shape) -> Result<Shape, ShapeError> {
+        let y = a.broadcast(b)?;
+        if *self == Binary::PRelu && y != *a {
+            return Err(ShapeError::NoBroadcast { left: a.clone(), right: b.clone() });
+        }
+        Ok(y)
     }
 }

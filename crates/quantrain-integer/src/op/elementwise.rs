@@ -2,7 +2,7 @@
 
 use quantrain_graph::op::Binary;
 use quantrain_graph::{Quantizer, Rounding};
-use quantrain_kernels::elementwise::CodeSum;
+use quantrain_kernels::elementwise::{CodeSum, power};
 use quantrain_kernels::integer::elementwise::Add;
 
 use super::steps::{Bytes, Scaled, Steps, in_steps};
@@ -106,6 +106,24 @@ impl Broadcast {
     }
 }
 
+/// The function of two real values.
+#[inline(always)]
+fn combine(op: Binary, (a, b): (f32, f32)) -> f32 {
+    match op {
+        Binary::Add => a + b,
+        Binary::Sub => a - b,
+        Binary::Mul => a * b,
+        Binary::Div => a / b,
+        // Not `min` and `max`: they would hide NaN.
+        Binary::Min if a <= b || a.is_nan() => a,
+        Binary::Max if a >= b || a.is_nan() => a,
+        Binary::Min | Binary::Max => b,
+        Binary::Pow => power(a, b),
+        Binary::PRelu if a > 0.0 => a,
+        Binary::PRelu => a * b,
+    }
+}
+
 impl Steps for Broadcast {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         // `x` holds the operands that are no constants, in order.
@@ -115,13 +133,7 @@ impl Steps for Broadcast {
             None => given.next().map(|x| (x.values.as_slice(), x.scale)).expect("one input for each operand that is no constant"),
         };
         let ((a, s_a), (b, s_b)) = (operand(0), operand(1));
-        let combine = |a: f32, b: f32| match self.op {
-            Binary::Add => a + b,
-            Binary::Sub => a - b,
-            Binary::Mul => a * b,
-            Binary::Div => a / b,
-        };
-        self.walk(|i, p, q| y[i] = combine(a[p] * s_a, b[q] * s_b) / out_scale);
+        self.walk(|i, p, q| y[i] = combine(self.op, (a[p] * s_a, b[q] * s_b)) / out_scale);
     }
 
     /// ONNX Runtime's QLinearAdd (see [`CodeSum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
@@ -139,7 +151,7 @@ impl Steps for Broadcast {
                 let factor = a.scale * b.scale / to.scale();
                 self.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
             }
-            Binary::Sub | Binary::Div => return false,
+            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu => return false,
         }
         true
     }

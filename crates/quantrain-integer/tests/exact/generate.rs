@@ -136,6 +136,20 @@ impl Draft {
                     Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
                     Activation::HardSwish,
                     Activation::Tanh,
+                    Activation::Elu { alpha: 1.0 },
+                    Activation::Selu { alpha: 1.67, gamma: 1.05 },
+                    Activation::Celu { alpha: 0.5 },
+                    Activation::Gelu { tanh: false },
+                    Activation::Gelu { tanh: true },
+                    Activation::Silu,
+                    Activation::Softplus,
+                    Activation::Mish,
+                    Activation::Exp,
+                    Activation::Neg,
+                    Activation::Abs,
+                    Activation::Erf,
+                    Activation::Pow { exponent: 2.0 },
+                    Activation::Round,
                 ];
                 Op::Activation(self.random.pick(&all))
             }
@@ -180,7 +194,7 @@ impl Draft {
     /// Two operands of one shape, or one that repeats, or a constant.
     fn binary(&mut self, x: TensorId) {
         let extents = self.extents(x);
-        let ops = [Binary::Add, Binary::Add, Binary::Add, Binary::Mul, Binary::Sub];
+        let ops = [Binary::Add, Binary::Add, Binary::Add, Binary::Mul, Binary::Sub, Binary::Min, Binary::Max, Binary::PRelu];
         let op = Op::Binary(self.random.pick(&ops));
         let y = match self.random.below(4) {
             0 => {

@@ -6,8 +6,60 @@ use quantrain_graph::op::Activation;
 use super::node::NodeReader;
 use crate::NodeError;
 
-pub(super) fn relu(node: &mut NodeReader) -> Result<(), NodeError> {
-    add(node, Activation::Relu)
+/// Readers of functions without attributes.
+macro_rules! functions {
+    ($($name:ident $function:ident,)*) => {
+        $(pub(super) fn $name(node: &mut NodeReader) -> Result<(), NodeError> {
+            add(node, Activation::$function)
+        })*
+    };
+}
+
+functions! {
+    relu Relu,
+    sigmoid Sigmoid,
+    hard_swish HardSwish,
+    tanh Tanh,
+    softplus Softplus,
+    mish Mish,
+    exp Exp,
+    log Log,
+    sqrt Sqrt,
+    reciprocal Reciprocal,
+    neg Neg,
+    abs Abs,
+    erf Erf,
+    floor Floor,
+    ceil Ceil,
+    round Round,
+    sign Sign,
+}
+
+pub(super) fn elu(node: &mut NodeReader) -> Result<(), NodeError> {
+    let alpha = finite("alpha", node.float("alpha")?.unwrap_or(1.0))?;
+    add(node, Activation::Elu { alpha })
+}
+
+pub(super) fn selu(node: &mut NodeReader) -> Result<(), NodeError> {
+    let alpha = finite("alpha", node.float("alpha")?.unwrap_or(1.673_263_2))?;
+    let gamma = finite("gamma", node.float("gamma")?.unwrap_or(1.050_701))?;
+    add(node, Activation::Selu { alpha, gamma })
+}
+
+pub(super) fn celu(node: &mut NodeReader) -> Result<(), NodeError> {
+    let alpha = finite("alpha", node.float("alpha")?.unwrap_or(1.0))?;
+    if alpha == 0.0 {
+        return Err(NodeError::Value { what: "alpha", found: alpha.to_string(), expected: "another number than 0".into() });
+    }
+    add(node, Activation::Celu { alpha })
+}
+
+pub(super) fn gelu(node: &mut NodeReader) -> Result<(), NodeError> {
+    match node.string("approximate")?.as_deref() {
+        None | Some("none") => add(node, Activation::Gelu { tanh: false }),
+        Some("tanh") => add(node, Activation::Gelu { tanh: true }),
+        Some(other) => Err(NodeError::Value { what: "approximate", found: other.into(), expected: "none or tanh".into() }),
+    }
 }
 
 pub(super) fn leaky_relu(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -15,22 +67,10 @@ pub(super) fn leaky_relu(node: &mut NodeReader) -> Result<(), NodeError> {
     add(node, Activation::LeakyRelu { alpha: finite("alpha", alpha)? })
 }
 
-pub(super) fn sigmoid(node: &mut NodeReader) -> Result<(), NodeError> {
-    add(node, Activation::Sigmoid)
-}
-
 pub(super) fn hard_sigmoid(node: &mut NodeReader) -> Result<(), NodeError> {
     let alpha = finite("alpha", node.float("alpha")?.unwrap_or(0.2))?;
     let beta = finite("beta", node.float("beta")?.unwrap_or(0.5))?;
     add(node, Activation::HardSigmoid { alpha, beta })
-}
-
-pub(super) fn hard_swish(node: &mut NodeReader) -> Result<(), NodeError> {
-    add(node, Activation::HardSwish)
-}
-
-pub(super) fn tanh(node: &mut NodeReader) -> Result<(), NodeError> {
-    add(node, Activation::Tanh)
 }
 
 /// Limits are attributes before operator set 11, inputs since; a missing one is infinite, and so is f32's largest number.

@@ -1,8 +1,9 @@
 //! Constants that the reader computes with: float parameters and the integers of shape arithmetic.
 
-use quantrain_graph::op::{Binary, Slice, Walk};
+use quantrain_graph::op::{Activation, Binary, Slice, Walk};
 use quantrain_graph::{GraphError, Op, Shape, ShapeError};
 
+use super::fold;
 use super::number::Number;
 use crate::NodeError;
 
@@ -40,11 +41,20 @@ impl Constant {
         }
         let shape = output.at(1);
         match inputs {
+            [Constant::Floats(x)] if matches!(op, Op::Activation(_)) => {
+                let Op::Activation(f) = op else { return Err(NodeError::NotFolded) };
+                let values = x.values.iter().map(|&v| fold::function(f, v)).collect::<Option<_>>().ok_or(NodeError::NotFolded)?;
+                Ok(Constant::Floats(Array { shape, values }))
+            }
+            [Constant::Integers(x)] if *op == Op::Activation(Activation::Neg) => {
+                let zero = Array { shape: Vec::new(), values: vec![Number::Fixed(0)] };
+                broadcast(&zero, x, shape, |a, b| a.apply(Binary::Sub, b)).map(Constant::Integers)
+            }
             [Constant::Floats(x)] => unary(op, x, shape).map(Constant::Floats),
             [Constant::Integers(x)] => unary(op, x, shape).map(Constant::Integers),
             [Constant::Floats(a), Constant::Floats(b)] if matches!(op, Op::Binary(_)) => {
                 let Op::Binary(binary) = op else { return Err(NodeError::NotFolded) };
-                broadcast(a, b, shape, |a, b| Ok(float(*binary, a, b))).map(Constant::Floats)
+                broadcast(a, b, shape, |a, b| Ok(fold::operands(*binary, a, b))).map(Constant::Floats)
             }
             [Constant::Integers(a), Constant::Integers(b)] if matches!(op, Op::Binary(_)) => {
                 let Op::Binary(binary) = op else { return Err(NodeError::NotFolded) };
@@ -62,15 +72,6 @@ impl Constant {
                 }
             }
         }
-    }
-}
-
-fn float(op: Binary, a: f32, b: f32) -> f32 {
-    match op {
-        Binary::Add => a + b,
-        Binary::Sub => a - b,
-        Binary::Mul => a * b,
-        Binary::Div => a / b,
     }
 }
 

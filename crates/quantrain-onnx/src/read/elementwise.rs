@@ -1,9 +1,11 @@
-//! Add, Sub, Mul and Div; between constants, integers of shape arithmetic included, they are folded.
+//! Operators of two and more tensors; between constants, integers of shape arithmetic included, they are folded.
 
 use quantrain_graph::Op;
-use quantrain_graph::op::Binary;
+use quantrain_graph::op::{Activation, Binary};
 
-use super::node::NodeReader;
+use super::array::Constant;
+use super::node::{NodeReader, Operand};
+use super::number;
 use crate::NodeError;
 
 pub(super) fn add(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -20,6 +22,53 @@ pub(super) fn mul(node: &mut NodeReader) -> Result<(), NodeError> {
 
 pub(super) fn div(node: &mut NodeReader) -> Result<(), NodeError> {
     binary(node, Binary::Div)
+}
+
+pub(super) fn prelu(node: &mut NodeReader) -> Result<(), NodeError> {
+    binary(node, Binary::PRelu)
+}
+
+pub(super) fn min(node: &mut NodeReader) -> Result<(), NodeError> {
+    variadic(node, Binary::Min)
+}
+
+pub(super) fn max(node: &mut NodeReader) -> Result<(), NodeError> {
+    variadic(node, Binary::Max)
+}
+
+pub(super) fn sum(node: &mut NodeReader) -> Result<(), NodeError> {
+    variadic(node, Binary::Add)
+}
+
+/// One exponent for all elements makes a function of one tensor; exponents may be integers.
+pub(super) fn pow(node: &mut NodeReader) -> Result<(), NodeError> {
+    let (x, exponent) = (node.operand(0)?, node.operand(1)?);
+    let one = match &exponent {
+        Operand::Constant { value: Constant::Floats(a), .. } => a.single(),
+        Operand::Constant { value: Constant::Integers(a), .. } => a.single().map(|n| n.fixed().map(number::to_f32)).transpose()?,
+        Operand::Activation(_) => None,
+    };
+    match (&x, one) {
+        // An exponent of more axes would add them to the result.
+        (Operand::Activation(_), Some(value)) if node.shape(&exponent).rank() <= node.shape(&x).rank() => {
+            node.add(Op::Activation(Activation::Pow { exponent: value }), vec![x])
+        }
+        _ => node.add(Op::Binary(Binary::Pow), vec![x, exponent]),
+    }
+}
+
+/// Of more than two operands each joins the result so far.
+fn variadic(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {
+    let mut operands = node.operands(0)?;
+    if operands.len() == 1 {
+        return node.add(Op::Identity, operands);
+    }
+    while operands.len() > 2 {
+        let rest = operands.split_off(2);
+        let joined = node.step(Op::Binary(op), operands)?;
+        operands = std::iter::once(joined).chain(rest).collect();
+    }
+    node.add(Op::Binary(op), operands)
 }
 
 fn binary(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {

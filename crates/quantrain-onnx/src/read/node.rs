@@ -271,6 +271,21 @@ impl<'r, 'm> NodeReader<'r, 'm> {
 
     /// Adds the operator to the graph; where all inputs are constants, computes it at once.
     pub fn add(&mut self, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+        match self.apply(op, operands, self.name(), self.output()?)? {
+            Operand::Activation(id) => self.define(Value::Activation(id)),
+            Operand::Constant { value, .. } => self.define_constant(value),
+        }
+    }
+
+    /// As [`NodeReader::add`], for an operator whose result goes on to another of the same node.
+    pub fn step(&mut self, op: Op, operands: Vec<Operand>) -> Result<Operand, NodeError> {
+        let (name, output) = (self.name(), self.output()?);
+        let taken = |k: &usize| self.model.builder.find(&format!("{output}.{k}")).is_some();
+        let k = (1..).find(|k| !taken(k)).unwrap_or(0);
+        self.apply(op, operands, &format!("{name}.{k}"), &format!("{output}.{k}"))
+    }
+
+    fn apply(&mut self, op: Op, operands: Vec<Operand>, name: &str, output: &str) -> Result<Operand, NodeError> {
         let (fewest, most) = op.input_count();
         if operands.len() < fewest {
             return Err(NodeError::InputMissing { position: operands.len() });
@@ -281,17 +296,17 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         let constants: Option<Vec<Constant>> =
             operands.iter().map(|o| if let Operand::Constant { value, .. } = o { Some(value.clone()) } else { None }).collect();
         if let Some(constants) = constants {
-            let value = Constant::evaluate(self.name(), &op, &constants, self.model.budget)?;
-            return self.define_constant(value);
+            let value = Constant::evaluate(name, &op, &constants, self.model.budget)?;
+            return Ok(Operand::Constant { name: output.into(), value });
         }
         let inputs = operands.into_iter().map(|o| self.place(o)).collect::<Result<Vec<_>, _>>()?;
-        let id = self.model.builder.node(self.name(), op, &inputs, self.output()?)?;
+        let id = self.model.builder.node(name, op, &inputs, output)?;
         let shape = &self.model.builder.graph().tensor(id).shape;
         let elements = shape.0.iter().try_fold(1usize, |p, d| p.checked_mul(d.at(1)));
         if elements.is_none_or(|n| n > tensor::MOST_ELEMENTS) {
             return Err(NodeError::TooLarge { shape: shape.to_string() });
         }
-        self.define(Value::Activation(id))
+        Ok(Operand::Activation(id))
     }
 
     /// The operand's tensor in the graph; float constants enter it where they are first read.

@@ -31,6 +31,10 @@ impl Number {
             Binary::Sub => ('-', i64::checked_sub),
             Binary::Mul => ('·', i64::checked_mul),
             Binary::Div => ('/', i64::checked_div),
+            Binary::Min => ('<', |a, b| Some(a.min(b))),
+            Binary::Max => ('>', |a, b| Some(a.max(b))),
+            Binary::Pow => ('^', |a, b| a.checked_pow(u32::try_from(b).ok()?)),
+            Binary::PRelu => return Err(NodeError::NotFolded),
         };
         let number = |left, right| result(left, right).ok_or(NodeError::Overflow { left, operator, right });
         match (self, op, other) {

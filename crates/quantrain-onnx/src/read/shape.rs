@@ -68,21 +68,6 @@ pub(super) fn cast(node: &mut NodeReader) -> Result<(), NodeError> {
     node.define_constant(value)
 }
 
-pub(super) fn floor(node: &mut NodeReader) -> Result<(), NodeError> {
-    each_float(node, f32::floor)
-}
-
-pub(super) fn ceil(node: &mut NodeReader) -> Result<(), NodeError> {
-    each_float(node, f32::ceil)
-}
-
-fn each_float(node: &mut NodeReader, f: fn(f32) -> f32) -> Result<(), NodeError> {
-    match folded(node, 0)? {
-        Constant::Floats(a) => node.define_constant(Constant::Floats(a.map(f))),
-        Constant::Integers(_) => Err(NodeError::NotFloat { tensor: node.input_name(0).unwrap_or_default().into() }),
-    }
-}
-
 /// One value, the attribute's or 0.0, in a given shape.
 pub(super) fn constant_of_shape(node: &mut NodeReader) -> Result<(), NodeError> {
     let extents = node.constant_ints(0)?.ok_or(NodeError::InputMissing { position: 0 })?;

@@ -8,7 +8,7 @@ use quantrain_graph::{QuantGraph, TensorId, fold};
 use super::error::WriteError;
 use super::model::ModelWriter;
 use super::unit::{self, Names};
-use super::{activation_quantizers, carried, operator, write_atomically};
+use super::{activation, activation_quantizers, carried, operator, write_atomically};
 
 /// What may be chosen about a file with Clip nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<
             let name = &graph.tensor(input).name;
             names.read[input.0] = w.fresh(&format!("{name}_clipped"));
             let clip = Activation::Clip { min: range.min, max: range.max };
-            operator::write_activation(&mut w, &format!("{name}_Clip"), &clip, name.clone(), &names.read[input.0]);
+            activation::write(&mut w, &format!("{name}_Clip"), &clip, name.clone(), &names.read[input.0]);
         }
     }
     for u in 0..net.units().len() {
@@ -59,7 +59,7 @@ pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<
         if let Some(range) = range {
             let name = &graph.tensor(output).name;
             let clip = Activation::Clip { min: range.min, max: range.max };
-            operator::write_activation(&mut w, &format!("{name}_Clip"), &clip, names.written[output.0].clone(), name);
+            activation::write(&mut w, &format!("{name}_Clip"), &clip, names.written[output.0].clone(), name);
         }
     }
     let metadata =

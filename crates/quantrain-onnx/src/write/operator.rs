@@ -1,11 +1,11 @@
 //! Typed operators as ONNX nodes, in the forms of operator set 13 and later.
 
 use quantrain_graph::op::{
-    Activation, Coordinates, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, ReduceMean, Reshape, Resize, ResizeTo, Slice,
-    Window,
+    Coordinates, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, ReduceMean, Reshape, Resize, ResizeTo, Slice, Window,
 };
 use quantrain_graph::{Dim, Graph, Node, Op, Shape};
 
+use super::activation;
 use super::error::WriteError;
 use super::model::{ModelWriter, float, int, ints, sizes, text};
 use super::qdq;
@@ -14,7 +14,6 @@ use crate::proto::AttributeProto;
 /// The operator set that a graph needs: its own, or the first that has the forms written here.
 pub(super) fn opset(graph: &Graph) -> i64 {
     let needed = graph.nodes().iter().map(|node| match &node.op {
-        Op::Activation(Activation::HardSwish) => 14,
         // Sizes without the batch need the attribute `axes`.
         Op::Resize(Resize { to: ResizeTo::Sizes(_), .. }) => 18,
         Op::AveragePool(pool) if pool.window.dilations != [1, 1] => 19,
@@ -37,7 +36,10 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
             int("transB", op.transpose_b.into()),
         ],
         Op::BatchNormalization(op) => vec![float("epsilon", op.epsilon), float("momentum", op.momentum)],
-        Op::Activation(activation) => activation_attributes(w, name, activation, &mut inputs),
+        Op::Activation(op) => {
+            activation::write(w, name, op, inputs.swap_remove(0), output);
+            return Ok(());
+        }
         Op::Concat(op) => vec![int("axis", op.axis)],
         Op::MaxPool(op) => pool(&op.window),
         Op::AveragePool(op) => {
@@ -79,31 +81,6 @@ fn window(window: &Window) -> Vec<AttributeProto> {
 
 fn pool(w: &Window) -> Vec<AttributeProto> {
     [window(w), vec![int("ceil_mode", w.ceil.into())]].concat()
-}
-
-/// Adds an activation function as a node of its own.
-pub(super) fn write_activation(w: &mut ModelWriter, name: &str, activation: &Activation, input: String, output: &str) {
-    let mut inputs = vec![input];
-    let attributes = activation_attributes(w, name, activation, &mut inputs);
-    w.node(activation.name(), name, inputs, output, attributes);
-}
-
-fn activation_attributes(w: &mut ModelWriter, name: &str, activation: &Activation, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
-    match *activation {
-        Activation::Relu | Activation::Sigmoid | Activation::HardSwish | Activation::Tanh => Vec::new(),
-        Activation::Clip { min, max } => {
-            for (what, limit) in [("min", min), ("max", max)] {
-                let open = limit.is_infinite();
-                inputs.push(if open { String::new() } else { w.floats(&format!("{name}.{what}"), &[], &[limit]) });
-            }
-            while inputs.last().is_some_and(String::is_empty) {
-                inputs.pop();
-            }
-            Vec::new()
-        }
-        Activation::LeakyRelu { alpha } => vec![float("alpha", alpha)],
-        Activation::HardSigmoid { alpha, beta } => vec![float("alpha", alpha), float("beta", beta)],
-    }
 }
 
 fn reduce_mean(w: &mut ModelWriter, name: &str, op: &ReduceMean, inputs: &mut Vec<String>) -> Vec<AttributeProto> {

@@ -5,7 +5,7 @@ use quantrain_graph::{Node, Op, QuantGraph, TensorId, fold};
 
 use super::error::WriteError;
 use super::model::ModelWriter;
-use super::operator;
+use super::{activation, operator};
 
 /// Under which names tensors are written by their producers and read by the others.
 pub(super) struct Names {
@@ -54,7 +54,7 @@ pub(super) fn write(
         (Some(activation), Some(node)) => {
             let between = &graph.tensor(graph.node(unit.batch_norm.unwrap_or(unit.core)).output).name;
             operator::write(w, core, x, inputs, between)?;
-            operator::write_activation(w, &graph.node(node).name, &activation, between.clone(), output);
+            activation::write(w, &graph.node(node).name, &activation, between.clone(), output);
             Ok(())
         }
         _ => operator::write(w, core, x, inputs, output),

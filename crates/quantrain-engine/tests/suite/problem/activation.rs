@@ -1,5 +1,7 @@
 //! Functions of each element.
 
+use std::f64::consts::PI;
+
 use quantrain_graph::Op;
 use quantrain_graph::op::Activation;
 
@@ -9,7 +11,7 @@ type OfElement = fn(f64) -> f64;
 
 fn problems() -> Vec<Problem> {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let functions: [(Activation, OfElement); 7] = [
+    let functions: [(Activation, OfElement); 20] = [
         (Activation::Relu, |x| x.max(0.0)),
         (Activation::Clip { min: -0.5, max: 1.25 }, |x| x.clamp(-0.5, 1.25)),
         (Activation::LeakyRelu { alpha: 0.1 }, |x| if x > 0.0 { x } else { f64::from(0.1f32) * x }),
@@ -17,6 +19,32 @@ fn problems() -> Vec<Problem> {
         (Activation::HardSigmoid { alpha: 0.25, beta: 0.5 }, |x| (0.25 * x + 0.5).clamp(0.0, 1.0)),
         (Activation::HardSwish, |x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
         (Activation::Tanh, f64::tanh),
+        (Activation::Elu { alpha: 0.5 }, |x| if x > 0.0 { x } else { 0.5 * x.exp_m1() }),
+        (Activation::Selu { alpha: 1.5, gamma: 1.25 }, |x| 1.25 * if x > 0.0 { x } else { 1.5 * x.exp_m1() }),
+        (Activation::Celu { alpha: 2.0 }, |x| x.max(0.0) + (2.0 * (x / 2.0).exp_m1()).min(0.0)),
+        (Activation::Gelu { tanh: false }, |x| 0.5 * x * (1.0 + erf(x / 2f64.sqrt()))),
+        (Activation::Gelu { tanh: true }, |x| 0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())),
+        (Activation::Silu, |x| x / (1.0 + (-x).exp())),
+        (Activation::Softplus, |x| x.exp().ln_1p()),
+        (Activation::Mish, |x| x * x.exp().ln_1p().tanh()),
+        (Activation::Exp, f64::exp),
+        (Activation::Neg, |x| -x),
+        (Activation::Abs, f64::abs),
+        (Activation::Erf, erf),
+        (Activation::Pow { exponent: 2.0 }, |x| x * x),
+    ];
+    let above_zero: [(Activation, OfElement); 5] = [
+        (Activation::Log, f64::ln),
+        (Activation::Sqrt, f64::sqrt),
+        (Activation::Reciprocal, f64::recip),
+        (Activation::Pow { exponent: 1.5 }, |x| x.powf(1.5)),
+        (Activation::Pow { exponent: -2.0 }, |x| x.powi(-2)),
+    ];
+    let steps: [(Activation, OfElement); 4] = [
+        (Activation::Floor, f64::floor),
+        (Activation::Ceil, f64::ceil),
+        (Activation::Round, f64::round_ties_even),
+        (Activation::Sign, f64::signum),
     ];
     let mut all = Vec::new();
     for (activation, function) in functions {
@@ -26,7 +54,21 @@ fn problems() -> Vec<Problem> {
             all.push(problem.limits(-4.0, 4.0));
         }
     }
+    for (activation, function) in above_zero {
+        let problem = Problem::operator(activation.name(), &[&[2, 3, 4, 5]], Op::Activation(activation), move |x| x[0].map(function));
+        all.push(problem.limits(0.5, 2.0));
+    }
+    for (activation, function) in steps {
+        let problem = Problem::operator(activation.name(), &[&[2, 3, 4, 5]], Op::Activation(activation), move |x| x[0].map(function));
+        all.push(problem.limits(-4.0, 4.0).surrogate(|x| x[0].map(|_| 0.0)));
+    }
     all
+}
+
+/// `2/√π · exp(−x²) · Σ 2ⁿ·x^(2n+1)/(2n+1)!!`
+fn erf(x: f64) -> f64 {
+    let terms = std::iter::successors(Some((x, 1.0)), |&(term, n)| Some((term * 2.0 * x * x / (2.0 * n + 1.0), n + 1.0)));
+    2.0 / PI.sqrt() * (-x * x).exp() * terms.take(100).map(|(term, _)| term).sum::<f64>()
 }
 
 #[test]

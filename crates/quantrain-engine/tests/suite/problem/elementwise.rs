@@ -9,8 +9,17 @@ use crate::tensor::Tensor;
 
 type OfTwo = fn(f64, f64) -> f64;
 
-const OPERATORS: [(Binary, OfTwo); 4] =
-    [(Binary::Add, |a, b| a + b), (Binary::Sub, |a, b| a - b), (Binary::Mul, |a, b| a * b), (Binary::Div, |a, b| a / b)];
+const OPERATORS: [(Binary, OfTwo); 7] = [
+    (Binary::Add, |a, b| a + b),
+    (Binary::Sub, |a, b| a - b),
+    (Binary::Mul, |a, b| a * b),
+    (Binary::Div, |a, b| a / b),
+    (Binary::Min, f64::min),
+    (Binary::Max, f64::max),
+    (Binary::Pow, f64::powf),
+];
+
+const PRELU: OfTwo = |x, slope| if x > 0.0 { x } else { slope * x };
 
 /// NumPy's broadcasting.
 fn broadcast(f: OfTwo, a: &Tensor, b: &Tensor) -> Tensor {
@@ -44,7 +53,7 @@ fn problems() -> Vec<Problem> {
     ];
     let mut all = Vec::new();
     for (op, f) in OPERATORS {
-        let limits = if op == Binary::Div { (0.5, 2.0) } else { (-2.0, 2.0) };
+        let limits = if matches!(op, Binary::Div | Binary::Pow) { (0.5, 2.0) } else { (-2.0, 2.0) };
         for (a, b) in pairs {
             let name = format!("{} {a:?} {b:?}", op.name());
             let problem = Problem::operator(&name, &[a, b], Op::Binary(op), move |x| broadcast(f, &x[0], &x[1]));
@@ -87,6 +96,23 @@ fn problems() -> Vec<Problem> {
             move |x| vec![broadcast(f, &x[0], &x[0])],
         );
         all.push(twice.limits(limits.0, limits.1));
+    }
+    for slope in [&[2, 3, 4, 5][..], &[2, 3, 1, 1]] {
+        let op = Op::Binary(Binary::PRelu);
+        all.push(Problem::operator(&format!("PRelu with {slope:?}"), &[&[2, 3, 4, 5], slope], op, |x| broadcast(PRELU, &x[0], &x[1])));
+    }
+    for (x, slope) in [(&[2, 3, 4, 5][..], &[3, 1, 1][..]), (&[2, 3, 4, 5], &[1]), (&[3, 6], &[6])] {
+        let values = Random::new(11).values(slope.iter().product(), -0.5, 0.5);
+        let constant = Tensor::new(slope, values.iter().map(|&v| f64::from(v)).collect());
+        all.push(Problem::parts(
+            &format!("PRelu {x:?} with constant {slope:?}"),
+            &[x],
+            move |b, x| {
+                let slopes = b.constant("slopes", slope, values.clone()).unwrap();
+                vec![b.node("op", Op::Binary(Binary::PRelu), &[x[0], slopes], "y").unwrap()]
+            },
+            move |x| vec![broadcast(PRELU, &x[0], &constant)],
+        ));
     }
     all
 }

@@ -82,9 +82,27 @@ fn activations_have_onnx_defaults() {
         ("HardSigmoid", vec![float("alpha", 0.25)], Activation::HardSigmoid { alpha: 0.25, beta: 0.5 }),
         ("HardSwish", vec![], Activation::HardSwish),
         ("Tanh", vec![], Activation::Tanh),
+        ("Elu", vec![], Activation::Elu { alpha: 1.0 }),
+        ("Selu", vec![], Activation::Selu { alpha: 1.673_263_2, gamma: 1.050_701 }),
+        ("Celu", vec![float("alpha", 2.0)], Activation::Celu { alpha: 2.0 }),
+        ("Gelu", vec![], Activation::Gelu { tanh: false }),
+        ("Gelu", vec![text("approximate", "tanh")], Activation::Gelu { tanh: true }),
+        ("Softplus", vec![], Activation::Softplus),
+        ("Mish", vec![], Activation::Mish),
+        ("Exp", vec![], Activation::Exp),
+        ("Log", vec![], Activation::Log),
+        ("Sqrt", vec![], Activation::Sqrt),
+        ("Reciprocal", vec![], Activation::Reciprocal),
+        ("Neg", vec![], Activation::Neg),
+        ("Abs", vec![], Activation::Abs),
+        ("Erf", vec![], Activation::Erf),
+        ("Floor", vec![], Activation::Floor),
+        ("Ceil", vec![], Activation::Ceil),
+        ("Round", vec![], Activation::Round),
+        ("Sign", vec![], Activation::Sign),
     ];
     for (name, attributes, expected) in cases {
-        assert_eq!(read(image(14).node(name, &["x"], "y", attributes)).0, Op::Activation(expected));
+        assert_eq!(read(image(20).node(name, &["x"], "y", attributes)).0, Op::Activation(expected));
     }
 }
 
@@ -94,6 +112,40 @@ fn operands_broadcast() {
         let model = image(13).floats("k", &[3, 1, 1], &[1.0, 2.0, 3.0]);
         assert_eq!(read(model.node(name, &["x", "k"], "y", vec![])), (Op::Binary(op), Shape::batched(&[3, 8, 8])));
     }
+}
+
+#[test]
+fn an_exponent_may_be_one_number_or_a_tensor() {
+    let square = Op::Activation(Activation::Pow { exponent: 2.0 });
+    assert_eq!(read(image(13).floats("two", &[], &[2.0]).node("Pow", &["x", "two"], "y", vec![])).0, square);
+    assert_eq!(read(image(13).ints("two", &[2]).node("Pow", &["x", "two"], "y", vec![])).0, square);
+    let model = image(13).floats("e", &[3, 1, 1], &[1.0, 2.0, 3.0]).node("Pow", &["x", "e"], "y", vec![]);
+    assert_eq!(read(model).0, Op::Binary(Binary::Pow));
+    // One number of five axes makes a result of five.
+    let model = image(13).floats("e", &[1; 5], &[2.0]).node("Pow", &["x", "e"], "y", vec![]);
+    assert_eq!(
+        read(model),
+        (Op::Binary(Binary::Pow), Shape(vec![Dim::Fixed(1), Dim::Batch(1), Dim::Fixed(3), Dim::Fixed(8), Dim::Fixed(8)]))
+    );
+}
+
+#[test]
+fn many_operands_are_joined_one_by_one() {
+    for (name, op) in [("Min", Binary::Min), ("Max", Binary::Max), ("Sum", Binary::Add)] {
+        let model = image(13).floats("k", &[], &[1.0]).node("Abs", &["x"], "a", vec![]).node(name, &["x", "a", "k"], "y", vec![]);
+        let graph = model.read().unwrap();
+        let joined: Vec<(&Op, &str)> = graph.nodes()[1..].iter().map(|n| (&n.op, n.name.as_str())).collect();
+        assert_eq!(joined, [(&Op::Binary(op), "y.1"), (&Op::Binary(op), "y")]);
+        assert_eq!(read(image(13).node(name, &["x"], "y", vec![])).0, Op::Identity);
+    }
+}
+
+#[test]
+fn slopes_broadcast_to_the_input_only() {
+    let model = image(13).floats("s", &[3, 1, 1], &[0.1, 0.2, 0.3]).node("PRelu", &["x", "s"], "y", vec![]);
+    assert_eq!(read(model).0, Op::Binary(Binary::PRelu));
+    let model = image(13).floats("s", &[2, 1, 3, 1, 1], &[0.1; 6]).node("PRelu", &["x", "s"], "y", vec![]);
+    assert!(model.read().unwrap_err().to_string().contains("do not broadcast"));
 }
 
 #[test]

@@ -1,0 +1,104 @@
+//! Functions of each element: one node, or a chain of nodes where the operator set has none.
+
+use quantrain_graph::op::Activation;
+
+use super::model::{ModelWriter, float, text};
+use crate::proto::AttributeProto;
+
+/// Adds an activation function; the last of its nodes has the name.
+pub(super) fn write(w: &mut ModelWriter, name: &str, activation: &Activation, x: String, output: &str) {
+    let mut chain = Chain { w, name, output };
+    match *activation {
+        Activation::Silu => {
+            let gate = chain.step("Sigmoid", vec![x.clone()], vec![]);
+            chain.last("Mul", vec![x, gate], vec![]);
+        }
+        Activation::HardSwish if chain.w.opset < 14 => {
+            let gate = chain.step("HardSigmoid", vec![x.clone()], vec![float("alpha", 1.0 / 6.0), float("beta", 0.5)]);
+            chain.last("Mul", vec![x, gate], vec![]);
+        }
+        Activation::Mish if chain.w.opset < 18 => {
+            let soft = chain.step("Softplus", vec![x.clone()], vec![]);
+            let gate = chain.step("Tanh", vec![soft], vec![]);
+            chain.last("Mul", vec![x, gate], vec![]);
+        }
+        Activation::Gelu { tanh } if chain.w.opset < 20 => chain.gelu(tanh, x),
+        _ => {
+            let mut inputs = vec![x];
+            let attributes = attributes(chain.w, name, activation, &mut inputs);
+            chain.last(activation.name(), inputs, attributes);
+        }
+    }
+}
+
+fn attributes(w: &mut ModelWriter, name: &str, activation: &Activation, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
+    match *activation {
+        Activation::Clip { min, max } => {
+            for (what, limit) in [("min", min), ("max", max)] {
+                let open = limit.is_infinite();
+                inputs.push(if open { String::new() } else { w.floats(&format!("{name}.{what}"), &[], &[limit]) });
+            }
+            while inputs.last().is_some_and(String::is_empty) {
+                inputs.pop();
+            }
+            Vec::new()
+        }
+        Activation::Pow { exponent } => {
+            inputs.push(w.floats(&format!("{name}.exponent"), &[], &[exponent]));
+            Vec::new()
+        }
+        Activation::LeakyRelu { alpha } | Activation::Elu { alpha } | Activation::Celu { alpha } => vec![float("alpha", alpha)],
+        Activation::Selu { alpha, gamma } => vec![float("alpha", alpha), float("gamma", gamma)],
+        Activation::HardSigmoid { alpha, beta } => vec![float("alpha", alpha), float("beta", beta)],
+        Activation::Gelu { tanh } => vec![text("approximate", if tanh { "tanh" } else { "none" })],
+        _ => Vec::new(),
+    }
+}
+
+/// The nodes of one function.
+struct Chain<'w, 'n> {
+    w: &'w mut ModelWriter,
+    name: &'n str,
+    output: &'n str,
+}
+
+impl Chain<'_, '_> {
+    /// A node before the last; returns the name of its result.
+    fn step(&mut self, op: &str, inputs: Vec<String>, attributes: Vec<AttributeProto>) -> String {
+        let result = self.w.fresh(&format!("{}_{op}", self.name));
+        self.w.node(op, &result, inputs, &result, attributes);
+        result
+    }
+
+    /// A node of a value and a number.
+    fn with(&mut self, op: &str, x: String, number: f32) -> String {
+        let number = self.number(number);
+        self.step(op, vec![x, number], vec![])
+    }
+
+    fn number(&mut self, number: f32) -> String {
+        self.w.shared(&format!("quantrain.{number}"), |w, wish| w.floats(wish, &[], &[number]))
+    }
+
+    fn last(&mut self, op: &str, inputs: Vec<String>, attributes: Vec<AttributeProto>) {
+        self.w.node(op, self.name, inputs, self.output, attributes);
+    }
+
+    /// `x·(1 + f)/2` as exporters write it, f the error function or the approximation.
+    fn gelu(&mut self, tanh: bool, x: String) {
+        let f = if tanh {
+            let cube = self.with("Pow", x.clone(), 3.0);
+            let cube = self.with("Mul", cube, 0.044_715);
+            let sum = self.step("Add", vec![x.clone(), cube], vec![]);
+            let sum = self.with("Mul", sum, 0.797_884_6);
+            self.step("Tanh", vec![sum], vec![])
+        } else {
+            let scaled = self.with("Div", x.clone(), std::f32::consts::SQRT_2);
+            self.step("Erf", vec![scaled], vec![])
+        };
+        let gate = self.with("Add", f, 1.0);
+        let product = self.step("Mul", vec![x, gate], vec![]);
+        let half = self.number(0.5);
+        self.last("Mul", vec![product, half], vec![]);
+    }
+}
