@@ -6,6 +6,7 @@ use crate::block::{self, Unit};
 use crate::fold::{self, WeightCodes};
 use crate::graph::{Graph, NodeId, StoredCodes, TensorId};
 use crate::op::{Activation, FakeQuantize};
+use crate::pass::{self, FuseActivations};
 use crate::quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::{BiasLimit, Granularity, GraphBuilder, Op, PlacementError, Quantizer, ScaleKind, Scheme, Sign, Target};
 
@@ -14,6 +15,8 @@ const SCALE_TOLERANCE: f32 = 1e-4;
 
 pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, PlacementError> {
     let rounding = target.activations().rounding;
+    // Before pairs go: a group has none inside.
+    let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
     let (graph, of_name) = without_pairs(&graph);
     let mut quantizers: Vec<ActivationQuantizer> = Vec::new();
     let mut of_tensor = vec![None; graph.tensors().len()];
@@ -44,7 +47,7 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
         }));
         codes.push(block.map(Arc::new));
     }
-    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, codes })
+    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes })
 }
 
 /// The scheme of a quantizer, as far as its numbers tell.

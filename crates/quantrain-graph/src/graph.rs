@@ -1,6 +1,6 @@
 //! A network: tensors with names, nodes in the order they run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{GraphError, Op, Quantizer, Shape};
 
@@ -145,7 +145,8 @@ impl Graph {
 
     /// Number of values in constants that nodes read.
     pub fn parameter_count(&self) -> usize {
-        self.tensors.iter().filter_map(|t| t.constant.as_ref()).map(Vec::len).sum()
+        let read: BTreeSet<TensorId> = self.nodes.iter().flat_map(|n| n.inputs.iter().copied()).collect();
+        read.into_iter().filter_map(|t| self.constant(t)).map(<[f32]>::len).sum()
     }
 
     /// Multiplications and additions of convolutions and matrix products for one sample, each pair counted once.

@@ -6,6 +6,7 @@
 use crate::block::{self, Unit};
 use crate::graph::{Graph, NodeId, TensorId};
 use crate::op::PadMode;
+use crate::pass::{self, FuseActivations};
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::target::Placement;
 use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target};
@@ -44,6 +45,7 @@ pub struct LayerSettings {
 
 pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
     let target = Target::onnxruntime();
+    let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
     let units = block::units(&graph, &target);
     let float = (0..graph.nodes().len()).map(|n| (NodeId(n), FloatReason::Off)).collect();
     QuantGraph {
@@ -51,6 +53,7 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
         of_tensor: vec![None; graph.tensors().len()],
         quantizers: Vec::new(),
         float,
+        fusions,
         codes: Vec::new(),
         units,
         target,
@@ -60,6 +63,7 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
 
 pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result<QuantGraph, PlacementError> {
     let widths = Widths::check(&target, settings)?;
+    let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
     let units = block::units(&graph, &target);
     let layers = layer_settings(&graph, &units, &settings.layers)?;
     let mut placer =
@@ -100,7 +104,7 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
         placer.release_outputs();
     }
     let (quantizers, of_tensor) = placer.finish(target.activations());
-    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, codes: Vec::new() })
+    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes: Vec::new() })
 }
 
 /// The widths of a run, checked against the target.

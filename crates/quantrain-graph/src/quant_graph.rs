@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::block::Unit;
 use crate::fold::{self, BatchNorm, Folded, WeightCodes};
 use crate::graph::{Graph, NodeId, TensorId};
+use crate::pass::Fusion;
 use crate::{BiasLimit, Op, PlacementError, Quantizer, Range, Scheme, Settings, Target};
 
 /// Position of an activation quantizer in its graph.
@@ -85,12 +86,15 @@ pub struct QuantGraph {
     pub(crate) of_tensor: Vec<Option<QuantizerId>>,
     pub(crate) weights: Vec<Option<WeightQuantizer>>,
     pub(crate) float: Vec<(NodeId, FloatReason)>,
+    /// What became one activation, and what did not.
+    pub(crate) fusions: Vec<Fusion>,
     /// Of each unit, the integers that a file holds for it; empty where there was no such file.
     pub(crate) codes: Vec<Option<Arc<BlockCodes>>>,
 }
 
 impl QuantGraph {
-    /// Groups a graph into units and places quantizers by the rules of a target.
+    /// Recognises activations that are spelled out ([`crate::pass::FuseActivations`]), groups the graph into units and places quantizers by
+    /// the rules of a target. Tensors keep their ids.
     ///
     /// # Errors
     /// A width that the target does not have, or a layer pattern that matches nothing.
@@ -163,6 +167,11 @@ impl QuantGraph {
     /// The nodes that run in float, and why.
     pub fn float_nodes(&self) -> &[(NodeId, FloatReason)] {
         &self.float
+    }
+
+    /// The groups of nodes that became one activation, and those of the right form that did not, with the reason.
+    pub fn fusions(&self) -> &[Fusion] {
+        &self.fusions
     }
 
     /// Whether every quantizer has a range.

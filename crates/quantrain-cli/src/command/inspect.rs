@@ -8,7 +8,7 @@ use clap::Args;
 use quantrain::recipe::{GradientPath, Overrides, Recipe};
 use quantrain::{Job, RunDirectory};
 use quantrain_engine::{Plan, Purpose};
-use quantrain_graph::{FloatReason, Graph, NodeId, Op, QuantGraph, QuantizerId, TensorId, Unit};
+use quantrain_graph::{FloatReason, Fusion, Graph, NodeId, Op, QuantGraph, QuantizerId, TensorId, Unit};
 use quantrain_integer::{Accumulator, BlockReport, IntegerProgram};
 use serde::Serialize;
 
@@ -51,6 +51,8 @@ pub struct InspectReport {
     parameters: usize,
     multiply_accumulates: usize,
     batch_norms: BatchNorms,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fused: Vec<FusionReport>,
     quantized: Coverage,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<String>,
@@ -125,6 +127,20 @@ impl fmt::Display for Sums {
     }
 }
 
+/// Nodes that are one activation, or might have been.
+#[derive(Debug, Serialize)]
+struct FusionReport {
+    /// The last of them, whose name the activation has.
+    node: String,
+    operators: Vec<&'static str>,
+    /// The activation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation: Option<&'static str>,
+    /// Why they stay what they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    declined: Option<String>,
+}
+
 /// How many there are.
 #[derive(Debug, Serialize)]
 struct BatchNorms {
@@ -194,6 +210,7 @@ fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectRep
         parameters: graph.parameter_count(),
         multiply_accumulates: units.iter().map(|u| u.multiply_accumulates).sum(),
         batch_norms: BatchNorms { folded: count(FOLDED), kept: count(KEPT) },
+        fused: net.fusions().iter().map(fusion_report).collect(),
         quantized: Coverage::of(net),
         units,
         plan,
@@ -224,6 +241,14 @@ fn unit_report(net: &QuantGraph, u: usize) -> UnitReport {
         float: net.float_nodes().iter().find(|(n, _)| *n == unit.core).map(|(_, reason): &(_, FloatReason)| reason.to_string()),
         sums: None,
     }
+}
+
+fn fusion_report(fusion: &Fusion) -> FusionReport {
+    let (activation, declined) = match &fusion.outcome {
+        Ok(name) => (Some(*name), None),
+        Err(reason) => (None, Some(reason.to_string())),
+    };
+    FusionReport { node: fusion.node.clone(), operators: fusion.operators.clone(), activation, declined }
 }
 
 /// Values in the constants that a node reads.
@@ -265,6 +290,13 @@ impl fmt::Display for InspectReport {
         };
         writeln!(f, "{} parameters, {} multiply-accumulates an image", grouped(self.parameters), grouped(self.multiply_accumulates))?;
         writeln!(f, "BatchNormalization: {norms}")?;
+        for fused in &self.fused {
+            let operators = fused.operators.join("+");
+            match (&fused.activation, &fused.declined) {
+                (Some(activation), _) => writeln!(f, "`{}`: {operators} is one {activation}", fused.node)?,
+                (None, reason) => writeln!(f, "`{}`: {operators} stays, {}", fused.node, reason.as_deref().unwrap_or_default())?,
+            }
+        }
         write!(f, "{}", self.quantized)?;
         self.plan.as_ref().map_or(Ok(()), |plan| write!(f, "\n{plan}"))
     }

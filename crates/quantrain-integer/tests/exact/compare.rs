@@ -30,6 +30,8 @@ impl Counts {
 /// A network placed for a target, with every tensor that a unit writes handed out, so that the engine shows its codes.
 pub fn prepare(graph: &Graph, target: &Target, settings: &Settings) -> QuantGraph {
     let placed = QuantGraph::prepare(graph.clone(), target.clone(), settings).unwrap();
+    // With the activations that are one node now.
+    let graph = placed.graph();
     let outputs: Vec<TensorId> = placed.units().iter().map(|u| u.output(graph)).filter(|t| !graph.outputs().contains(t)).collect();
     let mut b = GraphBuilder::new(&graph.name);
     let mut new = HashMap::new();

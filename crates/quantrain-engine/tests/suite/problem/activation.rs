@@ -2,8 +2,8 @@
 
 use std::f64::consts::PI;
 
-use quantrain_graph::Op;
-use quantrain_graph::op::Activation;
+use quantrain_graph::op::{Activation, Binary};
+use quantrain_graph::{GraphBuilder, Op, TensorId};
 
 use super::{Problem, check};
 
@@ -69,6 +69,69 @@ fn problems() -> Vec<Problem> {
 fn erf(x: f64) -> f64 {
     let terms = std::iter::successors(Some((x, 1.0)), |&(term, n)| Some((term * 2.0 * x * x / (2.0 * n + 1.0), n + 1.0)));
     2.0 / PI.sqrt() * (-x * x).exp() * terms.take(100).map(|(term, _)| term).sum::<f64>()
+}
+
+/// Functions spelled out, which become one unit: values and gradients are those of the function.
+fn spelled_out() -> Vec<Problem> {
+    let number = |b: &mut GraphBuilder, value: f32| {
+        let name = format!("c{}", b.graph().tensors().len());
+        b.constant(&name, &[], vec![value]).unwrap()
+    };
+    let node = |b: &mut GraphBuilder, op: Op, inputs: &[TensorId]| {
+        let name = format!("n{}", b.graph().nodes().len());
+        b.node(&name, op, inputs, &name).unwrap()
+    };
+    let shape: &[usize] = &[2, 3, 4, 5];
+    let silu = Problem::parts(
+        "SiLU of Sigmoid and Mul",
+        &[shape],
+        move |b, x| {
+            let gate = node(b, Op::Activation(Activation::Sigmoid), x);
+            vec![node(b, Op::Binary(Binary::Mul), &[x[0], gate])]
+        },
+        |x| vec![x[0].map(|x| x / (1.0 + (-x).exp()))],
+    );
+    let hard_swish = Problem::parts(
+        "HardSwish of Add, Clip, Mul and Div",
+        &[shape],
+        move |b, x| {
+            let (three, six) = (number(b, 3.0), number(b, 6.0));
+            let sum = node(b, Op::Binary(Binary::Add), &[x[0], three]);
+            let clip = node(b, Op::Activation(Activation::Clip { min: 0.0, max: 6.0 }), &[sum]);
+            let product = node(b, Op::Binary(Binary::Mul), &[x[0], clip]);
+            vec![node(b, Op::Binary(Binary::Div), &[product, six])]
+        },
+        |x| vec![x[0].map(|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0)],
+    );
+    let mish = Problem::parts(
+        "Mish of Softplus, Tanh and Mul",
+        &[shape],
+        move |b, x| {
+            let soft = node(b, Op::Activation(Activation::Softplus), x);
+            let gate = node(b, Op::Activation(Activation::Tanh), &[soft]);
+            vec![node(b, Op::Binary(Binary::Mul), &[x[0], gate])]
+        },
+        |x| vec![x[0].map(|x| x * x.exp().ln_1p().tanh())],
+    );
+    let gelu = Problem::parts(
+        "Gelu of Div, Erf, Add and Mul",
+        &[shape],
+        move |b, x| {
+            let (root, one, half) = (number(b, std::f32::consts::SQRT_2), number(b, 1.0), number(b, 0.5));
+            let scaled = node(b, Op::Binary(Binary::Div), &[x[0], root]);
+            let erf = node(b, Op::Activation(Activation::Erf), &[scaled]);
+            let gate = node(b, Op::Binary(Binary::Add), &[erf, one]);
+            let product = node(b, Op::Binary(Binary::Mul), &[x[0], gate]);
+            vec![node(b, Op::Binary(Binary::Mul), &[product, half])]
+        },
+        |x| vec![x[0].map(|x| 0.5 * x * (1.0 + erf(x / 2f64.sqrt())))],
+    );
+    [silu, hard_swish, mish, gelu].into_iter().map(|p| p.limits(-4.0, 4.0)).collect()
+}
+
+#[test]
+fn functions_spelled_out_are_quantized_once_at_the_end() {
+    check(spelled_out());
 }
 
 #[test]
