@@ -22,7 +22,7 @@ pub use matmul::{Gemm, MatMul};
 pub use normalization::BatchNormalization;
 pub use pooling::{AveragePool, GlobalAveragePool, MaxPool, Window};
 pub use quantize::FakeQuantize;
-pub use reduction::{ReduceMean, Softmax};
+pub use reduction::{ArgMax, Reduce, Reduction, Softmax};
 pub use resize::{Coordinates, Interpolation, NearestMode, Resize, ResizeTo};
 pub use straight_through::{Function, Propagate, StraightThrough};
 
@@ -51,9 +51,11 @@ pub enum Op {
     AveragePool(AveragePool),
     /// Mean over all spatial axes, which stay as 1.
     GlobalAveragePool(GlobalAveragePool),
-    /// Mean over some axes.
-    ReduceMean(ReduceMean),
-    /// Normalised exponentials along an axis.
+    /// A mean, sum or extreme over some axes.
+    Reduce(Reduce),
+    /// The index of the greatest value along an axis.
+    ArgMax(ArgMax),
+    /// Normalised exponentials along an axis, or their logarithms.
     Softmax(Softmax),
     /// Every step-th element between start and end, along some axes.
     Slice(Slice),
@@ -91,8 +93,9 @@ impl Op {
             Op::MaxPool(_) => "MaxPool",
             Op::AveragePool(_) => "AveragePool",
             Op::GlobalAveragePool(_) => "GlobalAveragePool",
-            Op::ReduceMean(_) => "ReduceMean",
-            Op::Softmax(_) => "Softmax",
+            Op::Reduce(op) => op.name(),
+            Op::ArgMax(_) => "ArgMax",
+            Op::Softmax(op) => op.name(),
             Op::Slice(_) => "Slice",
             Op::Pad(_) => "Pad",
             Op::Resize(_) => "Resize",
@@ -117,7 +120,8 @@ impl Op {
             | Op::MaxPool(_)
             | Op::AveragePool(_)
             | Op::GlobalAveragePool(_)
-            | Op::ReduceMean(_)
+            | Op::Reduce(_)
+            | Op::ArgMax(_)
             | Op::Softmax(_)
             | Op::Slice(_)
             | Op::Pad(_)
@@ -147,8 +151,9 @@ impl Op {
             Op::MaxPool(op) => op.window.output_shape(x),
             Op::AveragePool(op) => op.window.output_shape(x),
             Op::GlobalAveragePool(op) => op.output_shape(x),
-            Op::ReduceMean(op) => op.output_shape(x),
-            Op::Softmax(op) => x.axis(op.axis).map(|_| x.clone()),
+            Op::Reduce(op) => op.output_shape(x),
+            Op::ArgMax(op) => op.output_shape(x),
+            Op::Softmax(op) => op.normalized(x).map(|_| x.clone()),
             Op::Slice(op) => op.output_shape(x),
             Op::Pad(op) => op.output_shape(x),
             Op::Resize(op) => op.output_shape(x),

@@ -61,7 +61,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 51] = [
+const RULE_NAMES: [&str; 57] = [
     "Conv",
     "Gemm",
     "MatMul",
@@ -104,7 +104,13 @@ const RULE_NAMES: [&str; 51] = [
     "AveragePool",
     "GlobalAveragePool",
     "ReduceMean",
+    "ReduceSum",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceL2",
+    "ArgMax",
     "Softmax",
+    "LogSoftmax",
     "Slice",
     "Pad",
     "Resize.nearest",

@@ -1,58 +1,46 @@
-//! Operators that gather an axis.
+//! Operators that gather axes.
 
-use quantrain_graph::op::{ReduceMean, Softmax};
-use quantrain_kernels::permute::MOST_AXES;
-use quantrain_kernels::softmax;
+use quantrain_graph::op::{ArgMax, Reduce, Reduction, Softmax};
+use quantrain_kernels::permute::{MOST_AXES, permute};
+use quantrain_kernels::{Scratch, softmax};
 
 use super::{Codes, Kernel, Replays, Scaled, Site, with_real};
 use crate::EngineError;
-use crate::layout::{physical_axis, to_physical};
+use crate::layout::{keeps_order, physical_axis, to_physical};
 
-pub(super) struct Mean {
+/// Which element of the output each element of the input falls to.
+struct Falls {
+    /// Extents of the input in memory order.
     extents: Vec<usize>,
-    /// Stride of the output along each axis of the input; 0 where it is reduced.
+    /// Stride of the output along each of them; 0 where it is reduced.
     strides: Vec<usize>,
+    /// Elements that fall to one.
     count: usize,
 }
 
-/// Whether an image's pixels are all gathered, and nothing else: a global average pool by another name.
-pub(super) fn is_image_mean(op: &ReduceMean, site: &Site) -> bool {
-    let x = &site.graph.tensor(site.node.inputs[0]).shape;
-    matches!(op.reduced(x).as_deref(), Ok([false, false, true, true]))
-}
-
-pub(super) fn mean(op: &ReduceMean, site: &Site) -> Result<Mean, EngineError> {
-    let x = &site.graph.tensor(site.node.inputs[0]).shape;
-    let reduced = op.reduced(x).map_err(|_| site.unsupported("an axis lies outside the rank"))?;
-    let logical = site.input(0);
-    if !op.keep_dims && logical.len() == 4 && !(reduced[2] && reduced[3]) {
-        return Err(site.unsupported("without keepdims only the mean over both spatial axes is supported; export it with keepdims"));
-    }
-    let rank = logical.len();
-    if rank > 4 && site.output().len() == 4 {
-        return Err(site.unsupported("a mean that leaves an image of a tensor of more axes is not supported; export it with keepdims"));
-    }
-    let (mut extents, mut physical) = (to_physical(&logical), vec![false; rank]);
-    for axis in 0..rank {
-        physical[physical_axis(rank, axis)] = reduced[axis];
-    }
-    let mut stride = 1;
-    let mut strides = vec![0; rank];
-    for axis in (0..rank).rev() {
-        if !physical[axis] {
-            strides[axis] = stride;
-            stride *= extents[axis];
+impl Falls {
+    fn new(site: &Site, reduced: &[bool], keep_dims: bool) -> Self {
+        let (input, output) = (site.input(0), site.output());
+        let (rank, left) = (input.len(), output.len());
+        let stored = to_physical(&output);
+        let stride_of = |axis: usize| stored[physical_axis(left, axis) + 1..].iter().product::<usize>();
+        let mut extents = to_physical(&input);
+        let mut strides = vec![0; rank];
+        let mut kept = 0;
+        for axis in 0..rank {
+            if !reduced[axis] {
+                strides[physical_axis(rank, axis)] = stride_of(if keep_dims { axis } else { kept });
+                kept += 1;
+            }
         }
+        let count = input.iter().zip(reduced).filter(|(_, r)| **r).map(|(n, _)| n).product();
+        if rank == 0 {
+            extents.push(1);
+            strides.push(0);
+        }
+        Falls { extents, strides, count }
     }
-    let count = extents.iter().zip(&physical).filter(|(_, r)| **r).map(|(n, _)| n).product();
-    if extents.is_empty() {
-        extents.push(1);
-        strides.push(0);
-    }
-    Ok(Mean { extents, strides, count })
-}
 
-impl Mean {
     /// Calls `f(input index, output index)` in order.
     fn walk(&self, mut f: impl FnMut(usize, usize)) {
         let mut index = [0; MOST_AXES];
@@ -73,11 +61,35 @@ impl Mean {
     }
 }
 
-impl Kernel for Mean {
+/// Whether an image's pixels are all averaged, and nothing else: a global average pool by another name.
+pub(super) fn is_image_mean(op: &Reduce, site: &Site) -> bool {
+    let x = &site.graph.tensor(site.node.inputs[0]).shape;
+    op.function == Reduction::Mean && matches!(op.reduced(x).as_deref(), Ok([false, false, true, true]))
+}
+
+pub(super) fn reduce(op: &Reduce, site: &Site) -> Result<Box<dyn Kernel>, EngineError> {
+    let x = &site.graph.tensor(site.node.inputs[0]).shape;
+    let reduced = op.reduced(x).map_err(|_| site.unsupported("an axis lies outside the rank"))?;
+    let falls = Falls::new(site, &reduced, op.keep_dims);
+    Ok(match op.function {
+        Reduction::Mean => Box::new(Sum { divisor: falls.count as f32, falls }),
+        Reduction::Sum => Box::new(Sum { divisor: 1.0, falls }),
+        Reduction::Max => Box::new(Extreme { falls, sign: 1.0 }),
+        Reduction::Min => Box::new(Extreme { falls, sign: -1.0 }),
+        Reduction::L2 => Box::new(Norm { falls }),
+    })
+}
+
+struct Sum {
+    falls: Falls,
+    divisor: f32,
+}
+
+impl Kernel for Sum {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         y.fill(0.0);
-        self.walk(|i, o| y[o] += x[0].values[i]);
-        let factor = x[0].scale / (out_scale * self.count as f32);
+        self.falls.walk(|i, o| y[o] += x[0].values[i]);
+        let factor = x[0].scale / (out_scale * self.divisor);
         y.iter_mut().for_each(|v| *v *= factor);
     }
 
@@ -96,35 +108,205 @@ impl Kernel for Mean {
         if !accumulate {
             dx.fill(0.0);
         }
-        let factor = 1.0 / self.count as f32;
-        self.walk(|i, o| dx[i] += dy[o] * factor);
+        let factor = 1.0 / self.divisor;
+        self.falls.walk(|i, o| dx[i] += dy[o] * factor);
     }
 }
 
-pub(super) struct LastAxisSoftmax {
-    classes: usize,
+/// The greatest values, or with sign −1 the least.
+struct Extreme {
+    falls: Falls,
+    sign: f32,
 }
 
-pub(super) fn softmax(op: &Softmax, site: &Site) -> Result<LastAxisSoftmax, EngineError> {
-    let x = site.input(0);
-    let axis = if op.axis < 0 { (op.axis + x.len() as i64) as usize } else { op.axis as usize };
-    if physical_axis(x.len(), axis) + 1 != x.len() {
-        return Err(site.unsupported("only a softmax over channels, or over the last axis of a tensor that is no image, is supported"));
+impl Extreme {
+    fn extremes(&self, x: &[f32], y: &mut [f32]) {
+        y.fill(self.sign * f32::NEG_INFINITY);
+        self.falls.walk(|i, o| {
+            if self.sign * x[i] > self.sign * y[o] {
+                y[o] = x[i];
+            }
+        });
     }
-    Ok(LastAxisSoftmax { classes: x[axis] })
 }
 
-impl Kernel for LastAxisSoftmax {
+impl Kernel for Extreme {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        with_real(x[0], |real| softmax::forward(self.classes, real, y));
+        self.extremes(x[0].values, y);
+        let factor = x[0].scale / out_scale;
+        if factor != 1.0 {
+            y.iter_mut().for_each(|v| *v *= factor);
+        }
+    }
+
+    /// To the first of equal values, as in a MaxPool.
+    fn backward(&self, _: usize, x: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        if !accumulate {
+            dx.fill(0.0);
+        }
+        let mut scratch = Scratch::take(dy.len());
+        let wanted = &mut scratch.as_mut_slice()[..dy.len()];
+        self.extremes(x[0].values, wanted);
+        self.falls.walk(|i, o| {
+            if x[0].values[i] == wanted[o] {
+                dx[i] += dy[o];
+                // Nothing equals NaN.
+                wanted[o] = f32::NAN;
+            }
+        });
+    }
+
+    fn replays(&self) -> Replays {
+        Replays { inputs: true, output: false }
+    }
+
+    fn moves(&self) -> bool {
+        true
+    }
+}
+
+/// `√Σx²`
+struct Norm {
+    falls: Falls,
+}
+
+impl Kernel for Norm {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        y.fill(0.0);
+        self.falls.walk(|i, o| y[o] += x[0].values[i] * x[0].values[i]);
+        let factor = x[0].scale / out_scale;
+        y.iter_mut().for_each(|v| *v = v.sqrt() * factor);
+    }
+
+    /// `dx = dy·x/y`, 0 where y is.
+    fn backward(&self, _: usize, x: &[Scaled], y: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        if !accumulate {
+            dx.fill(0.0);
+        }
+        let factor = x[0].scale / y.scale;
+        self.falls.walk(|i, o| {
+            if y.values[o] != 0.0 {
+                dx[i] += dy[o] * x[0].values[i] * factor / y.values[o];
+            }
+        });
+    }
+
+    fn replays(&self) -> Replays {
+        Replays { inputs: true, output: true }
+    }
+}
+
+/// The index of the greatest value along an axis.
+pub(super) struct Index {
+    falls: Falls,
+    last: bool,
+}
+
+pub(super) fn arg_max(op: &ArgMax, site: &Site) -> Result<Index, EngineError> {
+    let x = &site.graph.tensor(site.node.inputs[0]).shape;
+    let axis = x.axis(op.axis).map_err(|_| site.unsupported("its axis lies outside the rank"))?;
+    let reduced: Vec<bool> = (0..x.rank()).map(|a| a == axis).collect();
+    Ok(Index { falls: Falls::new(site, &reduced, op.keep_dims), last: op.last })
+}
+
+impl Kernel for Index {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        let mut scratch = Scratch::take(2 * y.len());
+        let (greatest, rest) = scratch.as_mut_slice().split_at_mut(y.len());
+        let seen = &mut rest[..y.len()];
+        (greatest.fill(f32::NEG_INFINITY), seen.fill(0.0), y.fill(0.0));
+        // Along the axis elements come in order.
+        self.falls.walk(|i, o| {
+            let v = x[0].values[i];
+            if v > greatest[o] || self.last && v == greatest[o] {
+                (greatest[o], y[o]) = (v, seen[o]);
+            }
+            seen[o] += 1.0;
+        });
         if out_scale != 1.0 {
             y.iter_mut().for_each(|v| *v /= out_scale);
         }
     }
 
-    /// `dx = y·(dy − Σ y·dy)`
+    /// 0: an index does not change with values, but where it jumps.
+    fn backward(&self, _: usize, _: &[Scaled], _: Scaled, _: &[f32], dx: &mut [f32], accumulate: bool) {
+        if !accumulate {
+            dx.fill(0.0);
+        }
+    }
+}
+
+/// Normalised exponentials, or their logarithms, of rows that lie together once axes are in the right order.
+pub(super) struct Normalized {
+    classes: usize,
+    log: bool,
+    /// Extents and order of axes that bring rows together, and those for the way back; `None` where they lie together.
+    order: Option<[(Vec<usize>, Vec<usize>); 2]>,
+}
+
+pub(super) fn softmax(op: &Softmax, site: &Site) -> Result<Normalized, EngineError> {
+    let x = &site.graph.tensor(site.node.inputs[0]).shape;
+    let axes = op.normalized(x).map_err(|_| site.unsupported("its axis lies outside the rank, or is the batch"))?;
+    let rank = x.rank();
+    let extents = to_physical(&site.input(0));
+    let mut inside = vec![false; rank];
+    axes.for_each(|axis| inside[physical_axis(rank, axis)] = true);
+    let there: Vec<usize> = (0..rank).filter(|&a| !inside[a]).chain((0..rank).filter(|&a| inside[a])).collect();
+    let classes = (0..rank).filter(|&a| inside[a]).map(|a| extents[a]).product();
+    let order = (!keeps_order(&extents, &there)).then(|| {
+        let mut back = vec![0; rank];
+        there.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+        let moved = there.iter().map(|&axis| extents[axis]).collect();
+        [(extents.clone(), there), (moved, back)]
+    });
+    Ok(Normalized { classes, log: op.log, order })
+}
+
+impl Normalized {
+    fn there(&self, x: &[f32], y: &mut [f32]) {
+        match &self.order {
+            Some([(shape, permutation), _]) => permute(x, shape, permutation, y),
+            None => y.copy_from_slice(x),
+        }
+    }
+}
+
+impl Kernel for Normalized {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        let function = if self.log { softmax::log_forward } else { softmax::forward };
+        with_real(x[0], |real| match &self.order {
+            None => function(self.classes, real, y),
+            Some([_, (shape, back)]) => {
+                let mut scratch = Scratch::take(2 * real.len());
+                let (rows, results) = scratch.as_mut_slice()[..2 * real.len()].split_at_mut(real.len());
+                self.there(real, rows);
+                function(self.classes, rows, results);
+                permute(results, shape, back, y);
+            }
+        });
+        if out_scale != 1.0 {
+            y.iter_mut().for_each(|v| *v /= out_scale);
+        }
+    }
+
+    /// `dx = y·(dy − Σ y·dy)`; of logarithms `dx = dy − e^y·Σ dy`.
     fn backward(&self, _: usize, _: &[Scaled], y: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
-        with_real(y, |real| softmax::backward(self.classes, real, dy, dx, accumulate));
+        let function = if self.log { softmax::log_backward } else { softmax::backward };
+        with_real(y, |real| match &self.order {
+            None => function(self.classes, real, dy, dx, accumulate),
+            Some([_, (shape, back)]) => {
+                let len = real.len();
+                let mut scratch = Scratch::take(3 * len);
+                let (rows, rest) = scratch.as_mut_slice()[..3 * len].split_at_mut(len);
+                let (given, results) = rest.split_at_mut(len);
+                self.there(real, rows);
+                self.there(dy, given);
+                function(self.classes, rows, given, results, false);
+                // Rows have done their work.
+                permute(results, shape, back, rows);
+                super::write(dx, accumulate, |i| rows[i]);
+            }
+        });
     }
 
     fn replays(&self) -> Replays {

@@ -49,7 +49,7 @@ fn random_graph(dice: &mut Dice) -> Graph {
             3 => node(Op::Activation(Activation::Tanh), &[x]),
             4 => node(Op::MaxPool(MaxPool { window: Window { pads: [1; 4], ..Window::new([3, 3]) } }), &[x]),
             5 => node(Op::Transpose(Transpose { permutation: vec![0, 1, 3, 2] }), &[x]),
-            6 => node(Op::Softmax(Softmax { axis: 1 }), &[x]),
+            6 => node(Op::Softmax(Softmax::along(1)), &[x]),
             7 => b.straight_through(&name, x, Halve).unwrap(),
             8 => b.propagate(&name, x, other).unwrap(),
             kind => {

@@ -13,7 +13,7 @@ fn network() -> Graph {
     let z = b.relu("relu", z).unwrap();
     let z = b.node("concat", Op::Concat(Concat { axis: 1 }), &[y, z], "concat").unwrap();
     let z = b.convolution("last", z, 2, [1, 1]).done().unwrap();
-    let z = b.node("softmax", Op::Softmax(Softmax { axis: 1 }), &[z], "softmax").unwrap();
+    let z = b.node("softmax", Op::Softmax(Softmax::along(1)), &[z], "softmax").unwrap();
     b.output(z);
     b.finish().unwrap()
 }

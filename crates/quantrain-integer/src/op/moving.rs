@@ -2,6 +2,7 @@
 
 use super::layout::{Gather, Join, Reorder};
 use super::pooling::Windows;
+use super::reduction::Extreme;
 use super::resize::Nearest;
 use super::steps::{Scaled, Steps, change_unit, in_steps};
 use super::{Kernel, Site};
@@ -11,18 +12,23 @@ use crate::buffer::{Buffer, View};
 pub(super) trait Element: Copy + PartialOrd + Send + Sync {
     /// Nothing is less.
     const LEAST: Self;
+    /// Nothing is greater.
+    const GREATEST: Self;
 }
 
 impl Element for u8 {
     const LEAST: u8 = 0;
+    const GREATEST: u8 = u8::MAX;
 }
 
 impl Element for u16 {
     const LEAST: u16 = 0;
+    const GREATEST: u16 = u16::MAX;
 }
 
 impl Element for f32 {
     const LEAST: f32 = f32::NEG_INFINITY;
+    const GREATEST: f32 = f32::INFINITY;
 }
 
 pub(super) enum Mover {
@@ -32,6 +38,7 @@ pub(super) enum Mover {
     Reorder(Reorder),
     Nearest(Nearest),
     Largest(Windows),
+    Extreme(Extreme),
 }
 
 impl Mover {
@@ -44,6 +51,7 @@ impl Mover {
             Mover::Reorder(m) => m.apply(x[0], y),
             Mover::Nearest(m) => m.apply(x[0], y),
             Mover::Largest(m) => m.apply(x[0], y),
+            Mover::Extreme(m) => m.apply(x[0], y),
         }
     }
 

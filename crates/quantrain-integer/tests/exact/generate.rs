@@ -1,8 +1,8 @@
 //! Random networks of every operator.
 
 use quantrain_graph::op::{
-    Activation, AveragePool, BatchNormalization, Binary, Concat, Coordinates, Interpolation, MatMul, MaxPool, NearestMode, Pad, PadMode,
-    ReduceMean, Resize, ResizeTo, Slice, Softmax, Transpose, Window,
+    Activation, ArgMax, AveragePool, BatchNormalization, Binary, Concat, Coordinates, Interpolation, MatMul, MaxPool, NearestMode, Pad,
+    PadMode, Reduce, Reduction, Resize, ResizeTo, Slice, Softmax, Transpose, Window,
 };
 use quantrain_graph::{Graph, GraphBuilder, Op, TensorId};
 
@@ -181,7 +181,20 @@ impl Draft {
                 Op::Slice(Slice { starts: vec![start], ends: vec![end], axes: vec![1 + r.below(3) as i64], steps: vec![step] })
             }
             14 => Op::Transpose(Transpose { permutation: self.random.pick(&[[0, 1, 3, 2], [0, 2, 3, 1], [0, 3, 1, 2]]).to_vec() }),
-            _ => self.random.pick(&[Op::Identity, Op::Softmax(Softmax { axis: 1 })].each_ref()).clone(),
+            _ => {
+                let r = &mut self.random;
+                let axis = 1 + r.below(3) as i64;
+                let functions = [Reduction::Mean, Reduction::Sum, Reduction::Max, Reduction::Min, Reduction::L2];
+                let all = [
+                    Op::Identity,
+                    Op::Softmax(Softmax::along(axis)),
+                    Op::Softmax(Softmax { log: true, joined: r.chance(50), ..Softmax::along(axis) }),
+                    Op::Reduce(Reduce { function: r.pick(&functions), axes: vec![axis], keep_dims: true }),
+                    Op::Reduce(Reduce { function: r.pick(&functions), axes: vec![axis], keep_dims: true }),
+                    Op::ArgMax(ArgMax { axis: 1, keep_dims: true, last: r.chance(50) }),
+                ];
+                r.pick(&all.each_ref()).clone()
+            }
         };
         if let Some(y) = self.node(op, &[x]) {
             let [channels, height, width] = self.extents(y);
@@ -223,10 +236,10 @@ impl Draft {
         let channels = self.extents(x)[0];
         let pooled = match self.random.below(3) {
             0 => self.b.global_average_pool("pool", x).unwrap(),
-            1 => self.node(Op::ReduceMean(ReduceMean { axes: vec![2, 3], keep_dims: true }), &[x]).unwrap(),
+            1 => self.node(Op::Reduce(Reduce::mean(&[2, 3], true)), &[x]).unwrap(),
             _ => {
-                let rows = self.node(Op::ReduceMean(ReduceMean { axes: vec![2], keep_dims: true }), &[x]).unwrap();
-                self.node(Op::ReduceMean(ReduceMean { axes: vec![-1], keep_dims: true }), &[rows]).unwrap()
+                let rows = self.node(Op::Reduce(Reduce::mean(&[2], true)), &[x]).unwrap();
+                self.node(Op::Reduce(Reduce::mean(&[-1], true)), &[rows]).unwrap()
             }
         };
         let flat = self.b.flatten("flat", pooled).unwrap();
@@ -235,6 +248,6 @@ impl Draft {
         let matrix = self.random.values(6 * 4, -0.8, 0.8);
         let matrix = self.b.constant("matrix", &[6, 4], matrix).unwrap();
         let y = self.node(Op::MatMul(MatMul), &[logits, matrix]).unwrap();
-        if self.random.chance(50) { self.node(Op::Softmax(Softmax { axis: -1 }), &[y]).unwrap() } else { y }
+        if self.random.chance(50) { self.node(Op::Softmax(Softmax::along(-1)), &[y]).unwrap() } else { y }
     }
 }

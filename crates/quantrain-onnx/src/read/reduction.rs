@@ -1,16 +1,36 @@
-//! ReduceMean and Softmax.
+//! Reductions, ArgMax, Softmax and LogSoftmax.
 
-use quantrain_graph::op::{ReduceMean, Softmax};
-use quantrain_graph::{Dim, GraphError, Op, ShapeError};
+use quantrain_graph::op::{ArgMax, Reduce, Reduction, Softmax};
+use quantrain_graph::{Dim, GraphError, Op, Shape, ShapeError};
 
 use super::node::NodeReader;
 use crate::NodeError;
 
-/// Axes are an attribute before operator set 18, an input since; without any, all axes are reduced.
 pub(super) fn reduce_mean(node: &mut NodeReader) -> Result<(), NodeError> {
+    reduce(node, Reduction::Mean, 18)
+}
+
+pub(super) fn reduce_sum(node: &mut NodeReader) -> Result<(), NodeError> {
+    reduce(node, Reduction::Sum, 13)
+}
+
+pub(super) fn reduce_max(node: &mut NodeReader) -> Result<(), NodeError> {
+    reduce(node, Reduction::Max, 18)
+}
+
+pub(super) fn reduce_min(node: &mut NodeReader) -> Result<(), NodeError> {
+    reduce(node, Reduction::Min, 18)
+}
+
+pub(super) fn reduce_l2(node: &mut NodeReader) -> Result<(), NodeError> {
+    reduce(node, Reduction::L2, 18)
+}
+
+/// Axes are an attribute before the operator set `changed`, an input since; without any, all axes are reduced.
+fn reduce(node: &mut NodeReader, function: Reduction, changed: i64) -> Result<(), NodeError> {
     let x = node.operand(0)?;
     let shape = node.shape(&x);
-    let axes = if node.opset() < 18 { node.ints("axes")? } else { node.constant_ints(1)? };
+    let axes = if node.opset() < changed { node.ints("axes")? } else { node.constant_ints(1)? };
     let nothing = node.flag("noop_with_empty_axes", false)?;
     let keep_dims = node.flag("keepdims", true)?;
     let axes = match axes.filter(|a| !a.is_empty()) {
@@ -18,26 +38,51 @@ pub(super) fn reduce_mean(node: &mut NodeReader) -> Result<(), NodeError> {
         None if nothing => return node.add(Op::Identity, vec![x]),
         None => (0i64..).take(shape.rank()).collect(),
     };
-    let op = ReduceMean { axes, keep_dims };
-    let reduced = op.reduced(&shape).map_err(|source| shape_error(node, "ReduceMean", source))?;
-    if reduced.iter().zip(&shape.0).any(|(&r, d)| r && matches!(d, Dim::Batch(_))) {
-        return Err(NodeError::Value { what: "axes", found: format!("{:?}", op.axes), expected: "axes other than the batch".into() });
-    }
-    node.add(Op::ReduceMean(op), vec![x])
+    let op = Reduce { function, axes, keep_dims };
+    let reduced = op.reduced(&shape).map_err(|source| shape_error(node, op.name(), source))?;
+    not_the_batch(&shape, reduced.iter().enumerate().filter(|(_, r)| **r).map(|(axis, _)| axis), "axes")?;
+    node.add(Op::Reduce(op), vec![x])
+}
+
+/// The result is a float here: nothing but a Cast makes anything else of it.
+pub(super) fn arg_max(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let shape = node.shape(&x);
+    let axis = node.int("axis")?.unwrap_or(0);
+    let op = ArgMax { axis, keep_dims: node.flag("keepdims", true)?, last: node.flag("select_last_index", false)? };
+    let at = shape.axis(axis).map_err(|source| shape_error(node, "ArgMax", source))?;
+    not_the_batch(&shape, [at], "axis")?;
+    node.add(Op::ArgMax(op), vec![x])
+}
+
+pub(super) fn softmax(node: &mut NodeReader) -> Result<(), NodeError> {
+    normalize(node, false)
+}
+
+pub(super) fn log_softmax(node: &mut NodeReader) -> Result<(), NodeError> {
+    normalize(node, true)
 }
 
 /// Before operator set 13 all axes from `axis` on are one; that is the same where those after it are 1.
-pub(super) fn softmax(node: &mut NodeReader) -> Result<(), NodeError> {
+fn normalize(node: &mut NodeReader, log: bool) -> Result<(), NodeError> {
     let x = node.operand(0)?;
-    let joined = node.opset() < 13;
-    let axis = node.int("axis")?.unwrap_or(if joined { 1 } else { -1 });
+    let joins = node.opset() < 13;
+    let axis = node.int("axis")?.unwrap_or(if joins { 1 } else { -1 });
     let shape = node.shape(&x);
     let at = shape.axis(axis).map_err(|source| shape_error(node, "Softmax", source))?;
-    if joined && shape.0.iter().skip(at + 1).any(|&d| d != Dim::Fixed(1)) {
-        let expected = format!("the last axis of {shape} (before operator set 13 several axes are normalised together)");
-        return Err(NodeError::Value { what: "axis", found: axis.to_string(), expected });
+    let joined = joins && shape.0.iter().skip(at + 1).any(|&d| d != Dim::Fixed(1));
+    not_the_batch(&shape, at..if joined { shape.rank() } else { at + 1 }, "axis")?;
+    node.add(Op::Softmax(Softmax { axis, joined, log }), vec![x])
+}
+
+/// Samples of a batch do not meet.
+fn not_the_batch(shape: &Shape, axes: impl IntoIterator<Item = usize>, what: &'static str) -> Result<(), NodeError> {
+    match axes.into_iter().find(|&axis| matches!(shape.0.get(axis), Some(Dim::Batch(_)))) {
+        Some(axis) => {
+            Err(NodeError::Value { what, found: format!("axis {axis}, the batch"), expected: "axes other than the batch".into() })
+        }
+        None => Ok(()),
     }
-    node.add(Op::Softmax(Softmax { axis }), vec![x])
 }
 
 fn shape_error(node: &NodeReader, op: &'static str, source: ShapeError) -> NodeError {

@@ -1,7 +1,8 @@
 //! Typed operators as ONNX nodes, in the forms of operator set 13 and later.
 
 use quantrain_graph::op::{
-    Coordinates, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, ReduceMean, Reshape, Resize, ResizeTo, Slice, Window,
+    Coordinates, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, Reduce, Reduction, Reshape, Resize, ResizeTo, Slice,
+    Softmax, Window,
 };
 use quantrain_graph::{Dim, Graph, Node, Op, Shape};
 
@@ -9,7 +10,7 @@ use super::activation;
 use super::error::WriteError;
 use super::model::{ModelWriter, float, int, ints, sizes, text};
 use super::qdq;
-use crate::proto::AttributeProto;
+use crate::proto::{AttributeProto, data_type};
 
 /// The operator set that a graph needs: its own, or the first that has the forms written here.
 pub(super) fn opset(graph: &Graph) -> i64 {
@@ -49,7 +50,18 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
             attributes.push(int("count_include_pad", op.count_include_pad.into()));
             attributes
         }
-        Op::ReduceMean(op) => reduce_mean(w, name, op, &mut inputs),
+        Op::Reduce(op) => reduce(w, name, op, &mut inputs),
+        Op::ArgMax(op) => {
+            let indices = w.fresh(&format!("{name}_indices"));
+            let attributes = vec![int("axis", op.axis), int("keepdims", op.keep_dims.into()), int("select_last_index", op.last.into())];
+            w.node("ArgMax", name, inputs, &indices, attributes);
+            let cast = w.fresh(&format!("{name}_Cast"));
+            w.node("Cast", &cast, vec![indices], output, vec![int("to", data_type::FLOAT.into())]);
+            return Ok(());
+        }
+        Op::Softmax(op) if op.joined => {
+            return joined_softmax(w, name, op, x, inputs, output).ok_or_else(|| no_form("two extents depend on the batch"));
+        }
         Op::Softmax(op) => vec![int("axis", op.axis)],
         Op::Slice(op) => slice(w, name, op, &mut inputs),
         Op::Pad(op) => pad(w, name, op, &mut inputs),
@@ -83,14 +95,30 @@ fn pool(w: &Window) -> Vec<AttributeProto> {
     [window(w), vec![int("ceil_mode", w.ceil.into())]].concat()
 }
 
-fn reduce_mean(w: &mut ModelWriter, name: &str, op: &ReduceMean, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
+fn reduce(w: &mut ModelWriter, name: &str, op: &Reduce, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
     let mut attributes = vec![int("keepdims", op.keep_dims.into())];
-    if w.opset < 18 {
+    if w.opset < 18 && op.function != Reduction::Sum {
         attributes.push(ints("axes", op.axes.iter().copied()));
     } else {
         inputs.push(w.integers(&format!("{name}.axes"), &op.axes));
     }
     attributes
+}
+
+/// Rows of all axes from one on, since operator set 13 by a Flatten before and a Reshape behind.
+fn joined_softmax(w: &mut ModelWriter, name: &str, op: &Softmax, x: &Shape, inputs: Vec<String>, output: &str) -> Option<()> {
+    let target: Vec<i64> = x.0.iter().map(|d| d.fixed().map_or(-1, |n| n as i64)).collect();
+    if target.iter().filter(|&&n| n == -1).count() > 1 {
+        return None;
+    }
+    let rows = w.fresh(&format!("{name}_Flatten"));
+    w.node("Flatten", &rows, inputs, &rows, vec![int("axis", op.axis)]);
+    let results = w.fresh(&format!("{name}_rows"));
+    w.node(op.name(), name, vec![rows], &results, vec![int("axis", -1)]);
+    let target = w.integers(&format!("{name}.shape"), &target);
+    let reshape = w.fresh(&format!("{name}_Reshape"));
+    w.node("Reshape", &reshape, vec![results, target], output, vec![]);
+    Some(())
 }
 
 fn slice(w: &mut ModelWriter, name: &str, op: &Slice, inputs: &mut Vec<String>) -> Vec<AttributeProto> {

@@ -94,12 +94,26 @@ fn every_operator_reads_back_the_same() {
         image(13).node("LeakyRelu", &["x"], "y", vec![]),
         image(13).node("HardSigmoid", &["x"], "y", vec![]),
         image(14).node("HardSwish", &["x"], "y", vec![]),
+        image(13).node("Elu", &["x"], "y", vec![float("alpha", 0.5)]),
+        image(13).node("Selu", &["x"], "y", vec![float("gamma", 1.5)]),
+        image(13).node("Celu", &["x"], "y", vec![float("alpha", 0.5)]),
+        image(20).node("Gelu", &["x"], "y", vec![text("approximate", "tanh")]),
+        image(18).node("Mish", &["x"], "y", vec![]),
+        image(13).node("Softplus", &["x"], "y", vec![]),
+        image(13).node("Sqrt", &["x"], "y", vec![]),
+        image(13).floats("y.exponent", &[], &[1.5]).node("Pow", &["x", "y.exponent"], "y", vec![]),
+        image(13).floats("slope", &[4, 1, 1], &[0.5; 4]).node("PRelu", &["x", "slope"], "y", vec![]),
+        image(13).node("Max", &["x", "x"], "y", vec![]),
         image(13).node("MaxPool", &["x"], "y", pool()),
         image(13).node("AveragePool", &["x"], "y", pool()),
         image(19).node("AveragePool", &["x"], "y", [pool(), vec![ints("dilations", &[2, 2])]].concat()),
         image(13).node("ReduceMean", &["x"], "y", vec![ints("axes", &[2, 3])]),
         image(18).ints("a", &[-1]).node("ReduceMean", &["x", "a"], "y", vec![int("keepdims", 0)]),
+        image(13).ints("a", &[1]).node("ReduceSum", &["x", "a"], "y", vec![]),
+        image(13).node("ReduceMax", &["x"], "y", vec![ints("axes", &[1])]),
+        image(18).ints("a", &[1]).node("ReduceL2", &["x", "a"], "y", vec![]),
         image(13).node("Softmax", &["x"], "y", vec![int("axis", 1)]),
+        image(13).node("LogSoftmax", &["x"], "y", vec![int("axis", -1)]),
         image(13).ints("s", &[-1]).ints("e", &[i64::MIN]).ints("a", &[3]).node("Slice", &["x", "s", "e", "a", "s"], "y", vec![]),
         image(13).ints("p", &[0, 1, 0, 2, 0, 0, 3, 0]).node("Pad", &["x", "p"], "y", vec![text("mode", "edge")]),
         scales(image(13)).node("Resize", &["x", "", "s"], "y", vec![text("nearest_mode", "round_prefer_ceil")]),
@@ -137,6 +151,58 @@ fn every_operator_reads_back_the_same() {
         back.opset = graph.opset;
         assert_eq!(back.tensors(), graph.tensors());
     }
+}
+
+#[test]
+fn functions_that_the_operator_set_lacks_are_written_as_chains() {
+    let written = |opset, activation| {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[2, 3, 3]);
+        let y = b.node("act", Op::Activation(activation), &[x], "y").unwrap();
+        b.output(y);
+        b.describe(opset, vec![]);
+        let model = ModelProto::decode(&float_bytes(&b.finish().unwrap()).unwrap()[..]).unwrap();
+        assert_eq!(model.opset_import[0].version, Some(opset));
+        let last = graph_of(&model).node.last().unwrap();
+        assert_eq!((last.name.as_deref(), last.output[0].as_str()), (Some("act"), "y"));
+        operators(graph_of(&model)).join(" ")
+    };
+    assert_eq!(written(13, Activation::Silu), "Sigmoid Mul");
+    assert_eq!(written(13, Activation::HardSwish), "HardSigmoid Mul");
+    assert_eq!(written(14, Activation::HardSwish), "HardSwish");
+    assert_eq!(written(17, Activation::Mish), "Softplus Tanh Mul");
+    assert_eq!(written(18, Activation::Mish), "Mish");
+    assert_eq!(written(17, Activation::Gelu { tanh: false }), "Div Erf Add Mul Mul");
+    assert_eq!(written(17, Activation::Gelu { tanh: true }), "Pow Mul Add Mul Tanh Add Mul Mul");
+    assert_eq!(written(20, Activation::Gelu { tanh: true }), "Gelu");
+}
+
+#[test]
+fn chains_are_recognised_again() {
+    for activation in [Activation::Silu, Activation::HardSwish, Activation::Mish, Activation::Gelu { tanh: true }] {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[2, 3, 3]);
+        let y = b.node("act", Op::Activation(activation), &[x], "y").unwrap();
+        b.output(y);
+        b.describe(13, vec![]);
+        let net = prepared(b.finish().unwrap(), Target::onnxruntime(), &Settings::default(), Range::new(-1.0, 1.0));
+        let read = read_bytes("qdq", &qdq_bytes(&net, &QdqOptions::default()).unwrap()).unwrap();
+        let back = QuantGraph::adopt(read, Target::onnxruntime()).unwrap();
+        assert_eq!(back.units().len(), 1, "{activation:?}");
+        assert_eq!(back.graph().nodes()[0].op, Op::Activation(activation));
+        assert_eq!(back.quantizers().len(), 1, "both tensors have the same numbers");
+    }
+}
+
+#[test]
+fn what_operator_set_13_changed_is_written_as_it_wants_it() {
+    let image = |opset| ModelFixture::new(opset, &[0, 4, 8, 8]);
+    let written = |model: ModelFixture| {
+        let model = ModelProto::decode(&float_bytes(&model.read().unwrap()).unwrap()[..]).unwrap();
+        operators(graph_of(&model)).join(" ")
+    };
+    assert_eq!(written(image(11).node("Softmax", &["x"], "y", vec![])), "Flatten Softmax Reshape");
+    assert_eq!(written(image(13).node("ArgMax", &["x"], "y", vec![int("axis", 1)])), "ArgMax Cast");
 }
 
 #[test]

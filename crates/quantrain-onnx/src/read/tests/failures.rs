@@ -58,6 +58,8 @@ refuses! {
     shrinking_before_it_was_defined: image(10).floats("s", &[4], &[1.0, 1.0, 0.5, 0.5]).node("Resize", &["x", "s"], "y", vec![])
         => NodeError::Value { what: "scales", .. },
     averaging_over_the_batch: image(13).node("ReduceMean", &["x"], "y", vec![]) => NodeError::Value { what: "axes", .. },
+    the_index_of_a_sample: image(13).node("ArgMax", &["x"], "y", vec![]) => NodeError::Value { what: "axis", .. },
+    a_softmax_over_the_batch: image(13).node("Softmax", &["x"], "y", vec![int("axis", 0)]) => NodeError::Value { what: "axis", .. },
     a_missing_input: image(13).node("Add", &["x"], "y", vec![]) => NodeError::InputMissing { position: 1 },
     an_input_too_many: image(13).node("Relu", &["x", "x"], "y", vec![]) => NodeError::InputUnread { position: 1, .. },
     an_operand_too_many: image(13).node("Add", &["x", "x", "x"], "y", vec![]) => NodeError::InputUnread { position: 2, .. },

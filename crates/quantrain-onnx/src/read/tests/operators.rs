@@ -207,23 +207,35 @@ fn axes_are_reordered_joined_and_averaged() {
     assert_eq!((op, shape), (Op::Transpose(Transpose { permutation: vec![0, 2, 3, 1] }), Shape::batched(&[8, 8, 3])));
     let model = image(13).node("Relu", &["x"], "r", vec![]).node("Concat", &["x", "r"], "y", vec![int("axis", -3)]);
     assert_eq!(read(model), (Op::Concat(Concat { axis: -3 }), Shape::batched(&[6, 8, 8])));
-    let mean = Op::ReduceMean(ReduceMean { axes: vec![2, 3], keep_dims: false });
+    let mean = Op::Reduce(Reduce::mean(&[2, 3], false));
     let old = vec![ints("axes", &[2, 3]), int("keepdims", 0)];
     assert_eq!(read(image(13).node("ReduceMean", &["x"], "y", old)).0, mean);
     let model = image(18).ints("axes", &[2, 3]).node("ReduceMean", &["x", "axes"], "y", vec![int("keepdims", 0)]);
     assert_eq!(read(model).0, mean);
     let model = image(18).node("ReduceMean", &["x"], "y", vec![int("noop_with_empty_axes", 1)]);
     assert_eq!(read(model).0, Op::Identity);
+    let sum = Op::Reduce(Reduce { function: Reduction::Sum, axes: vec![1], keep_dims: true });
+    assert_eq!(read(image(11).node("ReduceSum", &["x"], "y", vec![ints("axes", &[1])])).0, sum);
+    assert_eq!(read(image(13).ints("axes", &[1]).node("ReduceSum", &["x", "axes"], "y", vec![])).0, sum);
+    for (name, function) in [("ReduceMax", Reduction::Max), ("ReduceMin", Reduction::Min), ("ReduceL2", Reduction::L2)] {
+        let model = image(17).node(name, &["x"], "y", vec![ints("axes", &[-1]), int("keepdims", 0)]);
+        assert_eq!(read(model), (Op::Reduce(Reduce { function, axes: vec![-1], keep_dims: false }), Shape::batched(&[3, 8])));
+    }
+    let attributes = vec![int("axis", 1), int("keepdims", 0), int("select_last_index", 1)];
+    let expected = (Op::ArgMax(ArgMax { axis: 1, keep_dims: false, last: true }), Shape::batched(&[8, 8]));
+    assert_eq!(read(image(13).node("ArgMax", &["x"], "y", attributes)), expected);
 }
 
 #[test]
 fn softmax_changed_its_axes_at_operator_set_13() {
     let flat = |opset| ModelFixture::new(opset, &[0, 10]);
-    assert_eq!(read(flat(9).node("Softmax", &["x"], "y", vec![])).0, Op::Softmax(Softmax { axis: 1 }));
-    assert_eq!(read(image(13).node("Softmax", &["x"], "y", vec![])).0, Op::Softmax(Softmax { axis: -1 }));
-    assert!(image(12).node("Softmax", &["x"], "y", vec![]).read().is_err());
+    assert_eq!(read(flat(9).node("Softmax", &["x"], "y", vec![])).0, Op::Softmax(Softmax::along(1)));
+    assert_eq!(read(image(13).node("Softmax", &["x"], "y", vec![])).0, Op::Softmax(Softmax::along(-1)));
+    assert_eq!(read(image(12).node("Softmax", &["x"], "y", vec![])).0, Op::Softmax(Softmax { joined: true, ..Softmax::along(1) }));
+    let last = read(image(12).node("LogSoftmax", &["x"], "y", vec![int("axis", 3)])).0;
+    assert_eq!(last, Op::Softmax(Softmax { log: true, ..Softmax::along(3) }));
     let thin = ModelFixture::new(12, &[0, 3, 1, 1]).node("Softmax", &["x"], "y", vec![]);
-    assert_eq!(read(thin).0, Op::Softmax(Softmax { axis: 1 }));
+    assert_eq!(read(thin).0, Op::Softmax(Softmax::along(1)));
 }
 
 #[test]
