@@ -17,7 +17,9 @@ mod straight_through;
 pub use activation::Activation;
 pub use convolution::Convolution;
 pub use elementwise::Binary;
-pub use layout::{Concat, Extent, Flatten, Pad, PadMode, Reshape, Slice, Transpose, Walk};
+pub use layout::{
+    Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose, Walk,
+};
 pub use matmul::{Gemm, MatMul};
 pub use normalization::BatchNormalization;
 pub use pooling::{AveragePool, GlobalAveragePool, MaxPool, Window};
@@ -69,6 +71,14 @@ pub enum Op {
     Flatten(Flatten),
     /// Reordered axes.
     Transpose(Transpose),
+    /// Channels to blocks of pixels.
+    DepthToSpace(DepthToSpace),
+    /// Blocks of pixels to channels.
+    SpaceToDepth(SpaceToDepth),
+    /// Elements picked along an axis.
+    Gather(Gather),
+    /// The input repeated (Tile, Expand).
+    Tile(Tile),
     /// The input itself (Identity, Dropout in inference).
     Identity,
     /// Fake-quantization with given numbers (a QuantizeLinear and DequantizeLinear pair, or a user's own).
@@ -102,6 +112,10 @@ impl Op {
             Op::Reshape(_) => "Reshape",
             Op::Flatten(_) => "Flatten",
             Op::Transpose(_) => "Transpose",
+            Op::DepthToSpace(_) => "DepthToSpace",
+            Op::SpaceToDepth(_) => "SpaceToDepth",
+            Op::Gather(_) => "Gather",
+            Op::Tile(_) => "Tile",
             Op::Identity => "Identity",
             Op::FakeQuantize(_) => "FakeQuantize",
             Op::StraightThrough(_) => "StraightThrough",
@@ -129,6 +143,10 @@ impl Op {
             | Op::Reshape(_)
             | Op::Flatten(_)
             | Op::Transpose(_)
+            | Op::DepthToSpace(_)
+            | Op::SpaceToDepth(_)
+            | Op::Gather(_)
+            | Op::Tile(_)
             | Op::Identity
             | Op::FakeQuantize(_)
             | Op::StraightThrough(_) => (1, 1),
@@ -160,6 +178,10 @@ impl Op {
             Op::Reshape(op) => op.output_shape(x),
             Op::Flatten(op) => op.output_shape(x),
             Op::Transpose(op) => op.output_shape(x),
+            Op::DepthToSpace(op) => op.output_shape(x),
+            Op::SpaceToDepth(op) => op.output_shape(x),
+            Op::Gather(op) => op.output_shape(x),
+            Op::Tile(op) => op.output_shape(x),
             Op::Propagate(op) => op.output_shape(x, inputs[1]),
             Op::Activation(_) | Op::Identity | Op::FakeQuantize(_) | Op::StraightThrough(_) => Ok(x.clone()),
         }

@@ -61,7 +61,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 57] = [
+const RULE_NAMES: [&str; 61] = [
     "Conv",
     "Gemm",
     "MatMul",
@@ -118,6 +118,10 @@ const RULE_NAMES: [&str; 57] = [
     "Reshape",
     "Flatten",
     "Transpose",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "Gather",
+    "Tile",
     "Identity",
 ];
 

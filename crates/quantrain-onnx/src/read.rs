@@ -9,6 +9,7 @@ mod elementwise;
 mod fold;
 mod identity;
 mod layout;
+mod logic;
 mod matmul;
 mod node;
 mod normalization;

@@ -1,6 +1,6 @@
 //! Operators that move elements.
 
-use quantrain_graph::op::{Concat, Pad, PadMode, Slice, Transpose};
+use quantrain_graph::op::{self, Concat, DepthOrder, DepthToSpace, Pad, PadMode, Slice, SpaceToDepth, Tile, Transpose};
 use quantrain_kernels::Scratch;
 use quantrain_kernels::elementwise::add_assign;
 use quantrain_kernels::permute::{MOST_AXES, permute};
@@ -115,6 +115,7 @@ pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, EngineError> {
             let i = match op.mode {
                 PadMode::Constant(_) => i,
                 PadMode::Edge => i.clamp(0, extent - 1),
+                PadMode::Wrap => i.rem_euclid(extent),
                 // Mirrored without repeating the edge.
                 PadMode::Reflect => {
                     let i = if i < 0 { -i } else { i };
@@ -127,6 +128,22 @@ pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, EngineError> {
     }
     let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
     Ok(Gather { input: to_physical(&input), maps, fill })
+}
+
+pub(super) fn gather(op: &op::Gather, site: &Site) -> Gather {
+    let input = site.input(0);
+    let rank = input.len();
+    let axis = if op.axis < 0 { (op.axis + rank as i64) as usize } else { op.axis as usize };
+    let mut maps: Vec<Vec<_>> = to_physical(&input).iter().map(|&n| (0..n).map(Some).collect()).collect();
+    maps[physical_axis(rank, axis)] = op.indices.iter().copied().map(Some).collect();
+    Gather { input: to_physical(&input), maps, fill: 0.0 }
+}
+
+pub(super) fn tile(op: &Tile, site: &Site) -> Gather {
+    let input = to_physical(&site.input(0));
+    let repeats = to_physical(&op.repeats);
+    let maps = input.iter().zip(repeats).map(|(&n, times)| (0..n * times).map(|i| Some(i % n)).collect()).collect();
+    Gather { input, maps, fill: 0.0 }
 }
 
 impl Gather {
@@ -209,6 +226,21 @@ pub(super) fn transpose(op: &Transpose, site: &Site) -> Reorder {
     let whole = (0..rank).map(|axis| logical[op.permutation[physical[axis]]]).collect();
     debug_assert_eq!(output.len(), rank);
     Reorder::new(vec![(to_physical(&input), whole)])
+}
+
+/// In memory a pixel's channels lie together: rows of blocks change places with their columns.
+pub(super) fn depth_to_space(op: &DepthToSpace, site: &Site) -> Reorder {
+    let (b, x) = (op.block, site.input(0));
+    let channels = x[1] / (b * b);
+    Reorder::new(vec![match op.order {
+        DepthOrder::BlockFirst => (vec![x[0], x[2], x[3], b, b, channels], vec![0, 1, 3, 2, 4, 5]),
+        DepthOrder::ChannelFirst => (vec![x[0], x[2], x[3], channels, b, b], vec![0, 1, 4, 2, 5, 3]),
+    }])
+}
+
+pub(super) fn space_to_depth(op: &SpaceToDepth, site: &Site) -> Reorder {
+    let (b, x) = (op.block, site.input(0));
+    Reorder::new(vec![(vec![x[0], x[2] / b, b, x[3] / b, b, x[1]], vec![0, 1, 3, 2, 4, 5])])
 }
 
 impl Reorder {

@@ -104,6 +104,8 @@ pub enum PadMode {
     Reflect,
     /// The edge value.
     Edge,
+    /// The input again, as if it went round.
+    Wrap,
 }
 
 /// Adds elements before and after each axis.
@@ -229,6 +231,94 @@ impl Transpose {
     }
 }
 
+/// How a DepthToSpace takes channels apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DepthOrder {
+    /// Row, column, channel (ONNX's DCR).
+    BlockFirst,
+    /// Channel, row, column (ONNX's CRD).
+    ChannelFirst,
+}
+
+/// `[N, C·b², H, W]` to `[N, C, H·b, W·b]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DepthToSpace {
+    /// b, the edge of a block of pixels.
+    pub block: usize,
+    /// The order of channels.
+    pub order: DepthOrder,
+}
+
+impl DepthToSpace {
+    pub(super) fn output_shape(&self, x: &Shape) -> Result<Shape, ShapeError> {
+        let (channels, height, width) = x.image()?;
+        let square = self.block.saturating_mul(self.block);
+        if square == 0 || channels % square != 0 {
+            return Err(ShapeError::Value { what: "blocksize", value: self.block as i64 });
+        }
+        Ok(x.with(1, channels / square).with(2, height.saturating_mul(self.block)).with(3, width.saturating_mul(self.block)))
+    }
+}
+
+/// `[N, C, H·b, W·b]` to `[N, C·b², H, W]`, channels ordered by row, column, channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpaceToDepth {
+    /// b, the edge of a block of pixels.
+    pub block: usize,
+}
+
+impl SpaceToDepth {
+    pub(super) fn output_shape(&self, x: &Shape) -> Result<Shape, ShapeError> {
+        let (channels, height, width) = x.image()?;
+        let block = self.block;
+        if block == 0 || height % block != 0 || width % block != 0 {
+            return Err(ShapeError::Value { what: "blocksize", value: block as i64 });
+        }
+        Ok(x.with(1, channels.saturating_mul(block.saturating_mul(block))).with(2, height / block).with(3, width / block))
+    }
+}
+
+/// Elements picked along an axis, any of them any number of times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gather {
+    /// The axis, negative ones counted from the back.
+    pub axis: i64,
+    /// Which elements, in the order of the result.
+    pub indices: Vec<usize>,
+}
+
+impl Gather {
+    pub(super) fn output_shape(&self, x: &Shape) -> Result<Shape, ShapeError> {
+        let axis = x.axis(self.axis)?;
+        let extent = x.fixed_at(axis)?;
+        match self.indices.iter().find(|&&i| i >= extent) {
+            Some(&index) => Err(ShapeError::Value { what: "indices", value: index as i64 }),
+            None if self.indices.is_empty() => Err(ShapeError::Empty { shape: x.with(axis, 0) }),
+            None => Ok(x.with(axis, self.indices.len())),
+        }
+    }
+}
+
+/// The input again and again along each axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// How often, for each axis.
+    pub repeats: Vec<usize>,
+}
+
+impl Tile {
+    pub(super) fn output_shape(&self, x: &Shape) -> Result<Shape, ShapeError> {
+        if self.repeats.len() != x.rank() {
+            return Err(ShapeError::Count { what: "repeats", found: self.repeats.len(), expected: x.rank() });
+        }
+        let mut y = x.clone();
+        for (axis, &times) in self.repeats.iter().enumerate().filter(|(_, times)| **times != 1) {
+            y = y.with(axis, x.fixed_at(axis)?.saturating_mul(times));
+        }
+        if self.repeats.contains(&0) { Err(ShapeError::Empty { shape: y }) } else { Ok(y) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +355,27 @@ mod tests {
         let x = Shape::batched(&[8, 2, 2]);
         assert_eq!(Flatten { axis: 1 }.output_shape(&x).unwrap(), Shape::batched(&[32]));
         assert_eq!(Flatten { axis: -4 }.output_shape(&x).unwrap(), Shape(vec![Dim::Fixed(1), Dim::Batch(32)]));
+    }
+
+    #[test]
+    fn depth_and_space_change_places() {
+        let deep = Shape::batched(&[12, 3, 5]);
+        let wide = DepthToSpace { block: 2, order: DepthOrder::BlockFirst }.output_shape(&deep).unwrap();
+        assert_eq!(wide, Shape::batched(&[3, 6, 10]));
+        assert_eq!(SpaceToDepth { block: 2 }.output_shape(&wide).unwrap(), deep);
+        assert!(SpaceToDepth { block: 2 }.output_shape(&deep).is_err());
+        assert!(DepthToSpace { block: 0, order: DepthOrder::BlockFirst }.output_shape(&deep).is_err());
+    }
+
+    #[test]
+    fn gathers_and_tiles_leave_the_batch_alone() {
+        let x = Shape::batched(&[3, 4]);
+        assert_eq!(Gather { axis: -1, indices: vec![3, 0, 3, 1, 2] }.output_shape(&x).unwrap(), Shape::batched(&[3, 5]));
+        assert!(Gather { axis: 1, indices: vec![3] }.output_shape(&x).is_err());
+        assert!(Gather { axis: 0, indices: vec![0] }.output_shape(&x).is_err());
+        assert_eq!(Tile { repeats: vec![1, 2, 3] }.output_shape(&x).unwrap(), Shape::batched(&[6, 12]));
+        assert!(Tile { repeats: vec![2, 1, 1] }.output_shape(&x).is_err());
+        assert!(Tile { repeats: vec![1, 0, 1] }.output_shape(&x).is_err());
     }
 
     #[test]

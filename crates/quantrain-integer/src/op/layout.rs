@@ -1,6 +1,6 @@
 //! Operators that move elements: Concat, Slice, Pad, Reshape, Flatten, Transpose.
 
-use quantrain_graph::op::{Concat, Pad, PadMode, Slice, Transpose};
+use quantrain_graph::op::{self, Concat, DepthOrder, DepthToSpace, Pad, PadMode, Slice, SpaceToDepth, Tile, Transpose};
 
 use super::{Site, axis_from_front, physical_axis, to_physical};
 use crate::LowerError;
@@ -66,6 +66,7 @@ pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, LowerError> {
             let i = match op.mode {
                 PadMode::Constant(_) => i,
                 PadMode::Edge => i.clamp(0, extent - 1),
+                PadMode::Wrap => i.rem_euclid(extent),
                 // Mirrored without repeating the edge.
                 PadMode::Reflect if i.abs() >= extent => 2 * (extent - 1) - i,
                 PadMode::Reflect => i.abs(),
@@ -76,6 +77,22 @@ pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, LowerError> {
     }
     let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
     Ok(Gather { input: to_physical(&input), maps, fill })
+}
+
+pub(super) fn gather(op: &op::Gather, site: &Site) -> Gather {
+    let input = site.input(0);
+    let rank = input.len();
+    let axis = axis_from_front(op.axis, rank);
+    let mut maps: Vec<Vec<_>> = to_physical(&input).iter().map(|&n| (0..n).map(Some).collect()).collect();
+    maps[physical_axis(rank, axis)] = op.indices.iter().copied().map(Some).collect();
+    Gather { input: to_physical(&input), maps, fill: 0.0 }
+}
+
+pub(super) fn tile(op: &Tile, site: &Site) -> Gather {
+    let input = to_physical(&site.input(0));
+    let repeats = to_physical(&op.repeats);
+    let maps = input.iter().zip(repeats).map(|(&n, times)| (0..n * times).map(|i| Some(i % n)).collect()).collect();
+    Gather { input, maps, fill: 0.0 }
 }
 
 impl Gather {
@@ -141,6 +158,21 @@ pub(super) fn transpose(op: &Transpose, site: &Site) -> Reorder {
 /// Whether a permutation of axes leaves elements where they are: only extents of 1 change places.
 fn keeps_order(shape: &[usize], permutation: &[usize]) -> bool {
     permutation.iter().filter(|&&axis| shape[axis] != 1).is_sorted()
+}
+
+/// In memory a pixel's channels lie together: rows of blocks change places with their columns.
+pub(super) fn depth_to_space(op: &DepthToSpace, site: &Site) -> Reorder {
+    let (b, x) = (op.block, site.input(0));
+    let channels = x[1] / (b * b);
+    Reorder::new(vec![match op.order {
+        DepthOrder::BlockFirst => (vec![x[0], x[2], x[3], b, b, channels], vec![0, 1, 3, 2, 4, 5]),
+        DepthOrder::ChannelFirst => (vec![x[0], x[2], x[3], channels, b, b], vec![0, 1, 4, 2, 5, 3]),
+    }])
+}
+
+pub(super) fn space_to_depth(op: &SpaceToDepth, site: &Site) -> Reorder {
+    let (b, x) = (op.block, site.input(0));
+    Reorder::new(vec![(vec![x[0], x[2] / b, b, x[3] / b, b, x[1]], vec![0, 1, 3, 2, 4, 5])])
 }
 
 impl Reorder {

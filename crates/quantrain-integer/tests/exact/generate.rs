@@ -1,8 +1,8 @@
 //! Random networks of every operator.
 
 use quantrain_graph::op::{
-    Activation, ArgMax, AveragePool, BatchNormalization, Binary, Concat, Coordinates, Interpolation, MatMul, MaxPool, NearestMode, Pad,
-    PadMode, Reduce, Reduction, Resize, ResizeTo, Slice, Softmax, Transpose, Window,
+    Activation, ArgMax, AveragePool, BatchNormalization, Binary, Concat, Coordinates, DepthOrder, DepthToSpace, Gather, Interpolation,
+    MatMul, MaxPool, NearestMode, Pad, PadMode, Reduce, Reduction, Resize, ResizeTo, Slice, Softmax, SpaceToDepth, Tile, Transpose, Window,
 };
 use quantrain_graph::{Graph, GraphBuilder, Op, TensorId};
 
@@ -179,6 +179,17 @@ impl Draft {
                 let step = r.pick(&[1, 2, -1]);
                 let (start, end) = if step > 0 { (r.below(2) as i64, i64::MAX) } else { (-1, i64::MIN) };
                 Op::Slice(Slice { starts: vec![start], ends: vec![end], axes: vec![1 + r.below(3) as i64], steps: vec![step] })
+            }
+            14 if self.random.chance(40) => {
+                let r = &mut self.random;
+                let order = r.pick(&[DepthOrder::BlockFirst, DepthOrder::ChannelFirst]);
+                let all = [
+                    Op::DepthToSpace(DepthToSpace { block: 2, order }),
+                    Op::SpaceToDepth(SpaceToDepth { block: 2 }),
+                    Op::Gather(Gather { axis: 1, indices: (0..3).map(|_| r.below(channels)).collect() }),
+                    Op::Tile(Tile { repeats: vec![1, 1, 1 + r.below(2), 1 + r.below(2)] }),
+                ];
+                r.pick(&all.each_ref()).clone()
             }
             14 => Op::Transpose(Transpose { permutation: self.random.pick(&[[0, 1, 3, 2], [0, 2, 3, 1], [0, 3, 1, 2]]).to_vec() }),
             _ => {

@@ -80,6 +80,7 @@ fn unary<T: Copy>(op: &Op, x: &Array<T>, shape: Vec<usize>) -> Result<Array<T>, 
         Op::Identity | Op::Reshape(_) | Op::Flatten(_) | Op::Concat(_) => Ok(Array { shape, values: x.values.clone() }),
         Op::Transpose(t) => Ok(x.picked(shape, |at| t.permutation.iter().zip(at).map(|(&axis, &i)| (axis, i)).collect())),
         Op::Slice(slice) => sliced(slice, x, shape),
+        Op::Tile(_) => Ok(x.picked(shape, |at| at.iter().zip(&x.shape).map(|(&i, &n)| i % n).enumerate().collect())),
         _ => Err(NodeError::NotFolded),
     }
 }
@@ -94,7 +95,19 @@ fn sliced<T: Copy>(slice: &Slice, x: &Array<T>, shape: Vec<usize>) -> Result<Arr
     Ok(x.picked(shape, |index| index.iter().zip(&walks).map(|(&i, w)| at(w, i)).enumerate().collect()))
 }
 
-fn broadcast<T: Copy>(
+/// The shape that two constants broadcast to, of at most `limit` elements.
+pub(super) fn broadcast_shape(node: &str, a: &[usize], b: &[usize], limit: usize) -> Result<Vec<usize>, NodeError> {
+    let shape = Shape::fixed(a).broadcast(&Shape::fixed(b));
+    let shape = shape.map_err(|source| GraphError::Shape { node: node.into(), op: "broadcasting", source })?;
+    let elements = shape.0.iter().try_fold(1usize, |p, d| p.checked_mul(d.at(1)));
+    if elements.is_none_or(|n| n > limit) {
+        return Err(NodeError::TooLarge { shape: shape.to_string() });
+    }
+    Ok(shape.at(1))
+}
+
+/// `f` of the elements of two constants that broadcast to `shape`.
+pub(super) fn broadcast<T: Copy>(
     a: &Array<T>,
     b: &Array<T>,
     shape: Vec<usize>,

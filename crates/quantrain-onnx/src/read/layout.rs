@@ -1,9 +1,13 @@
-//! Operators that move elements: Concat, Slice, Pad, Reshape, Squeeze, Unsqueeze, Flatten, Transpose.
+//! Operators that move elements: Concat, Slice, Pad, Reshape, Squeeze, Unsqueeze, Flatten, Transpose, Gather, Tile, Expand,
+//! DepthToSpace and SpaceToDepth.
 
-use quantrain_graph::op::{Concat, Extent, Flatten, Pad, PadMode, Reshape, Slice, Transpose};
-use quantrain_graph::{Dim, GraphError, Op, ShapeError};
+use quantrain_graph::op::{
+    Binary, Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose,
+};
+use quantrain_graph::{Dim, GraphError, Op, Shape, ShapeError};
 
-use super::node::{NodeReader, Operand, dimension};
+use super::array::{Array, Constant};
+use super::node::{NodeReader, Operand, dimension, extent};
 use super::number::Number;
 use crate::NodeError;
 
@@ -48,7 +52,8 @@ pub(super) fn pad(node: &mut NodeReader) -> Result<(), NodeError> {
         "constant" => return Err(wrong("constant_value", value.to_string(), "a finite number")),
         "reflect" => PadMode::Reflect,
         "edge" => PadMode::Edge,
-        other => return Err(wrong("mode", other.into(), "constant, reflect or edge")),
+        "wrap" if node.opset() >= 19 => PadMode::Wrap,
+        other => return Err(wrong("mode", other.into(), "constant, reflect, edge or, since operator set 19, wrap")),
     };
     let given = pads.ok_or(NodeError::InputMissing { position: 1 })?;
     let axes = axes.unwrap_or_else(|| (0i64..).take(shape.rank()).collect());
@@ -118,9 +123,13 @@ pub(super) fn unsqueeze(node: &mut NodeReader) -> Result<(), NodeError> {
     add_reshape(node, x, extents)
 }
 
-/// An extent that depends on the batch is written as ONNX writes it: copied from the same place, else inferred.
-fn add_reshape(node: &mut NodeReader, x: Operand, mut extents: Vec<Extent>) -> Result<(), NodeError> {
-    let from = node.shape(&x);
+fn add_reshape(node: &mut NodeReader, x: Operand, extents: Vec<Extent>) -> Result<(), NodeError> {
+    let extents = written(&node.shape(&x), extents);
+    node.add(Op::Reshape(Reshape { extents }), vec![x])
+}
+
+/// An extent that depends on the batch as ONNX writes it: copied from the same place, else inferred.
+fn written(from: &Shape, mut extents: Vec<Extent>) -> Vec<Extent> {
     for i in 0..extents.len() {
         let Extent::Is(dim @ Dim::Batch(_)) = extents[i] else { continue };
         if from.0.get(i) == Some(&dim) {
@@ -129,7 +138,7 @@ fn add_reshape(node: &mut NodeReader, x: Operand, mut extents: Vec<Extent>) -> R
             extents[i] = Extent::Infer;
         }
     }
-    node.add(Op::Reshape(Reshape { extents }), vec![x])
+    extents
 }
 
 pub(super) fn flatten(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -146,6 +155,94 @@ pub(super) fn transpose(node: &mut NodeReader) -> Result<(), NodeError> {
         Some(axes) => axes.iter().map(|&a| usize::try_from(a).unwrap_or(usize::MAX)).collect(),
     };
     node.add(Op::Transpose(Transpose { permutation }), vec![x])
+}
+
+/// Since operator set 11 channels have one of two orders.
+pub(super) fn depth_to_space(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let order = match node.string("mode")?.as_deref() {
+        None | Some("DCR") => DepthOrder::BlockFirst,
+        Some("CRD") => DepthOrder::ChannelFirst,
+        Some(other) => return Err(wrong("mode", other.into(), "DCR or CRD")),
+    };
+    let op = DepthToSpace { block: block_size(node)?, order };
+    node.add(Op::DepthToSpace(op), vec![x])
+}
+
+pub(super) fn space_to_depth(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let op = SpaceToDepth { block: block_size(node)? };
+    node.add(Op::SpaceToDepth(op), vec![x])
+}
+
+fn block_size(node: &mut NodeReader) -> Result<usize, NodeError> {
+    let size = node.int("blocksize")?.ok_or(NodeError::AttributeMissing { attribute: "blocksize" })?;
+    extent("blocksize", size).and_then(|n| if n < 1 << 15 { Ok(n) } else { Err(wrong("blocksize", size.to_string(), "at most 32767")) })
+}
+
+/// Constant indices into an axis of an activation: the shape of the indices replaces the axis.
+pub(super) fn gather(node: &mut NodeReader, x: Operand) -> Result<(), NodeError> {
+    let from = node.shape(&x);
+    let axis = node.int("axis")?.unwrap_or(0);
+    let at = from.axis(axis).map_err(|e| shape_error(node, "Gather", e))?;
+    let extent = from.fixed_at(at).map_err(|e| shape_error(node, "Gather", e))?;
+    let indices = node.constant_numbers(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
+    let index = |n: &Number| {
+        let found = super::shape::from_back(n.fixed()?, extent);
+        found.ok_or_else(|| wrong("indices", n.to_string(), &format!("an index into {extent} elements")))
+    };
+    let picked = indices.values.iter().map(index).collect::<Result<Vec<_>, NodeError>>()?;
+    let op = Op::Gather(Gather { axis, indices: picked });
+    if indices.shape.len() == 1 {
+        return node.add(op, vec![x]);
+    }
+    let row = node.step(op, vec![x])?;
+    let extents = from.0[..at].iter().map(|&d| Extent::Is(d));
+    let extents = extents.chain(indices.shape.iter().map(|&n| Extent::Is(Dim::Fixed(n))));
+    let extents = extents.chain(from.0[at + 1..].iter().map(|&d| Extent::Is(d))).collect();
+    add_reshape(node, row, extents)
+}
+
+pub(super) fn tile(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let repeats = node.constant_ints(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
+    let repeats = repeats.into_iter().map(|n| extent("repeats", n)).collect::<Result<_, _>>()?;
+    node.add(Op::Tile(Tile { repeats }), vec![x])
+}
+
+/// The input repeated until it has the shape that it broadcasts to with the one given.
+pub(super) fn expand(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let target = node.constant_numbers(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
+    if let Operand::Constant { value, .. } = &x {
+        let shape = target.values.iter().map(|n| extent("shape", n.fixed()?)).collect::<Result<Vec<_>, _>>()?;
+        let elements = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n)).filter(|&n| n <= node.model.budget);
+        let elements = elements.ok_or_else(|| NodeError::TooLarge { shape: format!("{shape:?}") })?;
+        // A product with ones broadcasts, and changes nothing.
+        let ones = match value {
+            Constant::Floats(_) => Constant::Floats(Array { shape, values: vec![1.0; elements] }),
+            Constant::Integers(_) => Constant::Integers(Array { shape, values: vec![Number::Fixed(1); elements] }),
+        };
+        return node.add(Op::Binary(Binary::Mul), vec![x, Operand::Constant { name: "ones".into(), value: ones }]);
+    }
+    let dims = target.values.iter().map(|&n| dimension("shape", n)).collect::<Result<Vec<_>, _>>()?;
+    let from = node.shape(&x);
+    let to = from.broadcast(&Shape(dims)).map_err(|e| shape_error(node, "Expand", e))?;
+    let mut padded = vec![Dim::Fixed(1); to.rank() - from.rank()];
+    padded.extend(&from.0);
+    let repeats = padded.iter().zip(&to.0).map(|(from, to)| match (from, to) {
+        (a, b) if a == b => Ok(1),
+        (Dim::Fixed(1), Dim::Fixed(n)) => Ok(*n),
+        _ => Err(wrong("shape", to.to_string(), "the batch from an input that has it")),
+    });
+    let op = Op::Tile(Tile { repeats: repeats.collect::<Result<_, _>>()? });
+    if from.rank() == to.rank() {
+        return node.add(op, vec![x]);
+    }
+    let extents = padded.into_iter().map(Extent::Is).collect();
+    let extents = written(&from, extents);
+    let padded = node.step(Op::Reshape(Reshape { extents }), vec![x])?;
+    node.add(op, vec![padded])
 }
 
 fn wrong(what: &'static str, found: String, expected: &str) -> NodeError {

@@ -1,5 +1,6 @@
 //! Integers of shape arithmetic: a number, or a multiple of the batch size that is not known yet.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use quantrain_graph::Dim;
@@ -46,6 +47,17 @@ impl Number {
             (a, Binary::Add | Binary::Sub, Fixed(0)) => Ok(a),
             (Fixed(0), Binary::Add, b) => Ok(b),
             (a, _, b) => Err(NodeError::BatchArithmetic { expression: format!("{a} {operator} {b}") }),
+        }
+    }
+
+    /// How the numbers compare, where that does not depend on the batch size, which is at least 1.
+    pub fn order(self, other: Number) -> Result<Ordering, NodeError> {
+        use Number::{Batch, Fixed};
+        match (self, other) {
+            (Fixed(a), Fixed(b)) | (Batch(a), Batch(b)) => Ok(a.cmp(&b)),
+            (Batch(k), Fixed(n)) if k > 0 && n < 1 => Ok(Ordering::Greater),
+            (Fixed(n), Batch(k)) if k > 0 && n < 1 => Ok(Ordering::Less),
+            (a, b) => Err(NodeError::BatchArithmetic { expression: format!("{a} compared with {b}") }),
         }
     }
 

@@ -1,8 +1,10 @@
 //! Shape arithmetic: operators that are folded away and never reach the graph.
 
-use quantrain_graph::Op;
+use quantrain_graph::op::Activation;
+use quantrain_graph::{Graph, Op, TensorId};
 
 use super::array::{Array, Constant};
+use super::layout;
 use super::node::{NodeReader, Operand, extent};
 use super::number::{self, Number};
 use crate::NodeError;
@@ -20,9 +22,12 @@ pub(super) fn shape(node: &mut NodeReader) -> Result<(), NodeError> {
     node.define_constant(Constant::Integers(Array::row(numbers)))
 }
 
-/// Elements of a constant, picked along an axis.
+/// Elements picked along an axis: of a constant at once.
 pub(super) fn gather(node: &mut NodeReader) -> Result<(), NodeError> {
-    let data = folded(node, 0)?;
+    let data = match node.operand(0)? {
+        Operand::Constant { value, .. } => value,
+        x @ Operand::Activation(_) => return layout::gather(node, x),
+    };
     let indices = node.constant_numbers(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
     let wrong = |what, found: String, expected: String| NodeError::Value { what, found, expected };
     let rank = data.shape().len();
@@ -44,15 +49,22 @@ pub(super) fn gather(node: &mut NodeReader) -> Result<(), NodeError> {
     })
 }
 
-/// Between FLOAT, INT32 and INT64, of constants; activations are FLOAT already.
+/// Between FLOAT, INT32 and INT64, of constants. Activations are FLOAT, whole numbers among them too: other floats stay FLOAT, and integers
+/// are what ArgMax and its kin give.
 pub(super) fn cast(node: &mut NodeReader) -> Result<(), NodeError> {
     let x = node.operand(0)?;
     let to = node.int("to")?.ok_or(NodeError::AttributeMissing { attribute: "to" })?;
     let to = i32::try_from(to).unwrap_or(0);
-    let unsupported =
-        || NodeError::Value { what: "to", found: data_type::name(to), expected: "FLOAT, or on constants INT32 or INT64".into() };
+    let unsupported = || NodeError::Value {
+        what: "to",
+        found: data_type::name(to),
+        expected: "FLOAT, or INT32 or INT64 of constants and of whole numbers (ArgMax, Floor, Ceil, Round, Sign)".into(),
+    };
     let value = match (x, to) {
-        (x @ Operand::Activation(_), data_type::FLOAT) => return node.add(Op::Identity, vec![x]),
+        (x @ Operand::Activation(_), data_type::FLOAT | data_type::FLOAT16 | data_type::DOUBLE) => return node.add(Op::Identity, vec![x]),
+        (Operand::Activation(id), data_type::INT32 | data_type::INT64) if is_whole(node.model.builder.graph(), id) => {
+            return node.add(Op::Identity, vec![Operand::Activation(id)]);
+        }
         (Operand::Activation(_), _) => return Err(unsupported()),
         (Operand::Constant { value: Constant::Floats(a), .. }, data_type::FLOAT) => Constant::Floats(a),
         (Operand::Constant { value: Constant::Integers(a), .. }, data_type::INT32 | data_type::INT64) => Constant::Integers(a),
@@ -66,6 +78,22 @@ pub(super) fn cast(node: &mut NodeReader) -> Result<(), NodeError> {
         _ => return Err(unsupported()),
     };
     node.define_constant(value)
+}
+
+/// Whether a tensor holds whole numbers, because of the operator that makes it.
+fn is_whole(graph: &Graph, tensor: TensorId) -> bool {
+    let mut tensor = tensor;
+    while let Some(node) = graph.producer(tensor).map(|n| graph.node(n)) {
+        match (&node.op, node.inputs.first()) {
+            (Op::ArgMax(_), _) => return true,
+            (Op::Activation(f), _) => {
+                return matches!(f, Activation::Floor | Activation::Ceil | Activation::Round | Activation::Sign);
+            }
+            (Op::Identity | Op::Reshape(_) | Op::Flatten(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_), Some(&x)) => tensor = x,
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// One value, the attribute's or 0.0, in a given shape.
@@ -110,7 +138,7 @@ pub(super) fn range(node: &mut NodeReader) -> Result<(), NodeError> {
 }
 
 /// An input that is a constant or shape arithmetic; network activations are refused.
-fn folded(node: &mut NodeReader, position: usize) -> Result<Constant, NodeError> {
+pub(super) fn folded(node: &mut NodeReader, position: usize) -> Result<Constant, NodeError> {
     match node.operand(position)? {
         Operand::Constant { value, .. } => Ok(value),
         Operand::Activation(_) => Err(NodeError::ConstantsOnly { tensor: node.input_name(position).unwrap_or_default().into() }),
@@ -118,7 +146,7 @@ fn folded(node: &mut NodeReader, position: usize) -> Result<Constant, NodeError>
 }
 
 /// An index, negative ones counted from the back.
-fn from_back(index: i64, extent: usize) -> Option<usize> {
+pub(super) fn from_back(index: i64, extent: usize) -> Option<usize> {
     let extent_signed = i64::try_from(extent).ok()?;
     usize::try_from(if index < 0 { index.checked_add(extent_signed)? } else { index }).ok().filter(|&i| i < extent)
 }

@@ -1,8 +1,8 @@
 //! Typed operators as ONNX nodes, in the forms of operator set 13 and later.
 
 use quantrain_graph::op::{
-    Coordinates, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, Reduce, Reduction, Reshape, Resize, ResizeTo, Slice,
-    Softmax, Window,
+    Coordinates, DepthOrder, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, Reduce, Reduction, Reshape, Resize, ResizeTo,
+    Slice, Softmax, Window,
 };
 use quantrain_graph::{Dim, Graph, Node, Op, Shape};
 
@@ -17,6 +17,7 @@ pub(super) fn opset(graph: &Graph) -> i64 {
     let needed = graph.nodes().iter().map(|node| match &node.op {
         // Sizes without the batch need the attribute `axes`.
         Op::Resize(Resize { to: ResizeTo::Sizes(_), .. }) => 18,
+        Op::Pad(Pad { mode: PadMode::Wrap, .. }) => 19,
         Op::AveragePool(pool) if pool.window.dilations != [1, 1] => 19,
         Op::FakeQuantize(op) => op.quantizers.iter().map(|q| qdq::opset(qdq::activation_type(q))).max().unwrap_or(13),
         _ => 13,
@@ -73,6 +74,24 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
         }
         Op::Flatten(op) => vec![int("axis", op.axis)],
         Op::Transpose(op) => vec![sizes("perm", &op.permutation)],
+        Op::DepthToSpace(op) => {
+            let mode = match op.order {
+                DepthOrder::BlockFirst => "DCR",
+                DepthOrder::ChannelFirst => "CRD",
+            };
+            vec![int("blocksize", op.block as i64), text("mode", mode)]
+        }
+        Op::SpaceToDepth(op) => vec![int("blocksize", op.block as i64)],
+        Op::Gather(op) => {
+            let indices: Vec<i64> = op.indices.iter().map(|&i| i as i64).collect();
+            inputs.push(w.integers(&format!("{name}.indices"), &indices));
+            vec![int("axis", op.axis)]
+        }
+        Op::Tile(op) => {
+            let repeats: Vec<i64> = op.repeats.iter().map(|&n| n as i64).collect();
+            inputs.push(w.integers(&format!("{name}.repeats"), &repeats));
+            Vec::new()
+        }
         Op::MatMul(_) | Op::Binary(_) | Op::GlobalAveragePool(_) | Op::Identity => Vec::new(),
         Op::FakeQuantize(op) => return fake_quantize(w, name, op, inputs, output),
         Op::StraightThrough(_) => return Err(no_form("it is a function of the program that trains")),
@@ -138,6 +157,7 @@ fn pad(w: &mut ModelWriter, name: &str, op: &Pad, inputs: &mut Vec<String>) -> V
         }
         PadMode::Reflect => "reflect",
         PadMode::Edge => "edge",
+        PadMode::Wrap => "wrap",
     };
     vec![text("mode", mode)]
 }

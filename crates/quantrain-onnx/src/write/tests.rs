@@ -128,6 +128,11 @@ fn every_operator_reads_back_the_same() {
         image(13).ints("to", &[-1, 64]).node("Reshape", &["x", "to"], "y", vec![]),
         image(13).node("Flatten", &["x"], "y", vec![int("axis", -2)]),
         image(13).node("Transpose", &["x"], "y", vec![]),
+        image(13).node("DepthToSpace", &["x"], "y", vec![int("blocksize", 2), text("mode", "CRD")]),
+        image(13).node("SpaceToDepth", &["x"], "y", vec![int("blocksize", 4)]),
+        image(13).ints("n", &[3, 0]).node("Gather", &["x", "n"], "y", vec![int("axis", -3)]),
+        image(13).ints("n", &[1, 2, 1, 1]).node("Tile", &["x", "n"], "y", vec![]),
+        image(19).ints("p", &[0, 0, 1, 2, 0, 0, 3, 0]).node("Pad", &["x", "p"], "y", vec![text("mode", "wrap")]),
         image(13).node("Concat", &["x", "x"], "y", vec![int("axis", 1)]),
         image(13).node("Identity", &["x"], "y", vec![]),
         image(13).floats("s", &[], &[0.5]).node("QuantizeLinear", &["x", "s"], "q", vec![]).node(

@@ -1,6 +1,8 @@
 //! Operators that move elements: images lie NHWC inside, so every one of them has something to get wrong.
 
-use quantrain_graph::op::{Concat, Extent, Flatten, Pad, PadMode, Reshape, Slice, Transpose};
+use quantrain_graph::op::{
+    Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose,
+};
 use quantrain_graph::{Dim, Op};
 
 use super::{Problem, check};
@@ -80,7 +82,7 @@ fn slices() -> Vec<Problem> {
 }
 
 fn pads() -> Vec<Problem> {
-    let modes = [PadMode::Constant(0.0), PadMode::Constant(0.75), PadMode::Edge, PadMode::Reflect];
+    let modes = [PadMode::Constant(0.0), PadMode::Constant(0.75), PadMode::Edge, PadMode::Reflect, PadMode::Wrap];
     let amounts: [(&[usize], &[usize]); 4] = [
         (&[2, 3, 4, 5], &[0, 0, 1, 2, 0, 0, 3, 1]),
         (&[2, 3, 4, 5], &[0, 2, 0, 0, 0, 1, 0, 0]),
@@ -102,6 +104,7 @@ fn pads() -> Vec<Problem> {
                             PadMode::Constant(_) => at(a),
                             PadMode::Edge => at(a).clamp(0, last(a)),
                             PadMode::Reflect => last(a) - (last(a) - at(a).abs()).abs(),
+                            PadMode::Wrap => at(a).rem_euclid(last(a) + 1),
                         })
                         .collect();
                     // Only constants reach outside; NaN would fail every comparison.
@@ -194,4 +197,67 @@ fn transposes_meet_their_references() {
 #[test]
 fn an_identity_meets_its_reference() {
     check(vec![Problem::operator("Identity", &[&[2, 3, 4, 5]], Op::Identity, |x| x[0].clone())]);
+}
+
+fn blocks() -> Vec<Problem> {
+    let mut all = Vec::new();
+    for order in [DepthOrder::BlockFirst, DepthOrder::ChannelFirst] {
+        let op = Op::DepthToSpace(DepthToSpace { block: 2, order });
+        all.push(Problem::operator(&format!("DepthToSpace {order:?}"), &[&[2, 12, 2, 3]], op, move |x| {
+            Tensor::from_fn(&[2, 3, 4, 6], |i| {
+                let (row, column) = (i[2] % 2, i[3] % 2);
+                let channel = match order {
+                    DepthOrder::BlockFirst => (row * 2 + column) * 3 + i[1],
+                    DepthOrder::ChannelFirst => i[1] * 4 + row * 2 + column,
+                };
+                x[0].at(&[i[0], channel, i[2] / 2, i[3] / 2])
+            })
+        }));
+    }
+    all.push(Problem::operator("SpaceToDepth", &[&[2, 3, 4, 6]], Op::SpaceToDepth(SpaceToDepth { block: 2 }), |x| {
+        Tensor::from_fn(&[2, 12, 2, 3], |i| {
+            let (row, column) = (i[1] / 3 / 2, i[1] / 3 % 2);
+            x[0].at(&[i[0], i[1] % 3, 2 * i[2] + row, 2 * i[3] + column])
+        })
+    }));
+    all
+}
+
+fn picks() -> Vec<Problem> {
+    let mut all = Vec::new();
+    let cases: [(&'static [usize], i64, &'static [usize]); 4] =
+        [(&[2, 4, 3, 5], 1, &[3, 0, 0, 2, 3]), (&[2, 4, 3, 5], -1, &[4]), (&[2, 4, 3], 2, &[2, 1, 0]), (&[3, 6], 1, &[5, 5, 0])];
+    for (shape, axis, picked) in cases {
+        let at = axis.rem_euclid(shape.len() as i64) as usize;
+        let op = Op::Gather(Gather { axis, indices: picked.to_vec() });
+        all.push(Problem::operator(&format!("Gather {shape:?} {axis} {picked:?}"), &[shape], op, move |x| {
+            let mut extents = shape.to_vec();
+            extents[at] = picked.len();
+            Tensor::from_fn(&extents, |i| {
+                let mut i = i.to_vec();
+                i[at] = picked[i[at]];
+                x[0].at(&i)
+            })
+        }));
+    }
+    let cases: [(&'static [usize], &'static [usize]); 3] =
+        [(&[2, 3, 2, 4], &[1, 2, 1, 3]), (&[2, 1, 4, 1], &[1, 5, 1, 3]), (&[2, 3, 4], &[1, 1, 2])];
+    for (shape, repeats) in cases {
+        let op = Op::Tile(Tile { repeats: repeats.to_vec() });
+        all.push(Problem::operator(&format!("Tile {shape:?} {repeats:?}"), &[shape], op, move |x| {
+            let extents: Vec<usize> = shape.iter().zip(repeats).map(|(n, r)| n * r).collect();
+            Tensor::from_fn(&extents, |i| x[0].at(&i.iter().zip(shape).map(|(i, n)| i % n).collect::<Vec<_>>()))
+        }));
+    }
+    all
+}
+
+#[test]
+fn blocks_of_pixels_meet_their_references() {
+    check(blocks());
+}
+
+#[test]
+fn picked_and_repeated_elements_meet_their_references() {
+    check(picks());
 }

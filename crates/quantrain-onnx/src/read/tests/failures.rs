@@ -71,7 +71,15 @@ refuses! {
     a_target_that_is_computed: image(13).node("Reshape", &["x", "x"], "y", vec![]) => NodeError::NotConstant { .. },
     integers_in_a_float_operator: image(13).ints("n", &[1]).node("Add", &["x", "n"], "y", vec![]) => NodeError::NotFloat { .. },
     floats_as_a_target: image(13).floats("f", &[1], &[1.0]).node("Reshape", &["x", "f"], "y", vec![]) => NodeError::NotInteger { .. },
-    gathering_from_activations: image(13).ints("n", &[0]).node("Gather", &["x", "n"], "y", vec![]) => NodeError::ConstantsOnly { .. },
+    gathering_samples: image(13).ints("n", &[0]).node("Gather", &["x", "n"], "y", vec![]) => NodeError::Graph(GraphError::Shape { .. }),
+    gathering_what_is_not_there: image(13).ints("n", &[3]).node("Gather", &["x", "n"], "y", vec![int("axis", 1)])
+        => NodeError::Value { what: "indices", .. },
+    comparing_activations: image(13).floats("k", &[], &[1.0]).node("Greater", &["x", "k"], "y", vec![]) => NodeError::ConstantsOnly { .. },
+    casting_floats_to_integers: image(13).node("Cast", &["x"], "y", vec![int("to", 7)]) => NodeError::Value { what: "to", .. },
+    blocks_of_nothing: image(13).node("SpaceToDepth", &["x"], "y", vec![int("blocksize", 0)]) => NodeError::Value { what: "blocksize", .. },
+    blocks_that_do_not_divide: image(13).node("SpaceToDepth", &["x"], "y", vec![int("blocksize", 3)])
+        => NodeError::Graph(GraphError::Shape { .. }),
+    repeating_samples: image(13).ints("n", &[2, 1, 1, 1]).node("Tile", &["x", "n"], "y", vec![]) => NodeError::Graph(GraphError::Shape { .. }),
     an_operator_on_constants_alone: image(18).floats("k", &[1], &[1.0]).node("Mish", &["k"], "y", vec![]) => NodeError::NotFolded,
     extents_that_are_no_multiple_of_the_batch: image(13).node("Shape", &["x"], "s", vec![]).ints("one", &[1])
         .node("Add", &["s", "one"], "t", vec![]).node("Reshape", &["x", "t"], "y", vec![]) => NodeError::BatchArithmetic { .. },

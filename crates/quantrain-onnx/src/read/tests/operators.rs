@@ -181,6 +181,8 @@ fn pads_are_attributes_then_inputs_then_by_axis() {
     assert_eq!(read(image(11).ints("p", &all).node("Pad", &["x", "p"], "y", vec![])).0, constant(0.0));
     let model = image(18).ints("p", &[1, 2, 3, 4]).floats("v", &[], &[0.5]).ints("a", &[-2, 3]);
     assert_eq!(read(model.node("Pad", &["x", "p", "v", "a"], "y", vec![])).0, constant(0.5));
+    let model = image(19).ints("p", &all).node("Pad", &["x", "p"], "y", vec![text("mode", "wrap")]);
+    assert!(matches!(read(model).0, Op::Pad(Pad { mode: PadMode::Wrap, .. })));
     let model = image(13).ints("p", &all).node("Pad", &["x", "p"], "y", vec![text("mode", "reflect")]);
     assert!(matches!(read(model).0, Op::Pad(Pad { mode: PadMode::Reflect, .. })));
 }
@@ -224,6 +226,75 @@ fn axes_are_reordered_joined_and_averaged() {
     let attributes = vec![int("axis", 1), int("keepdims", 0), int("select_last_index", 1)];
     let expected = (Op::ArgMax(ArgMax { axis: 1, keep_dims: false, last: true }), Shape::batched(&[8, 8]));
     assert_eq!(read(image(13).node("ArgMax", &["x"], "y", attributes)), expected);
+}
+
+#[test]
+fn blocks_of_pixels_and_channels_change_places() {
+    let deep = || ModelFixture::new(13, &[0, 8, 3, 3]);
+    let order = |order| Op::DepthToSpace(DepthToSpace { block: 2, order });
+    let (op, shape) = read(deep().node("DepthToSpace", &["x"], "y", vec![int("blocksize", 2)]));
+    assert_eq!((op, shape), (order(DepthOrder::BlockFirst), Shape::batched(&[2, 6, 6])));
+    let model = deep().node("DepthToSpace", &["x"], "y", vec![int("blocksize", 2), text("mode", "CRD")]);
+    assert_eq!(read(model).0, order(DepthOrder::ChannelFirst));
+    let model = image(13).node("SpaceToDepth", &["x"], "y", vec![int("blocksize", 4)]);
+    assert_eq!(read(model), (Op::SpaceToDepth(SpaceToDepth { block: 4 }), Shape::batched(&[48, 2, 2])));
+}
+
+#[test]
+fn elements_are_picked_and_repeated() {
+    let model = image(13).ints("n", &[-1, 0]).node("Gather", &["x", "n"], "y", vec![int("axis", 1)]);
+    assert_eq!(read(model), (Op::Gather(Gather { axis: 1, indices: vec![2, 0] }), Shape::batched(&[2, 8, 8])));
+    // One index takes the axis away, a matrix of them puts two in its place.
+    let scalar = image(13).raw("n", &[], data_type::INT64, vec![1, 0, 0, 0, 0, 0, 0, 0]);
+    let graph = scalar.node("Gather", &["x", "n"], "y", vec![int("axis", 1)]).read().unwrap();
+    assert_eq!((graph.nodes().len(), output_shape(&graph)), (2, Shape::batched(&[8, 8])));
+    let matrix = image(13).raw("n", &[2, 2], data_type::INT64, [0u8; 32].to_vec());
+    assert_eq!(read(matrix.node("Gather", &["x", "n"], "y", vec![int("axis", 3)])).1, Shape::batched(&[3, 8, 2, 2]));
+    let model = image(13).ints("n", &[1, 2, 1, 3]).node("Tile", &["x", "n"], "y", vec![]);
+    assert_eq!(read(model), (Op::Tile(Tile { repeats: vec![1, 2, 1, 3] }), Shape::batched(&[6, 8, 24])));
+    let column = || ModelFixture::new(13, &[0, 3, 1]);
+    let model = column().ints("to", &[1, 3, 4]).node("Expand", &["x", "to"], "y", vec![]);
+    assert_eq!(read(model), (Op::Tile(Tile { repeats: vec![1, 1, 4] }), Shape::batched(&[3, 4])));
+    let model = ModelFixture::new(13, &[3, 1]).ints("to", &[2, 1, 4]).node("Expand", &["x", "to"], "y", vec![]);
+    assert_eq!(read(model).1, Shape::fixed(&[2, 3, 4]));
+    let model = column().floats("k", &[1], &[2.0]).ints("to", &[3, 1]).node("Expand", &["k", "to"], "e", vec![]);
+    assert_eq!(constant(&model.node("Mul", &["x", "e"], "y", vec![]).read().unwrap(), "e"), [2.0; 3]);
+}
+
+#[test]
+fn shapes_are_compared_and_chosen_from() {
+    // As exporters spell x.expand(-1, 3, 8, 8) out: where a target is −1 the extent stays 1.
+    let model = image(13)
+        .ints("to", &[-1, 3, 8, 8])
+        .ints("ones", &[1, 1, 1, 1])
+        .ints("minus", &[-1])
+        .node("Equal", &["to", "minus"], "e", vec![])
+        .node("Where", &["e", "ones", "to"], "chosen", vec![])
+        .node("Expand", &["x", "chosen"], "y", vec![]);
+    assert_eq!(read(model), (Op::Tile(Tile { repeats: vec![1; 4] }), Shape::batched(&[3, 8, 8])));
+    let model = image(13)
+        .node("Shape", &["x"], "shape", vec![])
+        .ints("zero", &[0])
+        .node("Greater", &["shape", "zero"], "positive", vec![])
+        .node("Not", &["positive"], "empty", vec![])
+        .node("Or", &["positive", "empty"], "all", vec![])
+        .node("And", &["positive", "all"], "both", vec![])
+        .node("Where", &["both", "shape", "zero"], "chosen", vec![])
+        .node("Reshape", &["x", "chosen"], "y", vec![]);
+    assert_eq!(read(model).1, Shape::batched(&[3, 8, 8]));
+    let model = image(13).floats("a", &[2], &[1.0, 3.0]).floats("b", &[1], &[2.0]).node("Less", &["a", "b"], "less", vec![]);
+    let model = model.node("Cast", &["less"], "k", vec![int("to", 1)]).floats("i", &[2, 8, 8], &[1.0; 128]).ints("at", &[2, 1, 1]);
+    let model = model.node("Reshape", &["k", "at"], "column", vec![]).node("Mul", &["i", "column"], "w", vec![]);
+    let graph = model.ints("p", &[0, 1]).node("Gather", &["x", "p"], "g", vec![int("axis", 1)]).node("Mul", &["g", "w"], "y", vec![]);
+    assert_eq!(constant(&graph.read().unwrap(), "w"), [[1.0; 64], [0.0; 64]].concat());
+}
+
+#[test]
+fn whole_numbers_are_cast_to_integers_and_stay_floats() {
+    let model = image(13).node("ArgMax", &["x"], "i", vec![int("axis", 1)]).node("Cast", &["i"], "y", vec![int("to", 6)]);
+    assert_eq!(read(model).0, Op::Identity);
+    assert_eq!(read(image(13).node("Floor", &["x"], "f", vec![]).node("Cast", &["f"], "y", vec![int("to", 7)])).0, Op::Identity);
+    assert_eq!(read(image(13).node("Cast", &["x"], "y", vec![int("to", 10)])).0, Op::Identity);
 }
 
 #[test]
