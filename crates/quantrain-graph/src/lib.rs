@@ -27,6 +27,7 @@ mod builder;
 mod error;
 pub mod fold;
 mod graph;
+mod norm_block;
 pub mod op;
 mod placement;
 mod quant_graph;
@@ -35,7 +36,7 @@ mod scheme;
 mod shape;
 mod target;
 
-pub use block::{Block, Unit};
+pub use block::{Block, Unit, WeightLayout};
 pub use builder::GraphBuilder;
 pub use error::{GraphError, PlacementError, QuantizerError, ShapeError, TargetError};
 pub use graph::{Graph, Node, NodeId, StoredCodes, Tensor, TensorId};

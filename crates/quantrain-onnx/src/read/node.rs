@@ -49,6 +49,8 @@ pub(super) struct Model<'m> {
     pub opset: i64,
     /// How many elements folding may still make; files justify no more than a few times their size.
     pub budget: usize,
+    /// Of signals `[N, C, L]` that an operator on images of one row made: the image.
+    pub images: HashMap<TensorId, TensorId>,
 }
 
 impl<'m> Model<'m> {
@@ -265,12 +267,44 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         Ok(())
     }
 
-    fn output(&self) -> Result<&'m str, NodeError> {
+    /// Number of outputs, empty ones at the end left out.
+    pub fn output_count(&self) -> usize {
+        self.proto.output.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1)
+    }
+
+    /// Adds the operator that makes output `position`; its node has the output's name. An output without a name is not made.
+    pub fn add_output(&mut self, position: usize, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+        let Some(output) = self.proto.output.get(position).map(String::as_str).filter(|o| !o.is_empty()) else { return Ok(()) };
+        match self.apply(op, operands, output, output)? {
+            Operand::Activation(id) => Ok(self.model.define(output, Value::Activation(id))?),
+            Operand::Constant { value, .. } => Ok(self.model.define(output, Value::Constant(value))?),
+        }
+    }
+
+    pub fn output(&self) -> Result<&'m str, NodeError> {
         self.proto.output.first().map(String::as_str).filter(|o| !o.is_empty()).ok_or(NodeError::OutputMissing)
     }
 
     /// Adds the operator to the graph; where all inputs are constants, computes it at once.
     pub fn add(&mut self, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+        if let Some(images) = self.images_of(&op, &operands) {
+            return self.add_signal(op, images);
+        }
+        match self.apply(op, operands, self.name(), self.output()?)? {
+            Operand::Activation(id) => self.define(Value::Activation(id)),
+            Operand::Constant { value, .. } => self.define_constant(value),
+        }
+    }
+
+    /// As [`NodeReader::add`], for an operator whose result goes on to another of the same node.
+    pub fn step(&mut self, op: Op, operands: Vec<Operand>) -> Result<Operand, NodeError> {
+        let (name, output) = (self.name(), self.output()?);
+        let taken = |k: &usize| self.model.builder.find(&format!("{output}.{k}")).is_some();
+        let k = (1..).find(|k| !taken(k)).unwrap_or(0);
+        self.apply(op, operands, &format!("{name}.{k}"), &format!("{output}.{k}"))
+    }
+
+    pub fn apply(&mut self, op: Op, operands: Vec<Operand>, name: &str, output: &str) -> Result<Operand, NodeError> {
         let (fewest, most) = op.input_count();
         if operands.len() < fewest {
             return Err(NodeError::InputMissing { position: operands.len() });
@@ -281,17 +315,17 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         let constants: Option<Vec<Constant>> =
             operands.iter().map(|o| if let Operand::Constant { value, .. } = o { Some(value.clone()) } else { None }).collect();
         if let Some(constants) = constants {
-            let value = Constant::evaluate(self.name(), &op, &constants, self.model.budget)?;
-            return self.define_constant(value);
+            let value = Constant::evaluate(name, &op, &constants, self.model.budget)?;
+            return Ok(Operand::Constant { name: output.into(), value });
         }
         let inputs = operands.into_iter().map(|o| self.place(o)).collect::<Result<Vec<_>, _>>()?;
-        let id = self.model.builder.node(self.name(), op, &inputs, self.output()?)?;
+        let id = self.model.builder.node(name, op, &inputs, output)?;
         let shape = &self.model.builder.graph().tensor(id).shape;
         let elements = shape.0.iter().try_fold(1usize, |p, d| p.checked_mul(d.at(1)));
         if elements.is_none_or(|n| n > tensor::MOST_ELEMENTS) {
             return Err(NodeError::TooLarge { shape: shape.to_string() });
         }
-        self.define(Value::Activation(id))
+        Ok(Operand::Activation(id))
     }
 
     /// The operand's tensor in the graph; float constants enter it where they are first read.
