@@ -1,6 +1,6 @@
 """Quantrain against ONNX Runtime, on the networks and images of ../shared and on the example in this repository.
 
-    tests-python/setup.sh && .venv/bin/python tests-python/cross_check.py [--only float|accuracy|clip|memory]
+    tests-python/setup.sh && .venv/bin/python tests-python/cross_check.py [--only float|operators|accuracy|clip|memory]
 
 Builds the program first. One line a check; the last line counts them. What ../shared lacks is counted as skipped; what is only noted decides
 nothing. Accuracies in ONNX Runtime are taken with exact products (session.x64quantprecision); those of its default session, which may saturate
@@ -22,13 +22,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
 import check_models
+import layer_networks
 import onnxruntime_accuracy
+import operator_networks
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -38,6 +41,7 @@ EXAMPLE = ROOT / "examples" / "fashion-mnist"
 FLOAT_TOLERANCE = 1e-4  # max|a − b| / max|b|
 SIMULATION_TOLERANCE = 0.1  # points; with few images one image more, which near ties can turn
 CLIP_TOLERANCE = 1.0  # points: a clip export computes in float, within the trained ranges
+CODE_TOLERANCE = 0.01  # share of codes that a near tie may turn by one: functions are computed in other roundings
 MEMORY_TOLERANCE = 0.1  # of the peak with fewer images
 
 
@@ -183,12 +187,13 @@ class Programs:
     """What cargo builds."""
 
     def __init__(self):
-        subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "quantrain", "--example", "run_float"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "quantrain", "--example", "run_*"], cwd=ROOT, check=True)
         metadata = subprocess.run(
             ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT, check=True, capture_output=True
         )
         release = Path(json.loads(metadata.stdout)["target_directory"]) / "release"
-        self.program, self.run_float = release / "quantrain", release / "examples" / "run_float"
+        self.program = release / "quantrain"
+        self.run_float, self.run_quantized = (release / "examples" / name for name in ["run_float", "run_quantized"])
 
     def quantrain(self, *words):
         """What the program prints with --json."""
@@ -224,6 +229,64 @@ def check_float(tally, programs, folder):
         shape = "x".join(map(str, next(iter(inputs.values())).shape))
         passed = values.size == 0 and difference <= FLOAT_TOLERANCE
         tally.check(passed, f"{model.stem}: float outputs", f"{difference:.1e} relative, at most {FLOAT_TOLERANCE:.0e}; input {shape}")
+
+
+def check_operators(tally, programs, folder):
+    """Small networks of every operator: in float, and exported with quantizers."""
+    for network in [*operator_networks.NETWORKS, *layer_networks.NETWORKS]:
+        model, given, found = folder / "operators.onnx", folder / "given", folder / "found"
+        onnx.save(network.model(), model)
+        x = network.input()
+        given.write_bytes(x.tobytes())
+        batch = str(x.shape[0])
+        subprocess.run([programs.run_float, model, given, found, batch], check=True)
+        differences = {}
+        for name, ours, theirs in compared(model, x, found):
+            differences[name] = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
+        worst = max(differences, key=differences.get)
+        figures = f"{len(differences)} outputs, worst {differences[worst]:.1e} relative ({worst}), at most {FLOAT_TOLERANCE:.0e}"
+        tally.check(differences[worst] <= FLOAT_TOLERANCE, f"operators: {network.name}", figures)
+        for target in ["onnxruntime", "tidl-pow2"]:
+            exported = folder / "operators.qdq.onnx"
+            subprocess.run([programs.run_quantized, model, given, found, batch, target, exported], check=True)
+            steps = output_steps(exported)
+            turned, codes, wrong = 0, 0, []
+            for name, ours, theirs in compared(exported, x, found):
+                if name not in steps:
+                    if np.abs(ours - theirs).max() > FLOAT_TOLERANCE * np.abs(theirs).max():
+                        wrong.append(name)
+                    continue
+                apart = np.rint(np.abs(ours - theirs) / steps[name])
+                turned, codes = turned + int((apart > 0).sum()), codes + apart.size
+                # A tie of TIDL's rounding is turned by design.
+                share = CODE_TOLERANCE if target == "onnxruntime" else 1.0
+                if apart.max() > 1 or (apart > 0).mean() > share:
+                    wrong.append(name)
+            figures = f"{turned} of {codes} codes one apart{', wrong: ' + ' '.join(wrong) if wrong else ''}"
+            tally.check(not wrong, f"operators: {network.name}, {target}", figures)
+
+
+def compared(model, x, found):
+    """Name, our values and ONNX Runtime's of every output; its values in the exact arithmetic of a QDQ model that is not optimised."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    ours = np.fromfile(found, "<f4")
+    for output, theirs in zip(session.get_outputs(), session.run(None, {"x": x})):
+        theirs = theirs.astype(np.float32)
+        yield output.name, ours[: theirs.size].reshape(theirs.shape), theirs
+        ours = ours[theirs.size :]
+    assert ours.size == 0, "both give the same number of values"
+
+
+def output_steps(model):
+    """The scale of every output that a DequantizeLinear writes."""
+    graph = onnx.load(model).graph
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name.endswith("_scale")}
+    scales = {name: array.item() for name, array in arrays.items() if array.size == 1}
+    outputs = {output.name for output in graph.output}
+    return {node.output[0]: scales[node.input[1]] for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] in outputs}
 
 
 def check_accuracy(tally, programs, folder):
@@ -301,7 +364,7 @@ def check_memory(tally, programs, folder):
     tally.check(abs(many - few) <= MEMORY_TOLERANCE * few, what, f"{figures}; at most {MEMORY_TOLERANCE:.0%} apart")
 
 
-SECTIONS = {"float": check_float, "accuracy": check_accuracy, "clip": check_clip, "memory": check_memory}
+SECTIONS = {"float": check_float, "operators": check_operators, "accuracy": check_accuracy, "clip": check_clip, "memory": check_memory}
 
 
 def main():

@@ -1,0 +1,144 @@
+"""Small networks of one operator family each: every form an output of its own. The cross-check runs them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper, shape_inference
+
+IMAGE = [2, 4, 6, 6]
+
+
+@dataclass
+class Network:
+    """A family: nodes grow, and each marked result is an output."""
+
+    name: str
+    opset: int
+    shape: list = field(default_factory=lambda: list(IMAGE))
+    low: float = -4.0
+    high: float = 4.0
+    nodes: list = field(default_factory=list)
+    constants: list = field(default_factory=list)
+    outputs: list = field(default_factory=list)
+
+    def constant(self, values, kind=np.float32):
+        name = f"constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(values, kind), name))
+        return name
+
+    def node(self, operator, *inputs, **attributes):
+        name = f"{operator}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def output(self, operator, *inputs, kind=TensorProto.FLOAT, **attributes):
+        name = self.node(operator, *inputs, **attributes)
+        self.outputs.append((name, kind))
+        return name
+
+    def model(self):
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)
+        outputs = [helper.make_tensor_value_info(name, kind, None) for name, kind in self.outputs]
+        graph = helper.make_graph(self.nodes, self.name, [x], outputs, self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8 if self.opset < 20 else 10)
+        model = shape_inference.infer_shapes(model, strict_mode=True)
+        checker.check_model(model)
+        return model
+
+    def input(self):
+        return np.random.default_rng(7).uniform(self.low, self.high, self.shape).astype(np.float32)
+
+
+def functions():
+    """Functions of one tensor, one operator each."""
+    net = Network("functions", 20)
+    for operator in ["Relu", "Sigmoid", "Tanh", "HardSwish", "Softplus", "Mish", "Exp", "Neg", "Abs", "Erf", "Gelu"]:
+        net.output(operator, "x")
+    for operator in ["Elu", "Selu", "Celu", "LeakyRelu", "HardSigmoid"]:
+        net.output(operator, "x", alpha=0.3)
+    net.output("Gelu", "x", approximate="tanh")
+    net.output("Pow", "x", net.constant(2.0))
+    net.output("Pow", "x", net.constant(3, np.int64))
+    return [net, functions_above_zero(), steps()]
+
+
+def functions_above_zero():
+    net = Network("functions above zero", 13, low=0.5, high=4.0)
+    for operator in ["Log", "Sqrt", "Reciprocal"]:
+        net.output(operator, "x")
+    for exponent in [0.5, -0.5, 1.7, -2.0]:
+        net.output("Pow", "x", net.constant(exponent))
+    return net
+
+
+def steps():
+    net = Network("steps", 13)
+    for operator in ["Floor", "Ceil", "Round", "Sign"]:
+        net.output(operator, "x")
+    return net
+
+
+def blocks():
+    """Functions that exporters spell out."""
+    nets = []
+    for opset in [13, 20]:
+        net = Network(f"functions spelled out, operator set {opset}", opset)
+        three, six, sixth, zero = (net.constant(v) for v in [3.0, 6.0, 1 / 6, 0.0])
+        half, one, root = (net.constant(v) for v in [0.5, 1.0, 2**0.5])
+        net.output("Mul", "x", net.node("Sigmoid", "x"))
+        clip = lambda: net.node("Clip", net.node("Add", "x", three), zero, six)
+        net.output("Div", net.node("Mul", "x", clip()), six)
+        net.output("Mul", "x", net.node("Mul", clip(), sixth))
+        net.output("Mul", "x", net.node("HardSigmoid", "x", alpha=1 / 6, beta=0.5))
+        net.output("Div", clip(), six)
+        net.output("Mul", "x", net.node("Tanh", net.node("Softplus", "x")))
+        gate = net.node("Add", net.node("Erf", net.node("Div", "x", root)), one)
+        net.output("Mul", net.node("Mul", "x", gate), half)
+        cube = net.node("Mul", net.node("Pow", "x", three), net.constant(0.044715))
+        argument = net.node("Mul", net.node("Add", "x", cube), net.constant((2 / np.pi) ** 0.5))
+        gate = net.node("Add", net.node("Tanh", argument), one)
+        net.output("Mul", net.node("Mul", "x", half), gate)
+        nets.append(net)
+    return nets
+
+
+def operands():
+    """Operators of two tensors, with constants on either side."""
+    net = Network("operands", 16, low=0.5, high=2.0)
+    channels = net.constant(np.linspace(0.5, 1.5, 4).reshape(4, 1, 1))
+    row = net.constant(np.linspace(0.7, 1.4, 6))
+    other = net.node("Neg", net.node("Sigmoid", "x"))
+    for operator in ["Add", "Sub", "Mul", "Div", "Min", "Max"]:
+        net.output(operator, "x", other)
+        net.output(operator, "x", channels)
+        net.output(operator, row, "x")
+    net.output("Pow", "x", channels)
+    net.output("Pow", row, "x")
+    net.output("PRelu", other, channels)
+    net.output("PRelu", other, net.constant([0.2]))
+    net.output("Max", "x", other, channels)
+    net.output("Min", "x", row, channels)
+    net.output("Sum", "x", other, channels)
+    return [net]
+
+
+def reductions():
+    """Reductions over any axes but the batch, Softmax and ArgMax."""
+    nets = []
+    for opset in [11, 18]:
+        net = Network(f"reductions, operator set {opset}", opset)
+        for operator in ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"]:
+            for axes, keepdims in [([1], 1), ([2, 3], 0), ([-1], 0), ([1, 2, 3], 1)]:
+                by_input = opset >= 13
+                inputs = [net.constant(axes, np.int64)] if by_input else []
+                attributes = {} if by_input else {"axes": axes}
+                net.output(operator, "x", *inputs, keepdims=keepdims, **attributes)
+        for axis in [1, 2, -1]:
+            net.output("Softmax", "x", axis=axis)
+            net.output("LogSoftmax", "x", axis=axis)
+        net.output("ArgMax", "x", axis=1, keepdims=0, kind=TensorProto.INT64)
+        nets.append(net)
+    return nets
+
+
+NETWORKS = [*functions(), *blocks(), *operands(), *reductions()]
