@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 import check_models
+import layer_networks
 import onnxruntime_accuracy
 import operator_networks
 
@@ -232,7 +233,7 @@ def check_float(tally, programs, folder):
 
 def check_operators(tally, programs, folder):
     """Small networks of every operator: in float, and exported with quantizers."""
-    for network in operator_networks.NETWORKS:
+    for network in [*operator_networks.NETWORKS, *layer_networks.NETWORKS]:
         model, given, found = folder / "operators.onnx", folder / "given", folder / "found"
         onnx.save(network.model(), model)
         x = network.input()
@@ -266,7 +267,7 @@ def check_operators(tally, programs, folder):
 
 
 def compared(model, x, found):
-    """Name, our values and ONNX Runtime's of every output, of the model as it stands: each node is run, none is fused or folded."""
+    """Name, our values and ONNX Runtime's of every output; its values in the exact arithmetic of a QDQ model that is not optimised."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -282,7 +283,8 @@ def compared(model, x, found):
 def output_steps(model):
     """The scale of every output that a DequantizeLinear writes."""
     graph = onnx.load(model).graph
-    scales = {tensor.name: float(onnx.numpy_helper.to_array(tensor)) for tensor in graph.initializer if tensor.name.endswith("_scale")}
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name.endswith("_scale")}
+    scales = {name: array.item() for name, array in arrays.items() if array.size == 1}
     outputs = {output.name for output in graph.output}
     return {node.output[0]: scales[node.input[1]] for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] in outputs}
 

@@ -155,6 +155,10 @@ impl Graph {
         let out = self.tensor(node.output).shape.elements(1);
         match &node.op {
             Op::Convolution(_) => out * self.tensor(node.inputs[1]).shape.elements(1) / self.tensor(node.inputs[1]).shape.0[0].at(1),
+            Op::ConvTranspose(_) => {
+                let (x, w) = (&self.tensor(node.inputs[0]).shape, &self.tensor(node.inputs[1]).shape);
+                x.elements(1) / w.0[0].at(1).max(1) * w.elements(1)
+            }
             Op::Gemm(op) => out * self.tensor(node.inputs[1]).shape.0[usize::from(op.transpose_b)].at(1),
             Op::MatMul(_) => out * self.tensor(node.inputs[0]).shape.0.last().map_or(1, |d| d.at(1)),
             _ => 0,

@@ -27,6 +27,7 @@ mod builder;
 mod error;
 pub mod fold;
 mod graph;
+mod norm_block;
 pub mod op;
 pub mod pass;
 mod placement;
@@ -36,7 +37,7 @@ mod scheme;
 mod shape;
 mod target;
 
-pub use block::{Block, Unit};
+pub use block::{Block, Unit, WeightLayout};
 pub use builder::GraphBuilder;
 pub use error::{GraphError, PlacementError, QuantizerError, ShapeError, TargetError};
 pub use graph::{Graph, Node, NodeId, StoredCodes, Tensor, TensorId};

@@ -9,7 +9,7 @@ use crate::op::PadMode;
 use crate::pass::{self, FuseActivations};
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::target::Placement;
-use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target};
+use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target, norm_block};
 
 /// What a user may change of a target's rules. `None` leaves the target's word.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +46,7 @@ pub struct LayerSettings {
 pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
     let target = Target::onnxruntime();
     let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
+    let graph = norm_block::give_blocks(graph, &target);
     let units = block::units(&graph, &target);
     let float = (0..graph.nodes().len()).map(|n| (NodeId(n), FloatReason::Off)).collect();
     QuantGraph {
@@ -64,6 +65,7 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
 pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result<QuantGraph, PlacementError> {
     let widths = Widths::check(&target, settings)?;
     let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
+    let graph = norm_block::give_blocks(graph, &target);
     let units = block::units(&graph, &target);
     let layers = layer_settings(&graph, &units, &settings.layers)?;
     let mut placer =
@@ -83,7 +85,8 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
         match verdict {
             Ok(()) if unit.block(&graph).is_some() => {
                 let bits = layer.and_then(|l| l.weight_bits).unwrap_or(widths.weight);
-                weights[u] = Some(WeightQuantizer { scheme: widths.weights.with_bits(bits), bias_limit });
+                let scheme = weight_scheme(&graph, unit, widths.weights.with_bits(bits));
+                weights[u] = Some(WeightQuantizer { scheme, bias_limit });
             }
             Ok(()) => {}
             Err(reason) => float.extend(unit.nodes().map(|n| (n, reason.clone()))),
@@ -105,6 +108,14 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
     }
     let (quantizers, of_tensor) = placer.finish(target.activations());
     Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes: Vec::new() })
+}
+
+/// A scale for each channel needs an axis of channels; a ConvTranspose in groups is stored `[C, O/groups, …]` and has none.
+fn weight_scheme(graph: &Graph, unit: &Unit, scheme: Scheme) -> Scheme {
+    match graph.node(unit.core).op {
+        Op::ConvTranspose(op) if op.groups > 1 => Scheme { granularity: Granularity::PerTensor, ..scheme },
+        _ => scheme,
+    }
 }
 
 /// The widths of a run, checked against the target.

@@ -21,6 +21,8 @@ mod quantized;
 mod reduction;
 mod resize;
 mod shape;
+mod signal;
+mod split;
 mod tensor;
 
 pub use operators::{Operator, operators, operators_page};
@@ -36,12 +38,12 @@ use crate::ReadError;
 use crate::proto::{GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, data_type};
 
 /// The operator sets that are read.
-const OPSETS: std::ops::RangeInclusive<i64> = 9..=21;
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=23;
 
 /// Elements that folding may make whatever the file's size: scalars grow by broadcasting.
 const SMALL_BUDGET: usize = 1 << 20;
 
-/// Reads a float network from an ONNX file of operator set 9 to 21.
+/// Reads a float network from an ONNX file of operator set 7 to 23.
 ///
 /// Shape arithmetic is folded with the batch size unknown: the first extent of an input is the batch unless it is a positive number.
 /// QuantizeLinear and DequantizeLinear pairs become [`quantrain_graph::Op::FakeQuantize`].
@@ -72,7 +74,10 @@ pub fn read_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Graph, ReadErr
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     builder.describe(opset, model.metadata_props.iter().map(|p| (text(&p.key), text(&p.value))).collect());
     let budget = bytes.len().saturating_add(SMALL_BUDGET);
-    let mut reader = Reader { file: file.into(), model: Model { builder, values: HashMap::new(), codes: HashMap::new(), opset, budget } };
+    let mut reader = Reader {
+        file: file.into(),
+        model: Model { builder, values: HashMap::new(), codes: HashMap::new(), opset, budget, images: HashMap::new() },
+    };
     reader.initializers(proto)?;
     reader.inputs(proto)?;
     for node in &proto.node {

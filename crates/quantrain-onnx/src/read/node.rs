@@ -49,6 +49,8 @@ pub(super) struct Model<'m> {
     pub opset: i64,
     /// How many elements folding may still make; files justify no more than a few times their size.
     pub budget: usize,
+    /// Of signals `[N, C, L]` that an operator on images of one row made: the image.
+    pub images: HashMap<TensorId, TensorId>,
 }
 
 impl<'m> Model<'m> {
@@ -265,12 +267,29 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         Ok(())
     }
 
-    fn output(&self) -> Result<&'m str, NodeError> {
+    /// Number of outputs, empty ones at the end left out.
+    pub fn output_count(&self) -> usize {
+        self.proto.output.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1)
+    }
+
+    /// Adds the operator that makes output `position`; its node has the output's name. An output without a name is not made.
+    pub fn add_output(&mut self, position: usize, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+        let Some(output) = self.proto.output.get(position).map(String::as_str).filter(|o| !o.is_empty()) else { return Ok(()) };
+        match self.apply(op, operands, output, output)? {
+            Operand::Activation(id) => Ok(self.model.define(output, Value::Activation(id))?),
+            Operand::Constant { value, .. } => Ok(self.model.define(output, Value::Constant(value))?),
+        }
+    }
+
+    pub fn output(&self) -> Result<&'m str, NodeError> {
         self.proto.output.first().map(String::as_str).filter(|o| !o.is_empty()).ok_or(NodeError::OutputMissing)
     }
 
     /// Adds the operator to the graph; where all inputs are constants, computes it at once.
     pub fn add(&mut self, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+        if let Some(images) = self.images_of(&op, &operands) {
+            return self.add_signal(op, images);
+        }
         match self.apply(op, operands, self.name(), self.output()?)? {
             Operand::Activation(id) => self.define(Value::Activation(id)),
             Operand::Constant { value, .. } => self.define_constant(value),
@@ -285,7 +304,7 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         self.apply(op, operands, &format!("{name}.{k}"), &format!("{output}.{k}"))
     }
 
-    fn apply(&mut self, op: Op, operands: Vec<Operand>, name: &str, output: &str) -> Result<Operand, NodeError> {
+    pub fn apply(&mut self, op: Op, operands: Vec<Operand>, name: &str, output: &str) -> Result<Operand, NodeError> {
         let (fewest, most) = op.input_count();
         if operands.len() < fewest {
             return Err(NodeError::InputMissing { position: operands.len() });
