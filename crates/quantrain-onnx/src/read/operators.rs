@@ -37,9 +37,9 @@ const OPERATORS: &[Operator] = operators! {
     Ceil 7..=23 activation::ceil, "derivative 0";
     Celu 12..=23 activation::celu, "";
     Clip 7..=23 activation::clip, "limits constant";
-    Concat 7..=23 layout::concat, "not along the batch";
+    Concat 7..=23 layout::concat, "not along the batch; a constant of one value at an end becomes Pad";
     Constant 7..=23 constant::constant, "tensors, numbers and lists of them";
-    ConstantOfShape 7..=23 shape::constant_of_shape, "shape constant";
+    ConstantOfShape 9..=23 shape::constant_of_shape, "shape constant";
     Conv 7..=23 convolution::conv, "one or two spatial axes: dense, grouped, depthwise; every auto_pad; weights constant";
     ConvTranspose 7..=23 convolution::conv_transpose, "as Conv; output_padding, output_shape";
     DepthToSpace 7..=23 layout::depth_to_space, "DCR and CRD";
@@ -48,9 +48,9 @@ const OPERATORS: &[Operator] = operators! {
     Dropout 7..=23 identity::dropout, "inference: Identity; without a mask";
     Elu 7..=23 activation::elu, "";
     Equal 7..=23 logic::equal, "constants and shapes only";
-    Erf 7..=23 activation::erf, "";
+    Erf 9..=23 activation::erf, "";
     Exp 7..=23 activation::exp, "";
-    Expand 7..=23 layout::expand, "becomes Tile; shape constant, or computed from shapes";
+    Expand 8..=23 layout::expand, "becomes Tile; shape constant, or computed from shapes";
     Flatten 7..=23 layout::flatten, "";
     Floor 7..=23 activation::floor, "derivative 0";
     Gather 7..=23 shape::gather, "indices constant; not along the batch";
@@ -98,7 +98,7 @@ const OPERATORS: &[Operator] = operators! {
     Selu 7..=23 activation::selu, "";
     Shape 7..=23 shape::shape, "folded, the batch size unknown";
     Sigmoid 7..=23 activation::sigmoid, "";
-    Sign 7..=23 activation::sign, "derivative 0";
+    Sign 9..=23 activation::sign, "derivative 0";
     Slice 7..=23 layout::slice, "limits constant";
     Softmax 7..=23 reduction::softmax, "not over the batch";
     Softplus 7..=23 activation::softplus, "";
@@ -113,7 +113,7 @@ const OPERATORS: &[Operator] = operators! {
     Transpose 7..=23 layout::transpose, "";
     Unsqueeze 7..=23 layout::unsqueeze, "becomes Reshape";
     Upsample 7..=9 resize::upsample, "becomes Resize; scales constant and at least 1";
-    Where 7..=23 logic::choose, "constants and shapes only";
+    Where 9..=23 logic::choose, "constants and shapes only";
 };
 
 /// Every operator that is read, by name.
@@ -190,8 +190,9 @@ impl Operator {
 pub fn operators_page() -> String {
     let mut page = String::from(
         "# Which ONNX operators can be read, trained, simulated and exported?\n\n\
-         Those in the table, in files of operator sets 7 to 23 with float32 weights inside the file. Anything else is refused with an\n\
-         error that names file, node and operator; so is an attribute that a reader does not know, since ignoring it would change results.\n\
+         Those in the table, in files of operator sets 7 to 23. Weights are FLOAT, DOUBLE, FLOAT16 or BFLOAT16, in the file or in one beside it,\n\
+         and become float32. Anything else is refused with an error that names file, node and operator; so is an attribute that a reader\n\
+         does not know, since ignoring it would change results. Imports of operator sets that no node uses are ignored.\n\
          This page is printed from the table in `crates/quantrain-onnx/src/read/operators.rs` and the rules of the built-in targets.\n\n\
          - trained: constants are *parameters*, or a *gradient* passes.\n\
          - simulated: what the built-in targets do with the output; what is *float* there runs in float, and `inspect` says so.\n\

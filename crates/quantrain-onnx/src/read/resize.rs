@@ -99,7 +99,7 @@ pub(super) fn resize(node: &mut NodeReader) -> Result<(), NodeError> {
     let to = match (scales, sizes) {
         (Some(scales), None) => ResizeTo::Scales(spatial_scales(&scales.values, &axes, &shape)?),
         (None, Some(sizes)) => {
-            let sizes = spatial_sizes(&sizes.values, &axes, &shape)?;
+            let sizes = spatial_sizes(&sizes.values, &axes, &shape, node.model.batch)?;
             covers.map_or(ResizeTo::Sizes(sizes), |covers| ResizeTo::Fit { sizes, covers })
         }
         _ => {
@@ -159,8 +159,11 @@ fn spatial_scales(values: &[f32], axes: &[i64], x: &Shape) -> Result<[f32; 2], N
     spatial("scales", values, axes, x.rank(), |_, s| s == 1.0, [Some(1.0), Some(1.0)])
 }
 
-fn spatial_sizes(values: &[Number], axes: &[i64], x: &Shape) -> Result<[usize; 2], NodeError> {
-    let kept = |axis: usize, n: Number| x.0.get(axis).is_some_and(|&d| Number::from(d) == n);
+/// `batch` is the file's and what a user gave in its place.
+fn spatial_sizes(values: &[Number], axes: &[i64], x: &Shape, batch: Option<(i64, Dim)>) -> Result<[usize; 2], NodeError> {
+    let follows =
+        |axis: usize, n: Number| batch.is_some_and(|(file, given)| axis == 0 && n == Number::Fixed(file) && x.0.first() == Some(&given));
+    let kept = |axis: usize, n: Number| x.0.get(axis).is_some_and(|&d| Number::from(d) == n) || follows(axis, n);
     let own = |axis: usize| x.0.get(axis).map(|&d: &Dim| Number::from(d));
     let default = if x.rank() == 3 { [Some(Number::Fixed(1)), own(2)] } else { [own(2), own(3)] };
     let [h, w] = spatial("sizes", values, axes, x.rank(), kept, default)?;
