@@ -187,17 +187,25 @@ class Programs:
     """What cargo builds."""
 
     def __init__(self):
-        subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "quantrain", "--example", "run_*"], cwd=ROOT, check=True)
+        examples = ["--example", "run_*", "--example", "quantize_raw"]
+        subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "quantrain", *examples], cwd=ROOT, check=True)
         metadata = subprocess.run(
             ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT, check=True, capture_output=True
         )
         release = Path(json.loads(metadata.stdout)["target_directory"]) / "release"
         self.program = release / "quantrain"
-        self.run_float, self.run_quantized = (release / "examples" / name for name in ["run_float", "run_quantized"])
+        names = ["run_float", "run_quantized", "quantize_raw"]
+        self.run_float, self.run_quantized, self.quantize_raw = (release / "examples" / name for name in names)
 
     def quantrain(self, *words):
         """What the program prints with --json."""
         return json.loads(self.run([self.program], words).stdout)
+
+    def quantize_raw_values(self, *words):
+        """Calibrates a network on raw values, exports it, and writes what it computes."""
+        done = subprocess.run([self.quantize_raw, *map(str, words)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip())
 
     def peak_memory(self, *words):
         """The program's peak memory in bytes."""

@@ -101,9 +101,10 @@ impl<'g> Pairs<'g> {
         for t in 0..graph.tensors().len() {
             pairs.whole[t] = pairs.seen_through(TensorId(t));
         }
+        let single_readers = graph.single_readers();
         for (n, node) in graph.nodes().iter().enumerate() {
             let (Op::Activation(Activation::Clip { min, max }), Some(q)) = (&node.op, pairs.whole[node.output.0]) else { continue };
-            let narrowed = narrowed(&q, *min, *max).filter(|_| graph.single_reader(node.inputs[0]).is_some());
+            let narrowed = narrowed(&q, *min, *max).filter(|_| single_readers[node.inputs[0].0].is_some());
             // A network's input is not clipped before it is quantized by anyone else.
             if let Some(narrowed) = narrowed {
                 pairs.whole[node.inputs[0].0] = Some(narrowed);

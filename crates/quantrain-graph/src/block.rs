@@ -149,6 +149,7 @@ pub(crate) fn units(graph: &Graph, target: &Target) -> Vec<Unit> {
 /// As [`units`], with nothing fused over a tensor that must be seen.
 pub(crate) fn units_between(graph: &Graph, target: &Target, is_seen: impl Fn(TensorId) -> bool) -> Vec<Unit> {
     let mut taken = vec![false; graph.nodes().len()];
+    let single_readers = graph.single_readers();
     let mut units = Vec::new();
     for n in 0..graph.nodes().len() {
         if taken[n] {
@@ -156,7 +157,7 @@ pub(crate) fn units_between(graph: &Graph, target: &Target, is_seen: impl Fn(Ten
         }
         let mut unit = Unit { core: NodeId(n), batch_norm: None, activation: None };
         let mut last = NodeId(n);
-        let next = |last: NodeId| graph.single_reader(graph.node(last).output).filter(|_| !is_seen(graph.node(last).output));
+        let next = |last: NodeId| single_readers[graph.node(last).output.0].filter(|_| !is_seen(graph.node(last).output));
         let is_norm = |n: &NodeId| matches!(graph.node(*n).op, Op::BatchNormalization(_));
         // Integers of a file are what they are; there is nothing to fold into.
         let trained = |block: Block| graph.stored_codes(block.weight).is_none();

@@ -202,6 +202,18 @@ pub enum RunError {
         /// What the network wants.
         expected: [usize; 3],
     },
+    /// The network's file fixes the number of images in a batch.
+    #[error(
+        "input `{input}` takes batches of {fixed}, {images} images found; free the batch (--input-shape {input}=Nx…), or take that batch size"
+    )]
+    FixedBatch {
+        /// The input.
+        input: String,
+        /// The file's batch.
+        fixed: usize,
+        /// Images of the batch.
+        images: usize,
+    },
     /// The network has a form that image data cannot feed.
     #[error("the network has {found}; one input of [N, channels, height, width] is needed")]
     NotAnImageNetwork {

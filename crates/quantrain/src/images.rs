@@ -24,10 +24,17 @@ pub fn image_size(graph: &Graph) -> Result<[usize; 3], RunError> {
 pub(crate) fn check_images(network: &Network, batch: &Batch) -> Result<(), RunError> {
     let graph = network.quant_graph().graph();
     let (expected, found) = (image_size(graph)?, [batch.height, batch.width, batch.channels]);
-    if found == expected {
-        Ok(())
-    } else {
-        let input = graph.inputs().first().map_or_else(String::new, |&t| graph.tensor(t).name.clone());
-        Err(RunError::ImageSize { input, found, expected })
+    let input = || graph.inputs().first().map_or_else(String::new, |&t| graph.tensor(t).name.clone());
+    if found != expected {
+        return Err(RunError::ImageSize { input: input(), found, expected });
     }
+    match fixed_batch(graph) {
+        Some(fixed) if fixed != batch.size => Err(RunError::FixedBatch { input: input(), fixed, images: batch.size }),
+        _ => Ok(()),
+    }
+}
+
+/// The only batch size that a network takes, where its file says so.
+pub(crate) fn fixed_batch(graph: &Graph) -> Option<usize> {
+    graph.inputs().iter().find_map(|&t| graph.tensor(t).shape.0.first()?.fixed())
 }

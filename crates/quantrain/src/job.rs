@@ -9,6 +9,7 @@ use quantrain_graph::{QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::{Accuracy, evaluate};
+use crate::images::fixed_batch;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Recipe};
@@ -16,7 +17,7 @@ use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, re
 use crate::verify::{self, OnnxRuntime, Verification};
 use crate::{RunError, calibrate, check_images, image_size};
 
-/// Images of an evaluation or calibration batch; results do not depend on it.
+/// Images of an evaluation or calibration batch where the network's file does not fix it; results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
 
 /// A network under a recipe.
@@ -34,7 +35,7 @@ impl Job {
     /// # Errors
     /// The model cannot be read, is no image network, or the target does not allow the recipe's widths.
     pub fn open(recipe: Recipe) -> Result<Self, RunError> {
-        let graph = quantrain_onnx::read(recipe.model())?;
+        let graph = quantrain_onnx::read_with(recipe.model(), recipe.read_options())?;
         image_size(&graph)?;
         let net = match recipe.quantization().enabled {
             true => QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?,
@@ -238,7 +239,7 @@ impl Job {
         let data = self.recipe.data();
         let path = data.calibration.as_ref().or(data.train.as_ref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })?;
         let plan = BatchPlan {
-            batch_size: EVALUATION_BATCH.min(data.calibration_images),
+            batch_size: self.evaluation_batch().min(data.calibration_images),
             shuffle: true,
             seed: self.recipe.seed(),
             drop_last: false,
@@ -249,8 +250,14 @@ impl Job {
 
     fn eval_loader(&self) -> Result<Option<Loader>, RunError> {
         let data = self.recipe.data();
-        let plan = BatchPlan { batch_size: EVALUATION_BATCH, shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
+        let plan = BatchPlan { batch_size: self.evaluation_batch(), shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
         data.eval.as_ref().map(|path| self.loader(path, plan, false)).transpose()
+    }
+
+    /// Images that are run at once, without training.
+    fn evaluation_batch(&self) -> usize {
+        let graph = self.network.as_ref().expect("a trainer gives the network back").quant_graph().graph();
+        fixed_batch(graph).unwrap_or(EVALUATION_BATCH)
     }
 
     fn loader(&self, path: &Path, plan: BatchPlan, augment: bool) -> Result<Loader, RunError> {

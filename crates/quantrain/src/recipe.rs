@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Channels, Columns, PixelRange, Preprocess};
 use quantrain_graph::{Settings, Target};
+use quantrain_onnx::ReadOptions;
 
 use crate::checkpoint::Fingerprint;
 use crate::error::Location;
@@ -39,6 +40,7 @@ use crate::{CheckError, RecipeError};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
     model: PathBuf,
+    read: ReadOptions,
     target: Target,
     out: PathBuf,
     seed: u64,
@@ -249,6 +251,11 @@ impl Recipe {
     /// The float network's file.
     pub fn model(&self) -> &Path {
         &self.model
+    }
+
+    /// How it is read.
+    pub fn read_options(&self) -> &ReadOptions {
+        &self.read
     }
 
     /// The runtime to quantize for.

@@ -10,7 +10,7 @@ use quantrain::{Accuracy, Job};
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::flags::{MachineFlags, PreprocessFlags};
+use crate::flags::{MachineFlags, NetworkFlags, PreprocessFlags};
 use crate::progress::Console;
 use crate::report::{percent, seconds};
 use crate::table::grouped;
@@ -29,6 +29,8 @@ pub struct Evaluate {
     /// Take images and preprocessing from this recipe, where no flag says otherwise
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
+    #[command(flatten)]
+    network: NetworkFlags,
     #[command(flatten)]
     preprocess: PreprocessFlags,
     #[command(flatten)]
@@ -51,6 +53,7 @@ impl Evaluate {
         let started = Instant::now();
         let mut overrides = Overrides { model: Some(self.model), eval_data: self.data, eval_images: self.images, ..Overrides::default() };
         overrides.enabled = Some(false);
+        self.network.over(&mut overrides);
         self.preprocess.over(&mut overrides);
         self.machine.over(&mut overrides);
         let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;

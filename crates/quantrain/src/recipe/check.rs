@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Columns, PixelRange};
 use quantrain_graph::{Granularity, LayerSettings, ScaleKind, Settings, Target};
+use quantrain_onnx::{InputShape, ReadOptions};
 
 use super::choice::{LossName, OptimizerName, TrainObserver};
 use super::file::{AugmentationFile, DataFile, QuantizationFile, TrainFile, is_target_file};
@@ -28,6 +29,7 @@ impl TryFrom<RecipeFile> for Recipe {
         let file = file.or(dependent);
         Ok(Recipe {
             model: path("model", given("model", file.model.clone())?)?,
+            read: ReadOptions { input_shapes: input_shapes(file.input_shape.as_deref().unwrap_or_default())? },
             out: path("out", given("out", file.out.clone())?)?,
             seed: check("seed", file.seed, "0 to 2^63 - 1", |s| i64::try_from(s).is_ok())?,
             threads: check("threads", file.threads, "0 to 1024", |t| t <= 1024)?,
@@ -75,6 +77,12 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     defaults.train.freeze_batch_norm_epoch = freeze.map(|f| f.batch_norm);
     defaults.train.freeze_ranges_epoch = freeze.map(|f| f.ranges);
     defaults
+}
+
+fn input_shapes(texts: &[String]) -> Result<Vec<InputShape>, CheckError> {
+    let expected = "a shape like Nx3x224x224, or with the input's name image=Nx3x224x224";
+    let shape = |text: &String| text.parse().map_err(|_| CheckError::Value { key: "input-shape", found: format!("`{text}`"), expected });
+    texts.iter().map(shape).collect()
 }
 
 fn target(name: &str) -> Result<Target, CheckError> {

@@ -30,6 +30,7 @@ fn show(value: impl Debug) -> String {
 
 const ROWS: &[Row] = &[
     ("model", "", "'other.onnx'", |r| show(r.model())),
+    ("input-shape", "", "['x=Nx3x8x8']", |r| show(r.read_options())),
     ("target", "", "'tidl-pow2'", |r| show(r.target())),
     ("out", "", "'elsewhere'", |r| show(r.out())),
     ("seed", "", "7", |r| show(r.seed())),
@@ -297,6 +298,7 @@ fn values_outside_their_range_are_refused_and_nan_with_them() {
         ("data.loader-threads", &["0", "1025"]),
         ("threads", &["1025"]),
         ("model", &["''"]),
+        ("input-shape", &["['x=']", "['3xN']", "['1x-1']"]),
         ("augmentation.padded-crop", &["65537"]),
         ("augmentation.resized-crop", &["[0.0, 1.0]", "[0.5, 0.4]", "[0.5, 1.1]", "[nan, 1.0]"]),
         ("augmentation.color", &["-0.1", "1.1", "nan"]),
