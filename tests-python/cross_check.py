@@ -1,6 +1,6 @@
 """Quantrain against ONNX Runtime, on the networks and images of ../shared and on the example in this repository.
 
-    tests-python/setup.sh && .venv/bin/python tests-python/cross_check.py [--only float|operators|accuracy|clip|memory]
+    tests-python/setup.sh && .venv/bin/python tests-python/cross_check.py [--only SECTION]
 
 Builds the program first. One line a check; the last line counts them. What ../shared lacks is counted as skipped; what is only noted decides
 nothing. Accuracies in ONNX Runtime are taken with exact products (session.x64quantprecision); those of its default session, which may saturate
@@ -29,7 +29,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 import check_models
+import foreign_files
 import layer_networks
+import node_tests
 import onnxruntime_accuracy
 import operator_networks
 
@@ -372,7 +374,36 @@ def check_memory(tally, programs, folder):
     tally.check(abs(many - few) <= MEMORY_TOLERANCE * few, what, f"{figures}; at most {MEMORY_TOLERANCE:.0%} apart")
 
 
-SECTIONS = {"float": check_float, "operators": check_operators, "accuracy": check_accuracy, "clip": check_clip, "memory": check_memory}
+def check_foreign(tally, programs, folder):
+    """Networks of other exporters, the small ones: foreign_files.py has them all."""
+    for network in [n for n in foreign_files.NETWORKS if n.name in foreign_files.SMALL]:
+        if missing := [path for path in [network.path, foreign_files.IMAGES] if not path.exists()]:
+            tally.skip(f"{network.name}: float and integers", missing)
+            continue
+        outputs = foreign_files.check(programs, network, folder, calibration=4, evaluation=2)
+        error, ratio = max(o.float_error for o in outputs), min(o.exported for o in outputs)
+        figures = f"float {error:.1e} relative, at most {FLOAT_TOLERANCE:.0e}; exported at least {ratio:.1f} dB"
+        tally.check(error <= FLOAT_TOLERANCE, f"{network.name}: float and integers", figures)
+
+
+def check_nodes(tally, programs, folder):
+    """ONNX's own tests of operators."""
+    if not node_tests.DATA.is_dir():
+        return tally.skip("ONNX's tests of operators", [node_tests.DATA])
+    counts, lines = node_tests.run_all(programs.run_float)
+    print(*lines, sep="\n", end="\n" if lines else "")
+    tally.check(counts["failed"] == 0, "ONNX's tests of operators", node_tests.summary(counts))
+
+
+SECTIONS = {
+    "float": check_float,
+    "operators": check_operators,
+    "accuracy": check_accuracy,
+    "clip": check_clip,
+    "memory": check_memory,
+    "foreign": check_foreign,
+    "nodes": check_nodes,
+}
 
 
 def main():
