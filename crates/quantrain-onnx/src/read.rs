@@ -12,6 +12,7 @@ mod identity;
 mod layout;
 mod logic;
 mod matmul;
+mod memory;
 mod node;
 mod normalization;
 mod number;
@@ -85,7 +86,11 @@ pub fn read_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Graph, ReadErr
 }
 
 fn decode(file: &Path, bytes: &[u8]) -> Result<ModelProto, ReadError> {
-    let mut model = ModelProto::decode(bytes).map_err(|e| ReadError::NotOnnx { file: file.into(), reason: e.to_string() })?;
+    let not_onnx = |reason| ReadError::NotOnnx { file: file.into(), reason };
+    if let Some(taken) = memory::disproportion(bytes) {
+        return Err(not_onnx(format!("{} bytes that would take {taken} bytes of memory", bytes.len())));
+    }
+    let mut model = ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
     model.graph.iter_mut().for_each(quantized::expand);
     Ok(model)
 }
