@@ -36,7 +36,7 @@ impl Default for BatchPlan {
 /// Samples ready for a network.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
-    /// `size · height · width · channels` values, NHWC.
+    /// `size · height · width · channels` values, each image in the order that was asked for: by itself NHWC.
     pub images: Vec<f32>,
     /// Samples in it.
     pub size: usize,

@@ -69,6 +69,6 @@ pub use augment::Augment;
 pub use batch::{Batch, BatchPlan, Batches, Loader};
 pub use decode::DecodeError;
 pub use error::DataError;
-pub use preprocess::{Channels, PixelRange, Preprocess};
+pub use preprocess::{Channels, Order, PixelRange, Preprocess};
 pub use reader::{Columns, open};
 pub use sample::{Annotation, Dataset, Image, Sample};

@@ -53,12 +53,32 @@ pub struct Preprocess {
     pub std: Vec<f32>,
     /// What the network wants, and whether images that differ are converted.
     pub channels: Channels,
+    /// How the values of an image lie in memory.
+    pub order: Order,
 }
 
 impl Default for Preprocess {
     fn default() -> Self {
-        Self { resize: None, crop: None, range: PixelRange::Unit, mean: vec![0.0], std: vec![1.0], channels: Channels::Exactly(3) }
+        Self {
+            resize: None,
+            crop: None,
+            range: PixelRange::Unit,
+            mean: vec![0.0],
+            std: vec![1.0],
+            channels: Channels::Exactly(3),
+            order: Order::default(),
+        }
     }
+}
+
+/// How the values of an image lie in memory, outermost axis first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Height, width, channels: for inputs of `[N, channels, height, width]`, which networks keep as NHWC.
+    #[default]
+    HeightWidthChannels,
+    /// Width, channels, height: the same for inputs of `[N, height, width, channels]`.
+    WidthChannelsHeight,
 }
 
 /// The checked form of [`Preprocess`] and [`Augment`], the only one that runs.
@@ -68,6 +88,7 @@ pub(crate) struct Pipeline {
     crop: Option<[usize; 2]>,
     channels: Channels,
     augment: Option<Augment>,
+    order: Order,
     /// The value of each of 256 pixels, for each channel.
     tables: Vec<[f32; 256]>,
 }
@@ -100,7 +121,8 @@ impl Pipeline {
             }
         }
         let tables = mean.iter().zip(&std).map(|(mean, std)| table(given.range, *mean, *std));
-        Ok(Self { resize: given.resize, crop: given.crop, channels: given.channels, augment: augment.cloned(), tables: tables.collect() })
+        let (augment, tables) = (augment.cloned(), tables.collect());
+        Ok(Self { resize: given.resize, crop: given.crop, channels: given.channels, augment, order: given.order, tables })
     }
 
     /// Everything but the values: channels, geometry and augmentation of sample `index`.
@@ -138,6 +160,13 @@ impl Pipeline {
     /// The values of an image that [`Pipeline::prepare`] gave, one for each of its bytes.
     pub(crate) fn values(&self, image: &Image, out: &mut [f32]) {
         match self.tables.as_slice() {
+            tables if self.order == Order::WidthChannelsHeight => {
+                let count = tables.len();
+                for (i, (pixel, table)) in image.pixels.iter().zip(tables.iter().cycle()).enumerate() {
+                    let (y, rest) = (i / (image.width * count), i % (image.width * count));
+                    out[rest * image.height + y] = table[usize::from(*pixel)];
+                }
+            }
             [gray] => {
                 for (value, &pixel) in out.iter_mut().zip(&image.pixels) {
                     *value = gray[usize::from(pixel)];

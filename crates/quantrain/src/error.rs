@@ -215,7 +215,7 @@ pub enum RunError {
         images: usize,
     },
     /// The network has a form that image data cannot feed.
-    #[error("the network has {found}; one input of [N, channels, height, width] is needed")]
+    #[error("the network has {found}; one input of [N, channels, height, width] or [N, height, width, channels] is needed")]
     NotAnImageNetwork {
         /// What it has.
         found: String,

@@ -1,24 +1,57 @@
 //! What a network wants of images.
 
-use quantrain_data::Batch;
+use quantrain_data::{Batch, Order};
 use quantrain_engine::Network;
 use quantrain_graph::Graph;
 
 use crate::RunError;
 
-/// Height, width and channels of the images that a network takes.
+/// Height, width and channels of the images that a network takes, whether its input has channels first or last.
 ///
 /// # Errors
 /// The network has not just one input, or that is no image.
 pub fn image_size(graph: &Graph) -> Result<[usize; 3], RunError> {
+    Ok(match input_extents(graph)? {
+        [height, width, channels] if is_channels_last([height, width, channels]) => [height, width, channels],
+        [channels, height, width] => [height, width, channels],
+    })
+}
+
+/// How the network has its images in memory.
+///
+/// # Errors
+/// As [`image_size`].
+pub(crate) fn image_order(graph: &Graph) -> Result<Order, RunError> {
+    let last = is_channels_last(input_extents(graph)?);
+    Ok(if last { Order::WidthChannelsHeight } else { Order::HeightWidthChannels })
+}
+
+/// The extents of a batch of images as the network has it in memory.
+///
+/// # Errors
+/// As [`image_size`].
+pub(crate) fn extents_in_memory(graph: &Graph, size: usize) -> Result<[usize; 4], RunError> {
+    let [first, second, third] = input_extents(graph)?;
+    Ok([size, second, third, first])
+}
+
+/// The extents of the only input, without the batch.
+fn input_extents(graph: &Graph) -> Result<[usize; 3], RunError> {
     let [input] = graph.inputs() else {
         return Err(RunError::NotAnImageNetwork { found: format!("{} inputs", graph.inputs().len()) });
     };
     let tensor = graph.tensor(*input);
     let not_an_image = |_| RunError::NotAnImageNetwork { found: format!("an input `{}` of shape {}", tensor.name, tensor.shape) };
-    let (channels, height, width) = tensor.shape.image().map_err(not_an_image)?;
-    Ok([height, width, channels])
+    let (first, second, third) = tensor.shape.image().map_err(not_an_image)?;
+    Ok([first, second, third])
 }
+
+/// `[height, width, channels]`, as TensorFlow has it: pixels have few channels, images more rows than that.
+fn is_channels_last([first, _, last]: [usize; 3]) -> bool {
+    last <= MOST_CHANNELS && first > MOST_CHANNELS
+}
+
+const MOST_CHANNELS: usize = 4;
 
 /// Checks that a batch fits a network.
 pub(crate) fn check_images(network: &Network, batch: &Batch) -> Result<(), RunError> {
@@ -37,4 +70,33 @@ pub(crate) fn check_images(network: &Network, batch: &Batch) -> Result<(), RunEr
 /// The only batch size that a network takes, where its file says so.
 pub(crate) fn fixed_batch(graph: &Graph) -> Option<usize> {
     graph.inputs().iter().find_map(|&t| graph.tensor(t).shape.0.first()?.fixed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quantrain_graph::{GraphBuilder, Op};
+
+    fn network(extents: &[usize]) -> Graph {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", extents);
+        let y = b.node("y", Op::Identity, &[x], "y").unwrap();
+        b.output(y);
+        b.finish().unwrap()
+    }
+
+    #[test]
+    fn channels_come_first_or_last() {
+        for (extents, size, order, memory) in [
+            ([3, 224, 192], [224, 192, 3], Order::HeightWidthChannels, [2, 224, 192, 3]),
+            ([224, 192, 3], [224, 192, 3], Order::WidthChannelsHeight, [2, 192, 3, 224]),
+            ([1, 28, 28], [28, 28, 1], Order::HeightWidthChannels, [2, 28, 28, 1]),
+        ] {
+            let graph = network(&extents);
+            assert_eq!(image_size(&graph).unwrap(), size);
+            assert_eq!(image_order(&graph).unwrap(), order);
+            assert_eq!(extents_in_memory(&graph, 2).unwrap(), memory);
+        }
+        assert!(image_size(&network(&[10])).is_err());
+    }
 }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quantrain_data::{BatchPlan, Dataset, Loader};
+use quantrain_data::{BatchPlan, Dataset, Loader, Preprocess};
 use quantrain_engine::{Mode, Network};
 use quantrain_graph::{QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::{Accuracy, evaluate};
-use crate::images::fixed_batch;
+use crate::images::{fixed_batch, image_order};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Recipe};
@@ -263,9 +263,10 @@ impl Job {
     fn loader(&self, path: &Path, plan: BatchPlan, augment: bool) -> Result<Loader, RunError> {
         let graph = self.network.as_ref().expect("a trainer gives the network back").quant_graph().graph();
         let [_, _, channels] = image_size(graph)?;
+        let order = image_order(graph)?;
         let data = self.recipe.data();
         let dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &data.columns)?);
         let augmentation = augment.then(|| self.recipe.augmentation());
-        Ok(Loader::new(dataset, &data.preprocess(channels), augmentation, plan)?)
+        Ok(Loader::new(dataset, &Preprocess { order, ..data.preprocess(channels) }, augmentation, plan)?)
     }
 }

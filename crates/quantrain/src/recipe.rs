@@ -24,7 +24,7 @@ pub use table::{Default, Key, Table};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quantrain_data::{Augment, Channels, Columns, PixelRange, Preprocess};
+use quantrain_data::{Augment, Channels, Columns, Order, PixelRange, Preprocess};
 use quantrain_graph::{Settings, Target};
 use quantrain_onnx::ReadOptions;
 
@@ -122,6 +122,7 @@ impl Data {
             mean: self.mean.clone(),
             std: self.std.clone(),
             channels: Channels::Convert(self.channels.unwrap_or(network_channels)),
+            order: Order::default(),
         }
     }
 }

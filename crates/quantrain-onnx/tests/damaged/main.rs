@@ -76,7 +76,7 @@ fn check(numbers: std::ops::Range<u64>) {
     watch();
     // A panic is found and reported with its file's number.
     panic::set_hook(Box::new(|_| {}));
-    let (mut steps, mut failures, mut most) = ([0usize; Step::COUNT], Vec::new(), 0);
+    let (mut steps, mut failures, mut most) = ([0usize; Step::Planned as usize + 1], Vec::new(), 0);
     for number in numbers.clone() {
         let (bytes, what) = damaged(number, &networks);
         begin(number);

@@ -12,10 +12,6 @@ pub enum Step {
     Planned,
 }
 
-impl Step {
-    pub const COUNT: usize = 4;
-}
-
 /// Takes a file as far as it goes.
 pub fn walk(bytes: &[u8]) -> Step {
     let graph = match quantrain_onnx::read_bytes("damaged.onnx", bytes) {
