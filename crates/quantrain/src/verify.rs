@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use self::compare::{Outputs, Tensors};
 use self::origin::Origins;
-use crate::evaluate::{Tally, first_of};
+use crate::metric::{Tally, first_of};
 use crate::progress::Progress;
 use crate::runner::Runner;
 use crate::{RunError, check_images};
