@@ -47,6 +47,16 @@ CODE_TOLERANCE = 0.01  # share of codes that a near tie may turn by one: functio
 MEMORY_TOLERANCE = 0.1  # of the peak with fewer images
 
 
+def png_column(images):
+    """Pixels as a column of encoded images."""
+    cells = []
+    for pixels in images:
+        encoded = io.BytesIO()
+        Image.fromarray(pixels).save(encoded, "PNG", compress_level=1)
+        cells.append({"bytes": encoded.getvalue(), "path": None})
+    return pa.array(cells, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+
+
 @dataclass
 class Images:
     """Which images a network sees, and how."""
@@ -72,12 +82,10 @@ class Images:
             return self
         cells, labels = [], []
         for pixels, label in onnxruntime_accuracy.parquet_samples(self.evaluation, self.first, self.count, "RGB"):
-            encoded = io.BytesIO()
-            Image.fromarray(pixels).save(encoded, "PNG", compress_level=1)
-            cells.append({"bytes": encoded.getvalue(), "path": None})
+            cells.append(pixels)
             labels.append(label)
-        column = pa.array(cells, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
-        pq.write_table(pa.table({"img": column, "label": pa.array(labels, pa.int64())}), folder / self.evaluation.name)
+        table = pa.table({"img": png_column(cells), "label": pa.array(labels, pa.int64())})
+        pq.write_table(table, folder / self.evaluation.name)
         return replace(self, evaluation=folder / self.evaluation.name, first=0, jpeg=False)
 
     def flags(self):
@@ -334,6 +342,36 @@ def simulated_and_exported(images, report):
     return simulated, exact, f"{simulated:.2f} % simulated, ONNX Runtime {exact:.2f} % ({default:.2f} % by default)"
 
 
+def check_masks(tally, programs, folder):
+    """A network that gives each pixel a class: mean IoU as simulated, and of the exported file in ONNX Runtime."""
+    model, training, validation = MODELS / "camvid_mobile_unet.onnx", DATA / "camvid_train.parquet", DATA / "camvid_val.parquet"
+    name = model.stem
+    if missing := [path for path in [model, training, validation] if not path.exists()]:
+        return tally.skip(f"{name}: masks", missing)
+    pixels, masks = zip(*onnxruntime_accuracy.parquet_samples(validation, 0, 1 << 60, "RGB"))
+    images = folder / validation.name
+    pq.write_table(pa.table({"img": png_column(pixels), "mask": png_column(masks)}), images)
+    mean, std = ([f"{flag}", ",".join(map(str, values))] for flag, values in [("--mean", NORMAL["mean"]), ("--std", NORMAL["std"])])
+    recipe = folder / "camvid.toml"
+    recipe.write_text("[data]\nignored-label = 11\ncalibration-images = 128\n")
+
+    def runtime(path):
+        words = ["--model", str(path), "--data", str(images), "--crop", "176", "240", "--ignore", "11", "--precision", "exact"]
+        words += ["--mean", *map(str, NORMAL["mean"]), "--std", *map(str, NORMAL["std"])]
+        return 100 * onnxruntime_accuracy.evaluate(onnxruntime_accuracy.parse(words))["miou"]
+
+    for name_of_target in ["onnxruntime", "tidl-pow2-even"]:
+        flags = ["--model", model, "--data", training, "--eval-data", images, *mean, *std, "--crop", "176x240"]
+        flags += ["--target", target(name_of_target, folder), "--out", folder / f"{name}-{name_of_target}"]
+        report = programs.quantrain("quantize", recipe, *flags)
+        pairs = [("simulated and exported", report["ptq"]["mean_iou"], runtime(report["files"][0]))]
+        if name_of_target == "onnxruntime":
+            pairs.append(("float", report["float"]["mean_iou"], runtime(model)))
+        for what, ours, theirs in pairs:
+            figures = f"mean IoU {ours:.2f} %, ONNX Runtime {theirs:.2f} %; at most {SIMULATION_TOLERANCE:.2f} apart"
+            tally.check(abs(ours - theirs) <= SIMULATION_TOLERANCE, f"{name}: {name_of_target}, {what}", figures)
+
+
 def check_clip(tally, programs, folder):
     """tidl-pow2 and its other form of export: float with Clip, import settings, encodings."""
     for network in [FASHION, RESNET20]:
@@ -399,6 +437,7 @@ SECTIONS = {
     "float": check_float,
     "operators": check_operators,
     "accuracy": check_accuracy,
+    "masks": check_masks,
     "clip": check_clip,
     "memory": check_memory,
     "foreign": check_foreign,

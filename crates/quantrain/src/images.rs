@@ -1,7 +1,7 @@
 //! What a network wants of images.
 
 use quantrain_data::{Batch, Order};
-use quantrain_engine::Network;
+use quantrain_engine::{Network, physical_shape};
 use quantrain_graph::Graph;
 
 use crate::RunError;
@@ -52,6 +52,23 @@ fn is_channels_last([first, _, last]: [usize; 3]) -> bool {
 }
 
 const MOST_CHANNELS: usize = 4;
+
+/// Checks that the labels or masks of a batch fit the first output of a network.
+pub(crate) fn check_annotations(graph: &Graph, batch: &Batch, ignored: Option<i64>) -> Result<(), RunError> {
+    let Some(output) = graph.outputs().first().map(|&t| graph.tensor(t)) else { return Ok(()) };
+    let shape = physical_shape(&output.shape, 1);
+    let mask = [batch.height, batch.width];
+    if batch.masks.is_some() && !matches!(shape[..], [_, height, width, _] if [height, width] == mask) {
+        return Err(RunError::MaskSize { output: output.name.clone(), shape, mask });
+    }
+    let classes = output.shape.0.get(1).and_then(|d| d.fixed()).unwrap_or(usize::MAX);
+    let masks = batch.masks.iter().flatten().map(|&class| i64::from(class));
+    let mut labels = batch.labels.iter().copied().chain(masks).filter(|label| Some(*label) != ignored);
+    match labels.find(|&label| usize::try_from(label).map_or(true, |l| l >= classes)) {
+        Some(label) => Err(RunError::Label { label, classes }),
+        None => Ok(()),
+    }
+}
 
 /// Checks that a batch fits a network.
 pub(crate) fn check_images(network: &Network, batch: &Batch) -> Result<(), RunError> {

@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use self::compare::{Outputs, Tensors};
 use self::origin::Origins;
-use crate::evaluate::{Tally, first_of};
 use crate::images::extents_in_memory;
+use crate::metric::{Tally, first_of};
 use crate::progress::Progress;
 use crate::runner::Runner;
 use crate::{RunError, check_images};

@@ -173,9 +173,11 @@ impl Inspect {
 
 /// The network of a run as its last checkpoint has it, if there is one.
 fn of_run(run: &RunDirectory, overrides: Overrides) -> Result<(Recipe, QuantGraph), CliError> {
-    let stored = Job::open(Recipe::load(Some(&run.recipe()), Overrides::default())?)?.identity();
+    // A trained network has what training added to it.
+    let open = if run.last_checkpoint().exists() { Job::for_checkpoint } else { Job::open };
+    let stored = open(Recipe::load(Some(&run.recipe()), Overrides::default())?)?.identity();
     let recipe = Recipe::load(Some(&run.recipe()), overrides)?;
-    let mut job = Job::open(recipe.clone())?;
+    let mut job = open(recipe.clone())?;
     if let Some(checkpoint) = Checkpoint::last(run, &stored)?.filter(|_| job.identity() == stored) {
         job.restore(&checkpoint.state)?;
     }

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use quantrain::{Accuracy, Job, RunDirectory};
+use quantrain::metric::Score;
+use quantrain::{Job, RunDirectory};
 use serde::Serialize;
 
 use crate::coverage::Coverage;
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::progress::Console;
-use crate::report::{self, accuracies, seconds};
+use crate::report::{self, scores, seconds};
 
 /// Calibrate a network and export it, without training (PTQ)
 #[derive(Debug, Args)]
@@ -28,8 +29,8 @@ pub struct QuantizeReport {
     model: PathBuf,
     quantized: Coverage,
     calibration_images: usize,
-    float: Option<Accuracy>,
-    ptq: Option<Accuracy>,
+    float: Option<Score>,
+    ptq: Option<Score>,
     files: Vec<PathBuf>,
     seconds: f64,
 }
@@ -46,9 +47,9 @@ impl Quantize {
         super::start(&recipe)?;
         let mut job = Job::open(recipe.clone())?;
         job.check_data(false)?;
-        let float = job.float_accuracy(console)?;
+        let float = job.float_score(console)?;
         let calibration_images = job.calibrate(console)?;
-        let ptq = job.simulated_accuracy(console)?;
+        let ptq = job.simulated_score(console)?;
 
         let run = RunDirectory::create(recipe.out())?;
         let mut report = QuantizeReport {
@@ -87,7 +88,7 @@ impl fmt::Display for QuantizeReport {
         writeln!(f, "  ranges from {} images", self.calibration_images)?;
         writeln!(f)?;
         if self.float.is_some() {
-            writeln!(f, "{}", accuracies(&[("float", self.float), ("calibrated", self.ptq)]))?;
+            writeln!(f, "{}", scores(&[("float", &self.float), ("calibrated", &self.ptq)]))?;
         }
         report::files(f, &self.run, &self.files)?;
         writeln!(f, "{:.1} s", self.seconds)

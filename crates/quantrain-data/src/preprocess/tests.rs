@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixture::patterned;
+use crate::{geometry, resize};
 
 fn pipeline(given: Preprocess) -> Pipeline {
     Pipeline::new(&given, None).expect("good parameters")
