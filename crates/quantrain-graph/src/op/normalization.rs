@@ -37,7 +37,7 @@ impl LayerNormalization {
     /// # Errors
     /// An axis lies outside the rank, or depends on the batch.
     pub fn normalised(&self, x: &Shape) -> Result<usize, ShapeError> {
-        (x.axis(self.axis)?..x.rank()).map(|axis| x.fixed_at(axis)).product()
+        (x.axis(self.axis)?..x.rank()).try_fold(1usize, |count, axis| Ok(count.saturating_mul(x.fixed_at(axis)?)))
     }
 
     pub(super) fn output_shape(&self, x: &Shape, parameters: &[&Shape]) -> Result<Shape, ShapeError> {

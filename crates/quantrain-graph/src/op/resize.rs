@@ -74,6 +74,9 @@ pub struct Resize {
     pub interpolation: Interpolation,
 }
 
+/// Up to here f32 counts rows and columns.
+const LARGEST: f32 = (1 << 24) as f32;
+
 impl Resize {
     pub(super) fn output_shape(&self, x: &Shape) -> Result<Shape, ShapeError> {
         let (_, height, width) = x.image()?;
@@ -83,7 +86,7 @@ impl Resize {
             ResizeTo::Scales(_) => ([height, width][axis] as f32 * scales[axis]).floor(),
             ResizeTo::Fit { .. } => ([height, width][axis] as f32 * scales[axis] + 0.5).floor(),
         };
-        if let Some(axis) = [0, 1].into_iter().find(|&axis| !(1.0..65536.0).contains(&rounded(axis))) {
+        if let Some(axis) = [0, 1].into_iter().find(|&axis| !(1.0..LARGEST).contains(&rounded(axis))) {
             return Err(ShapeError::Value { what: "scales", value: scales[axis] as i64 });
         }
         let [h, w] = if let ResizeTo::Sizes(sizes) = self.to { sizes } else { [rounded(0) as usize, rounded(1) as usize] };

@@ -66,6 +66,7 @@ fn scaled(node: &mut NodeReader, x: Operand, factor: f32, what: &str) -> Result<
     let name = format!("{}.{what}", node.output()?);
     match x {
         Operand::Constant { value: Constant::Floats(array), .. } => {
+            node.spend(array.values.len())?;
             let values = array.values.iter().map(|v| v * factor).collect();
             Ok(Operand::Constant { name, value: Constant::Floats(Array { shape: array.shape, values }) })
         }

@@ -286,9 +286,16 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         Ok(())
     }
 
-    /// Number of outputs, empty ones at the end left out.
+    /// Number of outputs, those without a name counted.
     pub fn output_count(&self) -> usize {
-        self.proto.output.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1)
+        self.proto.output.len()
+    }
+
+    /// Counts constants that are made against the budget of folding.
+    pub fn spend(&mut self, elements: usize) -> Result<(), NodeError> {
+        let left = self.model.budget.checked_sub(elements);
+        self.model.budget = left.ok_or_else(|| NodeError::TooLarge { shape: format!("[{elements}]") })?;
+        Ok(())
     }
 
     /// Adds the operator that makes output `position`; its node has the output's name. An output without a name is not made.
@@ -296,7 +303,10 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         let Some(output) = self.proto.output.get(position).map(String::as_str).filter(|o| !o.is_empty()) else { return Ok(()) };
         match self.apply(op, operands, output, output)? {
             Operand::Activation(id) => Ok(self.model.define(output, Value::Activation(id))?),
-            Operand::Constant { value, .. } => Ok(self.model.define(output, Value::Constant(value))?),
+            Operand::Constant { value, .. } => {
+                self.spend(value.shape().iter().product())?;
+                Ok(self.model.define(output, Value::Constant(value))?)
+            }
         }
     }
 

@@ -41,7 +41,8 @@ pub(super) fn group_normalization(node: &mut NodeReader) -> Result<(), NodeError
     let shape = node.shape(&x);
     let wrong = |source: ShapeError| NodeError::Graph(GraphError::Shape { node: node.name().into(), op: "GroupNormalization", source });
     let channels = shape.fixed_at(1).map_err(wrong)?;
-    let whole: usize = (1..shape.rank()).map(|axis| shape.fixed_at(axis)).product::<Result<_, _>>().map_err(wrong)?;
+    let multiply = |whole: usize, axis| Ok(whole.saturating_mul(shape.fixed_at(axis)?));
+    let whole = (1..shape.rank()).try_fold(1usize, multiply).map_err(wrong)?;
     if channels % groups != 0 {
         let expected = format!("a divisor of {channels} channels");
         return Err(NodeError::Value { what: "num_groups", found: groups.to_string(), expected });
@@ -70,6 +71,7 @@ fn parameter(node: &mut NodeReader, position: usize, groups: usize, channels: us
         let expected = format!("one value for each of {groups} groups or {channels} channels");
         return Err(NodeError::Value { what: "scale or bias", found: format!("{count} values"), expected });
     }
+    node.spend(2 * channels.max(groups))?;
     let values = (0..channels).filter_map(|c| array.values.get(c * count / channels).copied()).collect();
     let shape = std::iter::once(channels).chain(std::iter::repeat_n(1, rank.saturating_sub(2))).collect();
     let name = format!("{}.{}", node.output()?, if position == 1 { "scale" } else { "bias" });

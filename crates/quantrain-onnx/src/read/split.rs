@@ -26,14 +26,14 @@ pub(super) fn split(node: &mut NodeReader) -> Result<(), NodeError> {
             checked.ok_or_else(|| wrong("split", format!("{sizes:?}")))?
         }
         None => {
-            let parts = number.map_or(Some(count), |n| usize::try_from(n).ok()).filter(|&n| (1..=extent).contains(&n));
+            let parts = number.map_or(Some(count), |n| usize::try_from(n).ok()).filter(|&n| n == count && (1..=extent).contains(&n));
             let parts = parts.ok_or_else(|| wrong("num_outputs", format!("{number:?}")))?;
             let size = extent.div_ceil(parts);
             (0..parts).map(|i| size.min(extent.saturating_sub(i.saturating_mul(size)))).collect()
         }
     };
     let sum = sizes.iter().try_fold(0usize, |sum, n| sum.checked_add(*n));
-    if sum != Some(extent) || sizes.len() < count {
+    if sum != Some(extent) || sizes.len() != count {
         return Err(wrong("split", format!("{sizes:?}")));
     }
     let mut start = 0i64;
