@@ -130,54 +130,6 @@ impl Network {
         self.net
     }
 
-    /// Calls `f` with every trained tensor, in the order of the graph.
-    pub fn for_each_parameter(&mut self, mut f: impl FnMut(Parameter)) {
-        for parameter in self.parameters() {
-            f(parameter);
-        }
-    }
-
-    /// Every trained tensor, in the order of the graph.
-    pub fn parameters(&mut self) -> Vec<Parameter<'_>> {
-        let (net, mut all) = (&self.net, Vec::new());
-        for (u, (p, own)) in self.blocks.iter_mut().zip(&mut self.own).enumerate() {
-            let graph = net.graph();
-            let name = |t: TensorId| graph.tensor(t).name.as_str();
-            all.extend(own.iter_mut().map(|(t, p)| Parameter { name: name(*t), value: &mut p.value, gradient: &p.gradient }));
-            let Some(p) = p else { continue };
-            let unit = net.units()[u];
-            let Some(block) = unit.block(graph) else { continue };
-            all.push(Parameter { name: name(block.weight), value: &mut p.weight.value, gradient: &p.weight.gradient });
-            if let (Some(tensor), Some(b)) = (block.bias, &mut p.bias) {
-                all.push(Parameter { name: name(tensor), value: &mut b.value, gradient: &b.gradient });
-            }
-            if let (Some(node), Some(norm)) = (unit.batch_norm, &mut p.norm) {
-                let inputs = &graph.node(node).inputs;
-                all.push(Parameter { name: name(inputs[1]), value: &mut norm.gamma.value, gradient: &norm.gamma.gradient });
-                all.push(Parameter { name: name(inputs[2]), value: &mut norm.beta.value, gradient: &norm.beta.gradient });
-            }
-        }
-        all
-    }
-
-    /// The running statistics of every BatchNormalization, by tensor name: what a checkpoint holds beside the parameters.
-    pub fn statistics(&mut self) -> Vec<(&str, &mut [f32])> {
-        let (net, mut all) = (&self.net, Vec::new());
-        for (u, p) in self.blocks.iter_mut().enumerate() {
-            let (Some(node), Some(norm)) = (net.units()[u].batch_norm, p.as_mut().and_then(|p| p.norm.as_mut())) else { continue };
-            let inputs = &net.graph().node(node).inputs;
-            all.push((net.graph().tensor(inputs[3]).name.as_str(), norm.mean.as_mut_slice()));
-            all.push((net.graph().tensor(inputs[4]).name.as_str(), norm.variance.as_mut_slice()));
-        }
-        all
-    }
-
-    /// Of every block of the last simulated step: its node's name and the largest sum that an accumulator can reach. Sums below 2^24 are
-    /// exact, and then the codes are the device's.
-    pub fn accumulator_bounds(&self) -> Vec<(&str, f64)> {
-        self.blocks.iter().flatten().filter_map(|p| Some((p.name.as_str(), p.accumulator_bound()?))).collect()
-    }
-
     /// Runs forward. `inputs` are real values as they lie in memory (images NHWC); what `monitor` wants, it sees before quantization.
     ///
     /// # Errors

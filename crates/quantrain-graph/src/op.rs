@@ -204,6 +204,7 @@ impl Op {
     pub fn trained_inputs(&self) -> std::ops::Range<usize> {
         match self {
             Op::LayerNormalization(_) | Op::InstanceNormalization(_) => 1..3,
+            Op::Binary(Binary::PRelu) => 1..2,
             _ => 0..0,
         }
     }

@@ -19,6 +19,7 @@ pub(super) struct Broadcast {
     /// Extents of the output in memory order, and each operand's stride along them (0 where it repeats).
     extents: Vec<usize>,
     strides: [Vec<usize>; 2],
+    /// Constants that stay as they are; those that are trained come as inputs.
     constants: [Option<Vec<f32>>; 2],
 }
 
@@ -37,7 +38,8 @@ pub(super) fn build(op: Binary, site: &Site) -> Result<Broadcast, EngineError> {
         let channels_first = is_constant || own_rank != 4;
         strides(&shape, channels_first)
     };
-    let constant = |i: usize| site.graph.constant(site.node.inputs[i]).map(<[f32]>::to_vec);
+    let trained = site.node.op.trained_inputs();
+    let constant = |i: usize| site.graph.constant(site.node.inputs[i]).filter(|_| !trained.contains(&i)).map(<[f32]>::to_vec);
     Ok(Broadcast { op, strides: [operand(0), operand(1)], constants: [constant(0), constant(1)], extents: to_physical(&output) })
 }
 
@@ -76,7 +78,7 @@ impl Broadcast {
         }
     }
 
-    /// Both operands; `x` holds those that are no constants, in order.
+    /// Both operands; `x` holds those that are no fixed constants, in order.
     fn operands<'a>(&'a self, x: &[Scaled<'a>]) -> [Scaled<'a>; 2] {
         let mut given = x.iter().copied();
         let mut operand = |c: &'a Option<Vec<f32>>| match c {
@@ -141,7 +143,7 @@ impl Kernel for Broadcast {
     /// `dy·b`, `db = 0` or `dy·a`.
     fn backward(&self, which: usize, x: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
         let [a, b] = self.operands(x);
-        // `which` counts the inputs that are no constants.
+        // `which` counts the inputs that are no fixed constants.
         let second = which == 1 || self.constants[0].is_some();
         if !accumulate {
             write(dx, false, |_| 0.0);

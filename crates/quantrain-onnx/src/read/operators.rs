@@ -80,7 +80,7 @@ const OPERATORS: &[Operator] = operators! {
     Neg 7..=23 activation::neg, "";
     Not 7..=23 logic::not, "constants and shapes only";
     Or 7..=23 logic::or, "constants and shapes only";
-    PRelu 7..=23 elementwise::prelu, "slopes are not trained";
+    PRelu 7..=23 elementwise::prelu, "";
     Pad 7..=23 layout::pad, "constant, reflect, edge, wrap; none negative";
     Pow 7..=23 elementwise::pow, "";
     QuantizeLinear 10..=23 quantize::quantize_linear, "with its DequantizeLinear: FakeQuantize; not in blocks";
@@ -123,25 +123,37 @@ pub fn operators() -> &'static [Operator] {
 
 /// Operators that the graph, and so an exported file, has under other names; nothing where they are folded while reading.
 const BECOMES: &[(&str, &[&str])] = &[
+    ("And", &[]),
     ("Cast", &["Identity"]),
     ("Constant", &[]),
     ("ConstantOfShape", &[]),
     ("Dropout", &["Identity"]),
+    ("Equal", &[]),
+    ("Expand", &["Tile"]),
     ("GlobalMaxPool", &["MaxPool"]),
+    ("Greater", &[]),
+    ("GreaterOrEqual", &[]),
     ("GroupNormalization", &["InstanceNormalization", "Mul", "Add"]),
+    ("Less", &[]),
+    ("LessOrEqual", &[]),
+    ("Not", &[]),
+    ("Or", &[]),
     ("Range", &[]),
     ("Shape", &[]),
     ("Split", &["Slice"]),
     ("Squeeze", &["Reshape"]),
+    ("Sum", &["Add"]),
     ("Unsqueeze", &["Reshape"]),
     ("Upsample", &["Resize"]),
+    ("Where", &[]),
 ];
 
 /// Operators of the graph whose constants are trained.
-const TRAINED: &[&str] = &["BatchNormalization", "Conv", "ConvTranspose", "Gemm", "InstanceNormalization", "LayerNormalization", "MatMul"];
+const TRAINED: &[&str] =
+    &["BatchNormalization", "Conv", "ConvTranspose", "Gemm", "InstanceNormalization", "LayerNormalization", "MatMul", "PRelu"];
 
 /// Operators whose derivative is 0 everywhere it exists, or that have none.
-const WITHOUT_GRADIENT: &[&str] = &["ArgMax", "ArgMin", "Ceil", "Floor", "Round", "Sign"];
+const WITHOUT_GRADIENT: &[&str] = &["ArgMax", "Ceil", "Floor", "Round", "Sign"];
 
 impl Operator {
     /// The names of its nodes in the graph and in exported files.
@@ -215,6 +227,13 @@ mod tests {
     #[test]
     fn operators_are_sorted_by_name() {
         assert!(OPERATORS.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    #[test]
+    fn exceptions_are_operators_of_the_table() {
+        let known = |name: &&str| OPERATORS.iter().any(|o| o.name == *name);
+        let becomes = BECOMES.iter().flat_map(|(name, others)| std::iter::once(name).chain(others.iter()));
+        assert!(becomes.chain(TRAINED).chain(WITHOUT_GRADIENT).all(|name| known(&name)));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Two operands that broadcast.
 
-use quantrain_graph::Op;
+use quantrain_engine::{BatchNormMode, GradientPath, Training};
 use quantrain_graph::op::{Activation, Binary};
+use quantrain_graph::{GraphBuilder, Op, QuantGraph};
 
 use super::{Problem, check};
+use crate::executor::Bench;
 use crate::random::Random;
 use crate::tensor::Tensor;
 
@@ -120,4 +122,27 @@ fn problems() -> Vec<Problem> {
 #[test]
 fn two_operands_meet_their_references() {
     check(problems());
+}
+
+/// The gradient of a channel's slope is `Σ dy·x` where x is not above 0.
+#[test]
+fn slopes_that_are_constants_are_trained() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[3, 4, 5]);
+    let slopes = b.constant("slopes", &[3, 1, 1], vec![0.2, -0.1, 0.5]).unwrap();
+    let y = b.node("prelu", Op::Binary(Binary::PRelu), &[x, slopes], "y").unwrap();
+    b.output(y);
+    let training = Training { gradient_path: GradientPath::Quantized, batch_norm: BatchNormMode::Frozen };
+    let mut bench = Bench::new(QuantGraph::float(b.finish().unwrap()), 2, false, training).unwrap();
+    let mut random = Random::new(4);
+    let shape = [2, 3, 4, 5];
+    let [x, dy] = [(); 2].map(|()| Tensor::new(&shape, random.values(120, -1.0, 1.0).into_iter().map(f64::from).collect()));
+    bench.forward(&[&x.to_memory()]).unwrap();
+    bench.backward(&[&dy.to_memory()]);
+    for (c, &found) in bench.gradient("slopes").iter().enumerate() {
+        let of_channel = (0..120).filter(|i| i / 20 % 3 == c && x.data[*i] <= 0.0);
+        let expected: f64 = of_channel.map(|i| x.data[i] * dy.data[i]).sum();
+        assert!((f64::from(found) - expected).abs() < 1e-5, "slope {c}: {found}, {expected} expected");
+    }
+    assert_eq!(bench.output(0)[0], if x.data[0] > 0.0 { x.data[0] as f32 } else { x.data[0] as f32 * 0.2 });
 }
