@@ -27,7 +27,7 @@ pub struct ConvolutionParameters<'a> {
 pub struct Convolution {
     pub(super) shape: ConvolutionShape,
     pub(super) path: Path,
-    pub(super) zero: i16,
+    pub(super) zero: u8,
     /// Packed as [`dense`] or [`depthwise`] wants them.
     pub(super) weights: Vec<i32>,
     pub(super) bias: Vec<i32>,
@@ -53,9 +53,9 @@ impl Convolution {
         let path = Path::of(simd());
         let is_depthwise = shape.groups > 1 && shape.groups == shape.in_channels && shape.groups == shape.out_channels;
         let (weights, bias) =
-            if is_depthwise { depthwise::pack(path, shape, weights, bias) } else { dense::pack(path, shape, weights, bias) };
+            if is_depthwise { depthwise::pack(path, shape, weights, bias) } else { dense::pack(path, shape, weights, bias, *zero) };
         let requantize = requantize.map(|(formula, codes)| (extended(formula, shape.out_channels), codes));
-        Self { shape: *shape, path, zero: i16::from(*zero), weights, bias, requantize, is_depthwise }
+        Self { shape: *shape, path, zero: *zero, weights, bias, requantize, is_depthwise }
     }
 
     /// Stored codes `y` `[batch][out_height][out_width][out_channels]` from stored codes `x`.
@@ -88,7 +88,7 @@ impl Convolution {
             let window = Window::new(&shape, self.zero, 2 * self.path.lanes(), true);
             depthwise::run(self, &window, x, finish, y);
         } else {
-            let window = Window::new(&shape, self.zero, 2, false);
+            let window = Window::new(&shape, self.zero, self.path.channels_of_a_lane(), false);
             dense::run(self, &window, x, finish, y);
         }
     }
