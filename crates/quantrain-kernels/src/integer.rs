@@ -5,8 +5,9 @@
 //!
 //! A task widens its part of the input to 16-bit centred codes, zeros around it where there is padding, and multiplies pairs of them:
 //! `x₀·w₀ + x₁·w₁` of 16-bit factors is one instruction on every machine with vectors (`pmaddwd`, `vpdpwssd`) and cannot saturate, so
-//! sums are exact on every path with weights of any width up to 8 bits, and padding needs no correction. Sums wrap at 32 bits: the caller
-//! knows that they fit.
+//! sums are exact on every path with weights of any width up to 8 bits, and padding needs no correction. With AVX-512 VNNI a dense
+//! convolution multiplies fours of stored bytes instead (`vpdpbusd`), its zero point around the image, and the bias takes `zero·Σw` off.
+//! Sums wrap at 32 bits: the caller knows that they fit.
 //!
 //! | module | what it computes |
 //! |---|---|

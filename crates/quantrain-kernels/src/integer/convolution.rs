@@ -28,7 +28,7 @@ pub struct ConvolutionParameters<'a> {
 pub struct Convolution {
     pub(super) shape: ConvolutionShape,
     pub(super) path: Path,
-    pub(super) zero: i16,
+    pub(super) zero: u8,
     /// Packed as [`dense`] or [`depthwise`] wants them.
     pub(super) weights: Vec<i32>,
     pub(super) bias: Vec<i32>,
@@ -61,10 +61,10 @@ impl Convolution {
         } else if is_depthwise {
             depthwise::pack(path, shape, weights, bias)
         } else {
-            dense::pack(path, shape, weights, bias)
+            dense::pack(path, shape, weights, bias, *zero)
         };
         let requantize = requantize.map(|(formula, codes)| (extended(formula, shape.out_channels), codes));
-        Self { shape: *shape, path, zero: i16::from(*zero), weights, bias, requantize, is_depthwise, phases }
+        Self { shape: *shape, path, zero: *zero, weights, bias, requantize, is_depthwise, phases }
     }
 
     /// Stored codes `y` `[batch][out_height][out_width][out_channels]` from stored codes `x`.
@@ -99,7 +99,7 @@ impl Convolution {
             let window = Window::new(&shape, self.zero, 2 * self.path.lanes(), true);
             depthwise::run(self, &window, x, finish, y);
         } else {
-            let window = Window::new(&shape, self.zero, 2, false);
+            let window = Window::new(&shape, self.zero, self.path.channels_of_a_lane(), false);
             dense::run(self, &window, x, finish, y);
         }
     }

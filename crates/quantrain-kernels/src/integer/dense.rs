@@ -2,10 +2,10 @@
 
 use super::Convolution;
 #[cfg(target_arch = "x86_64")]
-use super::pairs::{Avx2, Avx512, Vnni};
-use super::pairs::{Pairs, Path, Portable, pair};
+use super::pairs::{Avx2, Avx512, Quads};
+use super::pairs::{Lanes, Path, Portable, pair};
 use super::requantize::Finish;
-use super::window::{Target, Window};
+use super::window::{Element, Target, Window};
 use crate::convolution::ConvolutionShape;
 use rayon::prelude::*;
 
@@ -39,47 +39,61 @@ fn panels(path: Path, shape: &ConvolutionShape) -> impl Iterator<Item = Panel> +
     })
 }
 
-/// Pairs of one column: taps times pairs of channels.
-fn depth(shape: &ConvolutionShape) -> usize {
-    shape.kernel[0] * shape.kernel[1] * (shape.in_channels / shape.groups).div_ceil(2)
+/// Lanes of one column: taps times pairs or fours of channels.
+fn depth(path: Path, shape: &ConvolutionShape) -> usize {
+    shape.kernel[0] * shape.kernel[1] * (shape.in_channels / shape.groups).div_ceil(path.channels_of_a_lane())
 }
 
-/// Weights as `[panel][tap][pair of channels][column]` and biases as `[panel][column]`, zeros where there is no channel.
-pub(super) fn pack(path: Path, shape: &ConvolutionShape, weights: &[i8], bias: &[i32]) -> (Vec<i32>, Vec<i32>) {
+/// Weights as `[panel][tap][pair or four of channels][column]` and biases as `[panel][column]`, zeros where there is no channel. Where stored
+/// codes are multiplied as they are, the bias takes `zero·Σw` off again.
+pub(super) fn pack(path: Path, shape: &ConvolutionShape, weights: &[i8], bias: &[i32], zero: u8) -> (Vec<i32>, Vec<i32>) {
+    let in_lane = path.channels_of_a_lane();
     let (inputs, outputs) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
     let taps = shape.kernel[0] * shape.kernel[1];
     let (mut packed, mut biases) = (Vec::new(), Vec::new());
     for panel in panels(path, shape) {
         let channel = |c: usize| (c < panel.columns).then_some(panel.group * outputs + panel.column + c);
         for tap in 0..taps {
-            for i in (0..inputs).step_by(2) {
-                let weight =
-                    |c: usize, i: usize| channel(c).filter(|_| i < inputs).map_or(0, |o| i16::from(weights[(o * taps + tap) * inputs + i]));
-                packed.extend((0..panel.width).map(|c| pair(weight(c, i), weight(c, i + 1))));
+            for i in (0..inputs).step_by(in_lane) {
+                let weight = |c: usize, i: usize| channel(c).filter(|_| i < inputs).map_or(0, |o| weights[(o * taps + tap) * inputs + i]);
+                packed.extend((0..panel.width).map(|c| match in_lane {
+                    4 => i32::from_le_bytes([0, 1, 2, 3].map(|k| weight(c, i + k) as u8)),
+                    _ => pair(weight(c, i).into(), weight(c, i + 1).into()),
+                }));
             }
         }
-        biases.extend((0..panel.width).map(|c| channel(c).map_or(0, |o| bias[o])));
+        let row = |o: usize| &weights[o * taps * inputs..][..taps * inputs];
+        let stored = |o: usize| row(o).iter().fold(0i32, |sum, w| sum.wrapping_add(i32::from(*w) * i32::from(zero)));
+        let start = |o: usize| if in_lane == 4 { bias[o].wrapping_sub(stored(o)) } else { bias[o] };
+        biases.extend((0..panel.width).map(|c| channel(c).map_or(0, start)));
     }
     (packed, biases)
 }
 
-/// `[offset from a position's place, pairs]` of the stretches of consecutive elements that a position of a group reads.
-fn runs(window: &Window) -> Vec<[u32; 2]> {
+/// `[offset from a position's place, lanes]` of the stretches of consecutive elements that a position of a group reads.
+fn runs(window: &Window, in_lane: usize) -> Vec<[u32; 2]> {
     let [rows, columns] = window.shape.kernel;
     let joined = window.shape.groups == 1 && window.shape.dilation[1] == 1;
-    let pairs = window.group / 2;
-    let run = |i: usize, j: usize, pairs: usize| [window.tap(i, j) as u32, pairs as u32];
+    let lanes = window.group / in_lane;
+    let run = |i: usize, j: usize, lanes: usize| [window.tap(i, j) as u32, lanes as u32];
     match joined {
-        true => (0..rows).map(|i| run(i, 0, columns * pairs)).collect(),
-        false => (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).map(|(i, j)| run(i, j, pairs)).collect(),
+        true => (0..rows).map(|i| run(i, 0, columns * lanes)).collect(),
+        false => (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).map(|(i, j)| run(i, j, lanes)).collect(),
     }
 }
 
 pub(super) fn run<F: Finish>(convolution: &Convolution, window: &Window, x: &[u8], finish: F, y: &mut [F::Out]) {
+    match convolution.path.channels_of_a_lane() {
+        4 => run_with::<F, u8>(convolution, window, x, finish, y),
+        _ => run_with::<F, i16>(convolution, window, x, finish, y),
+    }
+}
+
+fn run_with<F: Finish, E: Multiplied>(convolution: &Convolution, window: &Window, x: &[u8], finish: F, y: &mut [F::Out]) {
     let shape = &window.shape;
-    let (places, runs) = (window.places(), runs(window));
+    let (places, runs) = (window.places(), runs(window, convolution.path.channels_of_a_lane()));
     let panels: Vec<Panel> = panels(convolution.path, shape).collect();
-    let depth = depth(shape);
+    let depth = depth(convolution.path, shape);
     let outputs = shape.out_channels / shape.groups;
     let target = Target(y.as_mut_ptr());
     (0..window.tasks()).into_par_iter().for_each(|task| {
@@ -90,7 +104,7 @@ pub(super) fn run<F: Finish>(convolution: &Convolution, window: &Window, x: &[u8
         let start = (part.image * shape.out_height + part.row) * shape.out_width;
         let weights: usize = panels.iter().map(|p| p.width * depth).sum();
         let block = if weights <= WEIGHTS { POSITIONS } else { places.len().max(1) };
-        window.with_copy(part, x, 0, |copy| {
+        window.with_copy(part, x, 0, |copy: &[E]| {
             for (b, places) in places.chunks(block).enumerate() {
                 for panel in panels {
                     let channel = panel.group * outputs + panel.column;
@@ -107,16 +121,53 @@ pub(super) fn run<F: Finish>(convolution: &Convolution, window: &Window, x: &[u8
                     };
                     // SAFETY: places and runs lie in the copy, which holds every tap of its positions; the panel has `depth` rows;
                     // positions and panels of different tasks are written to different places of y.
-                    unsafe { tile.run(convolution.path, panel.width, places) };
+                    unsafe { E::run(&tile, convolution.path, panel.width, places) };
                 }
             }
         });
     });
 }
 
+/// The elements that a path multiplies.
+trait Multiplied: Element {
+    /// # Safety
+    /// For every place, all runs are readable and `columns` elements of the target, `step` apart, are this call's own; the panel and its
+    /// biases are `width` wide; the path is this machine's, and multiplies such elements.
+    unsafe fn run<F: Finish>(tile: &Tile<F, Self>, path: Path, width: usize, places: &[u32]);
+}
+
+impl Multiplied for i16 {
+    unsafe fn run<F: Finish>(tile: &Tile<F, i16>, path: Path, width: usize, places: &[u32]) {
+        // SAFETY: the path proves its instructions; the rest is the caller's promise.
+        unsafe {
+            match path {
+                Path::Portable if width == 8 => tile.rows::<Portable, 2, 1, 8>(places),
+                Path::Portable => tile.rows::<Portable, 2, 2, 16>(places),
+                #[cfg(target_arch = "x86_64")]
+                Path::Avx2 => tile.avx2(width, places),
+                #[cfg(target_arch = "x86_64")]
+                Path::Avx512 => tile.avx512(width, places),
+                #[cfg(target_arch = "x86_64")]
+                Path::Vnni => unreachable!("this path multiplies bytes"),
+            }
+        }
+    }
+}
+
+impl Multiplied for u8 {
+    unsafe fn run<F: Finish>(tile: &Tile<F, u8>, path: Path, width: usize, places: &[u32]) {
+        match path {
+            // SAFETY: the path proves its instructions; the rest is the caller's promise.
+            #[cfg(target_arch = "x86_64")]
+            Path::Vnni => unsafe { tile.vnni(width, places) },
+            _ => unreachable!("path {path:?}, width {width}, {} places: it multiplies pairs", places.len()),
+        }
+    }
+}
+
 /// A panel's share of some positions.
-struct Tile<'a, F: Finish> {
-    source: *const i16,
+struct Tile<'a, F: Finish, E> {
+    source: *const E,
     runs: &'a [[u32; 2]],
     weights: *const i32,
     bias: *const i32,
@@ -128,26 +179,7 @@ struct Tile<'a, F: Finish> {
     finish: F,
 }
 
-impl<F: Finish> Tile<'_, F> {
-    /// # Safety
-    /// For every place, all runs are readable and `columns` elements of the target, `step` apart, are this call's own; the panel and its
-    /// biases are `width` wide; the path is this machine's.
-    unsafe fn run(&self, path: Path, width: usize, places: &[u32]) {
-        // SAFETY: the path proves its instructions; the rest is the caller's promise.
-        unsafe {
-            match path {
-                Path::Portable if width == 8 => self.rows::<Portable, 2, 1, 8>(places),
-                Path::Portable => self.rows::<Portable, 2, 2, 16>(places),
-                #[cfg(target_arch = "x86_64")]
-                Path::Avx2 => self.avx2(width, places),
-                #[cfg(target_arch = "x86_64")]
-                Path::Avx512 => self.avx512(width, places),
-                #[cfg(target_arch = "x86_64")]
-                Path::Vnni => self.vnni(width, places),
-            }
-        }
-    }
-
+impl<F: Finish> Tile<'_, F, i16> {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn avx2(&self, width: usize, places: &[u32]) {
@@ -161,20 +193,24 @@ impl<F: Finish> Tile<'_, F> {
         // SAFETY: the features are enabled here; the rest is the caller's promise.
         unsafe { if width == 16 { self.rows::<Avx512, 12, 1, 16>(places) } else { self.rows::<Avx512, 12, 2, 32>(places) } }
     }
+}
 
+impl<F: Finish> Tile<'_, F, u8> {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512vnni,avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
     unsafe fn vnni(&self, width: usize, places: &[u32]) {
         // SAFETY: the features are enabled here; the rest is the caller's promise.
-        unsafe { if width == 16 { self.rows::<Vnni, 12, 1, 16>(places) } else { self.rows::<Vnni, 12, 2, 32>(places) } }
+        unsafe { if width == 16 { self.rows::<Quads, 12, 1, 16>(places) } else { self.rows::<Quads, 12, 2, 32>(places) } }
     }
+}
 
+impl<F: Finish, E: Copy> Tile<'_, F, E> {
     /// Tiles of `R` positions by `N` registers, `W` columns.
     ///
     /// # Safety
-    /// As [`Tile::run`], with the instructions of `V`.
+    /// As [`Multiplied::run`], with the instructions of `V`.
     #[inline(always)]
-    unsafe fn rows<V: Pairs, const R: usize, const N: usize, const W: usize>(&self, places: &[u32]) {
+    unsafe fn rows<V: Lanes<Element = E>, const R: usize, const N: usize, const W: usize>(&self, places: &[u32]) {
         for (t, places) in places.chunks(R).enumerate() {
             // SAFETY: passed on.
             unsafe { self.tile::<V, R, N, W>(places, self.target.add(t * R * self.step)) }
@@ -186,7 +222,7 @@ impl<F: Finish> Tile<'_, F> {
     /// # Safety
     /// As [`Tile::rows`].
     #[inline(always)]
-    unsafe fn tile<V: Pairs, const R: usize, const N: usize, const W: usize>(&self, places: &[u32], target: *mut F::Out) {
+    unsafe fn tile<V: Lanes<Element = E>, const R: usize, const N: usize, const W: usize>(&self, places: &[u32], target: *mut F::Out) {
         // SAFETY: reads stay within runs, panel and biases by the caller's promise, writes within `columns`.
         unsafe {
             let mut starts = [self.source; R];
@@ -199,16 +235,18 @@ impl<F: Finish> Tile<'_, F> {
             }
             let mut sums = [bias; R];
             let mut weights = self.weights;
-            for &[offset, pairs] in self.runs {
+            // Four bytes, two numbers of 16 bits: what a lane holds.
+            let in_lane = size_of::<i32>() / size_of::<E>();
+            for &[offset, lanes] in self.runs {
                 let rows = starts.map(|start| start.add(offset as usize));
-                for k in 0..pairs as usize {
+                for k in 0..lanes as usize {
                     let mut w = bias;
                     for (j, w) in w.iter_mut().enumerate() {
                         *w = V::load(weights.add(j * V::LANES));
                     }
                     weights = weights.add(W);
                     for i in 0..R {
-                        let x = V::splat(rows[i].add(2 * k));
+                        let x = V::splat(rows[i].add(in_lane * k));
                         for j in 0..N {
                             sums[i][j] = sums[i][j].add_products(x, w[j]);
                         }

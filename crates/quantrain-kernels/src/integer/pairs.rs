@@ -1,4 +1,4 @@
-//! A register of 32-bit sums, and products of pairs of 16-bit numbers added to them.
+//! A register of 32-bit sums, and products of pairs of 16-bit numbers, or of fours of bytes, added to them.
 
 use crate::simd::{Level, Simd};
 
@@ -39,6 +39,15 @@ impl Path {
         }
     }
 
+    /// Channels in a lane of a dense convolution.
+    pub fn channels_of_a_lane(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Path::Vnni => 4,
+            _ => 2,
+        }
+    }
+
     /// Which of `2·lanes` channels lane `lane` of part `part` of [`Pairs::interleave`] holds.
     pub fn channel_of(self, part: usize, lane: usize) -> usize {
         match self {
@@ -49,19 +58,28 @@ impl Path {
     }
 }
 
-/// One register of 32-bit sums, or of as many pairs of 16-bit numbers.
+/// One register of 32-bit sums, or of as many groups of numbers that are multiplied and added to one sum.
 ///
 /// # Safety
 /// Every function may be called only where the machine has the type's instructions, and is to be inlined into a function compiled for
 /// them. Pointers are valid for what is read or written, aligned or not.
-pub(super) trait Pairs: Copy {
+pub(super) trait Lanes: Copy {
+    /// What activations are read as.
+    type Element;
     const LANES: usize;
     unsafe fn load(from: *const i32) -> Self;
     unsafe fn store(self, to: *mut i32);
-    /// One pair in every lane.
-    unsafe fn splat(from: *const i16) -> Self;
-    /// `self + a₀·b₀ + a₁·b₁` in every lane, wrapping.
-    unsafe fn add_products(self, a: Self, b: Self) -> Self;
+    /// One group in every lane.
+    unsafe fn splat(from: *const Self::Element) -> Self;
+    /// `self + Σ x·w` over the group in every lane, wrapping.
+    unsafe fn add_products(self, x: Self, w: Self) -> Self;
+}
+
+/// [`Lanes`] of pairs of 16-bit numbers.
+///
+/// # Safety
+/// As there.
+pub(super) trait Pairs: Lanes<Element = i16> {
     /// The pairs `(a[c], b[c])` of `2·LANES` channels, in the order of [`Path::channel_of`].
     unsafe fn interleave(a: *const i16, b: *const i16) -> [Self; 2];
     /// Writes the sums of two parts in the order of channels.
@@ -72,7 +90,8 @@ pub(super) trait Pairs: Copy {
 #[derive(Clone, Copy)]
 pub(super) struct Portable([i32; 8]);
 
-impl Pairs for Portable {
+impl Lanes for Portable {
+    type Element = i16;
     const LANES: usize = 8;
 
     #[inline(always)]
@@ -103,7 +122,9 @@ impl Pairs for Portable {
         }
         self
     }
+}
 
+impl Pairs for Portable {
     #[inline(always)]
     unsafe fn interleave(a: *const i16, b: *const i16) -> [Self; 2] {
         // SAFETY: the caller's pointers are valid for sixteen numbers.
@@ -129,17 +150,18 @@ pub(super) fn pair(first: i16, second: i16) -> i32 {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Avx512, Vnni};
+pub(super) use x86::{Avx2, Avx512, Quads, Vnni};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Pairs;
+    use super::{Lanes, Pairs};
     use std::arch::x86_64::*;
 
     #[derive(Clone, Copy)]
     pub(in super::super) struct Avx2(__m256i);
 
-    impl Pairs for Avx2 {
+    impl Lanes for Avx2 {
+        type Element = i16;
         const LANES: usize = 8;
 
         #[inline(always)]
@@ -165,7 +187,9 @@ mod x86 {
             // SAFETY: the trait's contract.
             Self(unsafe { _mm256_add_epi32(self.0, _mm256_madd_epi16(a.0, b.0)) })
         }
+    }
 
+    impl Pairs for Avx2 {
         #[inline(always)]
         unsafe fn interleave(a: *const i16, b: *const i16) -> [Self; 2] {
             // SAFETY: the trait's contract.
@@ -189,7 +213,8 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(in super::super) struct Avx512(__m512i);
 
-    impl Pairs for Avx512 {
+    impl Lanes for Avx512 {
+        type Element = i16;
         const LANES: usize = 16;
 
         #[inline(always)]
@@ -215,7 +240,9 @@ mod x86 {
             // SAFETY: the trait's contract.
             Self(unsafe { _mm512_add_epi32(self.0, _mm512_madd_epi16(a.0, b.0)) })
         }
+    }
 
+    impl Pairs for Avx512 {
         #[inline(always)]
         unsafe fn interleave(a: *const i16, b: *const i16) -> [Self; 2] {
             // SAFETY: the trait's contract.
@@ -243,7 +270,8 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(in super::super) struct Vnni(Avx512);
 
-    impl Pairs for Vnni {
+    impl Lanes for Vnni {
+        type Element = i16;
         const LANES: usize = 16;
 
         #[inline(always)]
@@ -269,7 +297,9 @@ mod x86 {
             // SAFETY: the trait's contract.
             Self(Avx512(unsafe { _mm512_dpwssd_epi32(self.0.0, a.0.0, b.0.0) }))
         }
+    }
 
+    impl Pairs for Vnni {
         #[inline(always)]
         unsafe fn interleave(a: *const i16, b: *const i16) -> [Self; 2] {
             // SAFETY: passed on.
@@ -280,6 +310,39 @@ mod x86 {
         unsafe fn store_interleaved(parts: [Self; 2], to: *mut i32) {
             // SAFETY: passed on.
             unsafe { Avx512::store_interleaved(parts.map(|p| p.0), to) }
+        }
+    }
+
+    /// AVX-512 with four products of bytes in a lane: those of activations unsigned, those of weights signed.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Quads(Avx512);
+
+    impl Lanes for Quads {
+        type Element = u8;
+        const LANES: usize = 16;
+
+        #[inline(always)]
+        unsafe fn load(from: *const i32) -> Self {
+            // SAFETY: passed on.
+            Self(unsafe { Avx512::load(from) })
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, to: *mut i32) {
+            // SAFETY: passed on.
+            unsafe { self.0.store(to) }
+        }
+
+        #[inline(always)]
+        unsafe fn splat(from: *const u8) -> Self {
+            // SAFETY: passed on; four bytes lie where two numbers of 16 bits would.
+            Self(unsafe { Avx512::splat(from.cast()) })
+        }
+
+        #[inline(always)]
+        unsafe fn add_products(self, x: Self, w: Self) -> Self {
+            // SAFETY: the trait's contract. The four products are summed with 32 bits; nothing saturates.
+            Self(Avx512(unsafe { _mm512_dpbusd_epi32(self.0.0, x.0.0, w.0.0) }))
         }
     }
 }

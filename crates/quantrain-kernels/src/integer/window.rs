@@ -1,4 +1,4 @@
-//! Which part of the input one task reads, widened to 16-bit centred codes with zeros around the image.
+//! Which part of the input one task reads: as 16-bit centred codes with zeros around the image, or as stored bytes with the zero point around it.
 
 use crate::convolution::ConvolutionShape;
 use crate::simd::{Simd, simd, simd_kernel};
@@ -9,10 +9,58 @@ const SOURCE: usize = 24 * 1024;
 /// Fewer multiplications than this are not worth another task.
 const WORTHWHILE: usize = 200_000;
 
+/// An element of what a task reads.
+pub(super) trait Element: Copy + Default + Send + Sync + 'static {
+    /// The code of 0.0, of which the stored code is `zero`.
+    fn of_zero(zero: u8) -> Self;
+
+    /// Stored codes as such elements.
+    fn convert(simd: Simd, zero: u8, from: &[u8], to: &mut [Self]);
+
+    /// Lends memory that is kept.
+    fn with_memory<R>(work: impl FnOnce(&mut Vec<Self>) -> R) -> R;
+}
+
+/// Centred codes.
+impl Element for i16 {
+    fn of_zero(_: u8) -> i16 {
+        0
+    }
+
+    fn convert(simd: Simd, zero: u8, from: &[u8], to: &mut [i16]) {
+        widen(simd, zero.into(), from, to);
+    }
+
+    fn with_memory<R>(work: impl FnOnce(&mut Vec<i16>) -> R) -> R {
+        thread_local! {
+            static COPY: RefCell<Vec<i16>> = const { RefCell::new(Vec::new()) };
+        }
+        COPY.with_borrow_mut(work)
+    }
+}
+
+/// Stored codes.
+impl Element for u8 {
+    fn of_zero(zero: u8) -> u8 {
+        zero
+    }
+
+    fn convert(_: Simd, _: u8, from: &[u8], to: &mut [u8]) {
+        to.copy_from_slice(from);
+    }
+
+    fn with_memory<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        thread_local! {
+            static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        COPY.with_borrow_mut(work)
+    }
+}
+
 /// How a convolution is cut into tasks.
 pub(super) struct Window {
     pub shape: ConvolutionShape,
-    zero: i16,
+    zero: u8,
     simd: Simd,
     /// Channels of one group as they lie in the copy, and of all groups.
     pub group: usize,
@@ -37,7 +85,7 @@ pub(super) struct Part {
 
 impl Window {
     /// Channels are padded to whole `multiple`s: those of each group, or those of the whole pixel.
-    pub fn new(shape: &ConvolutionShape, zero: i16, multiple: usize, whole_pixels: bool) -> Self {
+    pub fn new(shape: &ConvolutionShape, zero: u8, multiple: usize, whole_pixels: bool) -> Self {
         let shape = flattened(shape);
         let inputs = shape.in_channels / shape.groups;
         let (group, channels) = if whole_pixels {
@@ -86,23 +134,20 @@ impl Window {
     }
 
     /// Calls `work` with the copy of a task's part, followed by `beyond` readable elements.
-    pub fn with_copy<R>(&self, part: Part, x: &[u8], beyond: usize, work: impl FnOnce(&[i16]) -> R) -> R {
-        thread_local! {
-            static COPY: RefCell<Vec<i16>> = const { RefCell::new(Vec::new()) };
-        }
+    pub fn with_copy<E: Element, R>(&self, part: Part, x: &[u8], beyond: usize, work: impl FnOnce(&[E]) -> R) -> R {
         let height = (part.rows - 1) * self.shape.stride[0] + (self.shape.kernel[0] - 1) * self.shape.dilation[0] + 1;
         let len = height * self.width * self.channels;
-        COPY.with_borrow_mut(|copy| {
+        E::with_memory(|copy| {
             if copy.len() < len + beyond {
-                copy.resize(len + beyond, 0);
+                copy.resize(len + beyond, E::default());
             }
             self.read(part, x, &mut copy[..len]);
             work(copy)
         })
     }
 
-    fn read(&self, part: Part, x: &[u8], copy: &mut [i16]) {
-        let s = &self.shape;
+    fn read<E: Element>(&self, part: Part, x: &[u8], copy: &mut [E]) {
+        let (s, padding) = (&self.shape, E::of_zero(self.zero));
         let image = &x[part.image * s.in_height * s.in_width * s.in_channels..];
         let first = (part.row * s.stride[0]) as isize - s.padding_begin[0] as isize;
         let left = s.padding_begin[1].min(self.width);
@@ -110,18 +155,23 @@ impl Window {
         for (i, line) in copy.chunks_exact_mut(self.width * self.channels).enumerate() {
             let row = first + i as isize;
             if !(0..s.in_height as isize).contains(&row) {
-                line.fill(0);
+                line.fill(padding);
                 continue;
             }
             let from = &image[row as usize * s.in_width * s.in_channels..][..columns * s.in_channels];
             let (before, rest) = line.split_at_mut(left * self.channels);
             let (middle, after) = rest.split_at_mut(columns * self.channels);
-            before.fill(0);
-            after.fill(0);
+            before.fill(padding);
+            after.fill(padding);
             if self.channels == s.in_channels {
-                widen(self.simd, self.zero, from, middle);
+                E::convert(self.simd, self.zero, from, middle);
             } else {
-                widen_padded(self.simd, self.zero, self.in_run(), self.run(), from, middle);
+                for (from, to) in from.chunks_exact(self.in_run()).zip(middle.chunks_exact_mut(self.run())) {
+                    let (used, unused) = to.split_at_mut(from.len());
+                    E::convert(self.simd, self.zero, from, used);
+                    // Their weights are zero.
+                    unused.fill(padding);
+                }
             }
         }
     }
@@ -141,18 +191,6 @@ simd_kernel! {
     fn widen(zero: i16, from: &[u8], to: &mut [i16]) {
         for (from, to) in from.iter().zip(to) {
             *to = i16::from(*from) - zero;
-        }
-    }
-}
-
-simd_kernel! {
-    fn widen_padded(zero: i16, in_run: usize, run: usize, from: &[u8], to: &mut [i16]) {
-        for (from, to) in from.chunks_exact(in_run).zip(to.chunks_exact_mut(run)) {
-            let (used, unused) = to.split_at_mut(in_run);
-            for (from, to) in from.iter().zip(used) {
-                *to = i16::from(*from) - zero;
-            }
-            unused.fill(0);
         }
     }
 }

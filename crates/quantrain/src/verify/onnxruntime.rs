@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use ort::environment::Environment;
 use ort::session::Session;
@@ -79,6 +80,22 @@ pub(super) struct Opener {
     options: SessionOptions,
 }
 
+/// The library of this process, once there is one.
+static LOADED: OnceLock<(PathBuf, Environment)> = OnceLock::new();
+
+fn load(library: Option<&Path>) -> Result<(PathBuf, Environment), OnnxRuntimeError> {
+    let failed = |message: String| OnnxRuntimeError::Load { message };
+    let library = match library {
+        Some(path) if path.is_dir() => in_folder(path).ok_or_else(|| OnnxRuntimeError::Folder { path: path.into() })?,
+        // Relative names are looked for beside the program otherwise.
+        Some(path) => path.canonicalize().map_err(|e| failed(format!("{}: {e}", path.display())))?,
+        None => found(),
+    };
+    let environment = ort::init_from(&library).map_err(|e| failed(e.to_string()))?;
+    let environment = environment.with_telemetry(false).build().map_err(|e| failed(e.to_string()))?;
+    Ok((library, environment))
+}
+
 /// Images in the library's memory.
 pub struct Planes(Tensor<f32>);
 
@@ -116,20 +133,18 @@ impl OnnxRuntime {
     /// Opens a model in the library at `library` (a file, or the folder it is in); without one, in the library that `ORT_DYLIB_PATH` names, of Python's
     /// package (of the virtual environment that is active or lies in `.venv`, or of `python3`), or that the system's loader finds.
     ///
-    /// One library is loaded in the life of a process.
+    /// One library is loaded in the life of a process: the first that is found.
     ///
     /// # Errors
     /// The library named cannot be loaded, none is found, or it refuses the model.
     pub fn open(model: &Path, library: Option<&Path>, options: SessionOptions) -> Result<Self, OnnxRuntimeError> {
-        let load = |message: String| OnnxRuntimeError::Load { message };
-        let library = match library {
-            Some(path) if path.is_dir() => in_folder(path).ok_or_else(|| OnnxRuntimeError::Folder { path: path.into() })?,
-            // Relative names are looked for beside the program otherwise.
-            Some(path) => path.canonicalize().map_err(|e| load(format!("{}: {e}", path.display())))?,
-            None => found(),
+        let (library, environment) = match LOADED.get() {
+            Some(loaded) => loaded.clone(),
+            None => {
+                let loaded = load(library)?;
+                LOADED.get_or_init(|| loaded).clone()
+            }
         };
-        let environment = ort::init_from(&library).map_err(|e| load(e.to_string()))?;
-        let environment = environment.with_telemetry(false).build().map_err(|e| load(e.to_string()))?;
         let opener = Opener { environment, model: model.into(), options };
         let session = opener.builder()?.commit_from_file(model).map_err(|e| opener.refused(e.to_string()))?;
         Ok(OnnxRuntime { library, opener, session, inner: None })
