@@ -3,6 +3,7 @@
 use super::super::{Fusion, Reason, run};
 use super::*;
 use crate::GraphBuilder;
+use crate::graph::Graph;
 
 /// Builds a function of x node by node; names are numbered.
 struct Spelling {
