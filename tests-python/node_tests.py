@@ -29,8 +29,40 @@ TOLERANCE = 1e-4  # max|a − b| / max(|b|, 1)
 # The quantized operators are compared code for code elsewhere.
 QUANTIZED = {"QuantizeLinear", "DequantizeLinear"}
 
+HALF = "values of other types are computed in float32 and not rounded to theirs"
+INTEGERS = "a network of integers: activations are floats"
+EMPTY = "a tensor without elements"
+TRAINING = "the form of training, inference only is read"
+THREE_AXES = "three spatial axes"
+
 # Patterns of tests, and why they are not passed.
-EXEMPT = {}
+EXEMPT = {
+    "node/test_averagepool_3d_default": THREE_AXES,
+    "node/test_batchnorm_*_training_mode": TRAINING,
+    "node/test_cast_BFLOAT16_to_FLOAT": "the data set says that its values are UINT16",
+    "node/test_cast_*_to_FLOAT16": HALF,
+    "node/test_cast_FLOAT_to_BFLOAT16": HALF,
+    "node/test_cast_*STRING*": "texts",
+    "node/test_castlike_BFLOAT16_to_FLOAT_expanded": "the data set says that its values are UINT16",
+    "node/test_castlike_*_to_FLOAT16_expanded": HALF,
+    "node/test_castlike_FLOAT_to_BFLOAT16_expanded": HALF,
+    "node/test_castlike_*STRING*": "texts",
+    "node/test_clip_default_int8_*": INTEGERS,
+    "node/test_constantofshape_int_shape_zero": EMPTY,
+    "node/test_convtranspose_3d": THREE_AXES,
+    "node/test_edge_pad": INTEGERS,
+    "node/test_maxpool_2d_uint8": INTEGERS,
+    "node/test_maxpool_3d_default": THREE_AXES,
+    "node/test_range_float_type_positive_delta": "a range of floats, which no shape is made of",
+    "node/test_reflect_pad": INTEGERS,
+    "node/test_reshape_allowzero_reordered": EMPTY,
+    "node/test_resize_downsample_scales_*_align_corners": "the data set is of an older definition, in which output sizes were fractions; "
+    "ONNX Runtime gives what Quantrain gives",
+    "node/test_resize_tf_crop_and_resize": "cropping by a Resize",
+    "node/test_slice_start_out_of_bounds": EMPTY,
+    "node/test_split_zero_size_splits": EMPTY,
+    "node/test_training_dropout*": TRAINING,
+}
 
 
 def operators():

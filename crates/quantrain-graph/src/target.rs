@@ -61,7 +61,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 65] = [
+const RULE_NAMES: [&str; 66] = [
     "Conv",
     "ConvTranspose",
     "Gemm",
@@ -100,6 +100,7 @@ const RULE_NAMES: [&str; 65] = [
     "Min",
     "Max",
     "PRelu",
+    "Equal",
     "Concat",
     "MaxPool",
     "AveragePool",

@@ -104,6 +104,7 @@ fn combine(op: Binary, (a, b): (f32, f32)) -> f32 {
         Binary::Pow => power(a, b),
         Binary::PRelu if a > 0.0 => a,
         Binary::PRelu => a * b,
+        Binary::Equal => flag(a == b),
     }
 }
 
@@ -133,14 +134,14 @@ impl Kernel for Broadcast {
                 let factor = a.scale * b.scale / to.scale();
                 self.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
             }
-            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu => return false,
+            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu | Binary::Equal => return false,
         }
         true
     }
 
     /// Sums over the places where an operand repeats. Add: `da = dy`; Sub: `db = −dy`; Mul: `da = dy·b`; Div: `da = dy/b`, `db = −dy·a/b²`;
     /// Min and Max: to the operand that is taken, of two equals the first; Pow: `da = dy·b·a^(b−1)`, `db = dy·a^b·ln a`; PRelu: `da = dy` or
-    /// `dy·b`, `db = 0` or `dy·a`.
+    /// `dy·b`, `db = 0` or `dy·a`; Equal: none.
     fn backward(&self, which: usize, x: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
         let [a, b] = self.operands(x);
         // `which` counts the inputs that are no fixed constants.
@@ -166,6 +167,8 @@ impl Kernel for Broadcast {
                 (Binary::Pow, true) => (q, if av > 0.0 { power(av, bv) * log(av) } else { 0.0 }),
                 (Binary::PRelu, false) => (p, if av > 0.0 { 1.0 } else { bv }),
                 (Binary::PRelu, true) => (q, if av > 0.0 { 0.0 } else { av }),
+                (Binary::Equal, false) => (p, 0.0),
+                (Binary::Equal, true) => (q, 0.0),
             };
             dx[at] += dy[i] * slope;
         });

@@ -21,6 +21,8 @@ pub enum Binary {
     Pow,
     /// `a` where positive, `a·b` elsewhere; the slopes `b` broadcast to `a`.
     PRelu,
+    /// 1 where the two are equal, 0 elsewhere; its derivative is 0.
+    Equal,
 }
 
 impl Binary {
@@ -35,6 +37,7 @@ impl Binary {
             Binary::Max => "Max",
             Binary::Pow => "Pow",
             Binary::PRelu => "PRelu",
+            Binary::Equal => "Equal",
         }
     }
 

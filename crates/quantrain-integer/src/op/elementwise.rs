@@ -121,6 +121,7 @@ fn combine(op: Binary, (a, b): (f32, f32)) -> f32 {
         Binary::Pow => power(a, b),
         Binary::PRelu if a > 0.0 => a,
         Binary::PRelu => a * b,
+        Binary::Equal => f32::from(u8::from(a == b)),
     }
 }
 
@@ -151,7 +152,7 @@ impl Steps for Broadcast {
                 let factor = a.scale * b.scale / to.scale();
                 self.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
             }
-            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu => return false,
+            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu | Binary::Equal => return false,
         }
         true
     }

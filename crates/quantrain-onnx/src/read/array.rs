@@ -30,6 +30,11 @@ impl Constant {
         }
     }
 
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape().iter().fold(1usize, |n, &extent| n.saturating_mul(extent))
+    }
+
     /// What an operator makes of constants; [`NodeError::NotFolded`] where that is not worth its code.
     /// `limit` bounds the number of elements of the result.
     pub fn evaluate(node: &str, op: &Op, inputs: &[Constant], limit: usize) -> Result<Constant, NodeError> {

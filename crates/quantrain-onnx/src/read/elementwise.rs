@@ -63,12 +63,13 @@ fn variadic(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {
     if operands.len() == 1 {
         return node.add(Op::Identity, operands);
     }
-    while operands.len() > 2 {
-        let rest = operands.split_off(2);
-        let joined = node.step(Op::Binary(op), operands)?;
-        operands = std::iter::once(joined).chain(rest).collect();
+    let last = operands.pop().ok_or(NodeError::InputMissing { position: 0 })?;
+    let mut rest = operands.into_iter();
+    let mut joined = rest.next().ok_or(NodeError::InputMissing { position: 1 })?;
+    for operand in rest {
+        joined = node.step(Op::Binary(op), vec![joined, operand])?;
     }
-    node.add(Op::Binary(op), operands)
+    node.add(Op::Binary(op), vec![joined, last])
 }
 
 fn binary(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {

@@ -1,14 +1,22 @@
 //! Comparisons and choices between constants, as shape arithmetic has them; they never reach the graph. A truth is an integer, 0 or 1.
+//! Equal alone compares activations too, as detectors do to find peaks; a truth then is 0.0 or 1.0.
 
 use std::cmp::Ordering;
 
+use quantrain_graph::Op;
+use quantrain_graph::op::Binary;
+
 use super::array::{Array, Constant, broadcast, broadcast_shape};
-use super::node::NodeReader;
+use super::node::{NodeReader, Operand};
 use super::number::Number;
 use super::shape::folded;
 use crate::NodeError;
 
 pub(super) fn equal(node: &mut NodeReader) -> Result<(), NodeError> {
+    let operands = node.operands(0)?;
+    if operands.iter().any(|o| matches!(o, Operand::Activation(_))) {
+        return node.add(Op::Binary(Binary::Equal), operands);
+    }
     compare(node, Ordering::is_eq)
 }
 

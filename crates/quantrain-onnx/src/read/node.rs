@@ -26,11 +26,10 @@ pub(super) enum Value<'m> {
 impl Value<'_> {
     /// Elements that a reader of the value copies.
     fn elements(&self) -> usize {
-        let count = |shape: &[usize]| shape.iter().fold(1usize, |n, &extent| n.saturating_mul(extent));
         match self {
             Value::Activation(_) | Value::Codes(Codes { source: Operand::Activation(_), .. }) => 0,
             Value::Stored(stored) => tensor::elements(stored),
-            Value::Constant(value) | Value::Codes(Codes { source: Operand::Constant { value, .. }, .. }) => count(value.shape()),
+            Value::Constant(value) | Value::Codes(Codes { source: Operand::Constant { value, .. }, .. }) => value.elements(),
         }
     }
 }
@@ -85,11 +84,19 @@ pub(super) struct NodeReader<'r, 'm> {
     proto: &'m NodeProto,
     attributes_read: Vec<bool>,
     inputs_read: Vec<bool>,
+    /// The last number that a result inside the node has in its name.
+    steps: usize,
 }
 
 impl<'r, 'm> NodeReader<'r, 'm> {
     pub fn new(model: &'r mut Model<'m>, proto: &'m NodeProto) -> Self {
-        NodeReader { model, proto, attributes_read: vec![false; proto.attribute.len()], inputs_read: vec![false; proto.input.len()] }
+        NodeReader {
+            model,
+            proto,
+            attributes_read: vec![false; proto.attribute.len()],
+            inputs_read: vec![false; proto.input.len()],
+            steps: 0,
+        }
     }
 
     /// The node's name; unnamed nodes have their output's.
@@ -189,8 +196,15 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         let Some(name) = self.input_name(position) else { return Ok(None) };
         self.inputs_read[position] = true;
         let value = self.model.values.get(name).ok_or_else(|| NodeError::NotDefined { tensor: name.into() })?;
-        self.model.work = self.model.work.checked_sub(value.elements()).ok_or_else(|| NodeError::ReadTooOften { tensor: name.into() })?;
-        Ok(Some(value.clone()))
+        let value = value.clone();
+        self.charge(value.elements(), name)?;
+        Ok(Some(value))
+    }
+
+    /// Counts elements that are read against what a file may ask for.
+    fn charge(&mut self, elements: usize, tensor: &str) -> Result<(), NodeError> {
+        self.model.work = self.model.work.checked_sub(elements).ok_or_else(|| NodeError::ReadTooOften { tensor: tensor.into() })?;
+        Ok(())
     }
 
     /// An optional input.
@@ -329,7 +343,8 @@ impl<'r, 'm> NodeReader<'r, 'm> {
     pub fn step(&mut self, op: Op, operands: Vec<Operand>) -> Result<Operand, NodeError> {
         let (name, output) = (self.name(), self.output()?);
         let taken = |k: &usize| self.model.builder.find(&format!("{output}.{k}")).is_some();
-        let k = (1..).find(|k| !taken(k)).unwrap_or(0);
+        let k = (self.steps + 1..).find(|k| !taken(k)).unwrap_or(0);
+        self.steps = k;
         self.apply(op, operands, &format!("{name}.{k}"), &format!("{output}.{k}"))
     }
 
@@ -344,6 +359,7 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         let constants: Option<Vec<Constant>> =
             operands.iter().map(|o| if let Operand::Constant { value, .. } = o { Some(value.clone()) } else { None }).collect();
         if let Some(constants) = constants {
+            self.charge(constants.iter().map(Constant::elements).fold(0, usize::saturating_add), name)?;
             let value = Constant::evaluate(name, &op, &constants, self.model.budget)?;
             return Ok(Operand::Constant { name: output.into(), value });
         }

@@ -47,7 +47,7 @@ const OPERATORS: &[Operator] = operators! {
     Div 7..=23 elementwise::div, "as Add";
     Dropout 7..=23 identity::dropout, "inference: Identity; without a mask";
     Elu 7..=23 activation::elu, "";
-    Equal 7..=23 logic::equal, "constants and shapes only";
+    Equal 7..=23 logic::equal, "folded between constants; between activations 0.0 or 1.0, without a derivative";
     Erf 9..=23 activation::erf, "";
     Exp 7..=23 activation::exp, "";
     Expand 8..=23 layout::expand, "becomes Tile; shape constant, or computed from shapes";
@@ -128,7 +128,6 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("Constant", &[]),
     ("ConstantOfShape", &[]),
     ("Dropout", &["Identity"]),
-    ("Equal", &[]),
     ("Expand", &["Tile"]),
     ("GlobalMaxPool", &["MaxPool"]),
     ("Greater", &[]),
@@ -153,7 +152,7 @@ const TRAINED: &[&str] =
     &["BatchNormalization", "Conv", "ConvTranspose", "Gemm", "InstanceNormalization", "LayerNormalization", "MatMul", "PRelu"];
 
 /// Operators whose derivative is 0 everywhere it exists, or that have none.
-const WITHOUT_GRADIENT: &[&str] = &["ArgMax", "Ceil", "Floor", "Round", "Sign"];
+const WITHOUT_GRADIENT: &[&str] = &["ArgMax", "ArgMin", "Ceil", "Equal", "Floor", "Round", "Sign"];
 
 impl Operator {
     /// The names of its nodes in the graph and in exported files.

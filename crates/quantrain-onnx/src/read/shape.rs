@@ -1,6 +1,6 @@
 //! Shape arithmetic: operators that are folded away and never reach the graph.
 
-use quantrain_graph::op::Activation;
+use quantrain_graph::op::{Activation, Binary};
 use quantrain_graph::{Graph, Op, TensorId};
 
 use super::array::{Array, Constant};
@@ -80,12 +80,18 @@ pub(super) fn cast(node: &mut NodeReader) -> Result<(), NodeError> {
     node.define_constant(value)
 }
 
+/// How many operators that move numbers may stand between them and where they became whole.
+const FARTHEST: usize = 64;
+
 /// Whether a tensor holds whole numbers, because of the operator that makes it.
 fn is_whole(graph: &Graph, tensor: TensorId) -> bool {
     let mut tensor = tensor;
-    while let Some(node) = graph.producer(tensor).map(|n| graph.node(n)) {
+    // A builder numbers tensors as they come, so nodes lie in the order of their outputs.
+    let producer = |tensor: TensorId| graph.nodes().binary_search_by_key(&tensor, |n| n.output).ok().and_then(|n| graph.nodes().get(n));
+    for _ in 0..FARTHEST {
+        let Some(node) = producer(tensor) else { return false };
         match (&node.op, node.inputs.first()) {
-            (Op::ArgMax(_), _) => return true,
+            (Op::ArgMax(_) | Op::Binary(Binary::Equal), _) => return true,
             (Op::Activation(f), _) => {
                 return matches!(f, Activation::Floor | Activation::Ceil | Activation::Round | Activation::Sign);
             }

@@ -1,8 +1,8 @@
 //! Typed operators as ONNX nodes, in the forms of operator set 13 and later.
 
 use quantrain_graph::op::{
-    Coordinates, DepthOrder, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, Reduce, Reduction, Reshape, Resize, ResizeTo,
-    Slice, Softmax, Window,
+    Binary, Coordinates, DepthOrder, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, Reduce, Reduction, Reshape, Resize,
+    ResizeTo, Slice, Softmax, Window,
 };
 use quantrain_graph::{Dim, Graph, Node, Op, Shape};
 
@@ -98,6 +98,13 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
             let repeats: Vec<i64> = op.repeats.iter().map(|&n| n as i64).collect();
             inputs.push(w.integers(&format!("{name}.repeats"), &repeats));
             Vec::new()
+        }
+        Op::Binary(Binary::Equal) => {
+            let truth = w.fresh(&format!("{name}_truth"));
+            w.node("Equal", name, inputs, &truth, Vec::new());
+            let cast = w.fresh(&format!("{name}_Cast"));
+            w.node("Cast", &cast, vec![truth], output, vec![int("to", data_type::FLOAT.into())]);
+            return Ok(());
         }
         Op::MatMul(_) | Op::Binary(_) | Op::GlobalAveragePool(_) | Op::Identity => Vec::new(),
         Op::FakeQuantize(op) => return fake_quantize(w, name, op, inputs, output),

@@ -99,6 +99,16 @@ fn problems() -> Vec<Problem> {
         );
         all.push(twice.limits(limits.0, limits.1));
     }
+    let peaks = Problem::parts(
+        "Equal of a tensor and its positive part",
+        &[&[2, 3, 4, 5]],
+        |b, x| {
+            let positive = b.relu("relu", x[0]).unwrap();
+            vec![b.node("op", Op::Binary(Binary::Equal), &[x[0], positive], "y").unwrap()]
+        },
+        |x| vec![x[0].map(|v| if v >= 0.0 { 1.0 } else { 0.0 })],
+    );
+    all.push(peaks.surrogate(|x| x[0].map(|_| 0.0)));
     for slope in [&[2, 3, 4, 5][..], &[2, 3, 1, 1]] {
         let op = Op::Binary(Binary::PRelu);
         all.push(Problem::operator(&format!("PRelu with {slope:?}"), &[&[2, 3, 4, 5], slope], op, |x| broadcast(PRELU, &x[0], &x[1])));
