@@ -216,6 +216,12 @@ pub fn operators_page() -> String {
         let exported = if operator.becomes().is_empty() { "folded".to_owned() } else { operator.becomes().join(", ") };
         page += &format!("| {name} | {sets} | {} | {} | {exported} | {notes} |\n", operator.trained(), operator.simulated());
     }
+    page += "\nOperators on integers are read as float ones between DequantizeLinear and QuantizeLinear, with the file's own numbers:\n\n";
+    page += "| integer operator | read as |\n|---|---|\n";
+    for (domain, name, becomes) in super::quantized::OPERATORS {
+        let point = if domain.is_empty() { "" } else { "." };
+        page += &format!("| {domain}{point}{name} | {becomes} |\n");
+    }
     page
 }
 
