@@ -20,6 +20,7 @@ class Network:
     nodes: list = field(default_factory=list)
     constants: list = field(default_factory=list)
     outputs: list = field(default_factory=list)
+    known: list = field(default_factory=list)
 
     def constant(self, values, kind=np.float32):
         name = f"constant{len(self.constants)}"
@@ -39,7 +40,7 @@ class Network:
     def model(self):
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)
         outputs = [helper.make_tensor_value_info(name, kind, None) for name, kind in self.outputs]
-        graph = helper.make_graph(self.nodes, self.name, [x], outputs, self.constants)
+        graph = helper.make_graph(self.nodes, self.name, [x], outputs, self.constants, value_info=self.known)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8 if self.opset < 20 else 10)
         model = shape_inference.infer_shapes(model, strict_mode=True)
         checker.check_model(model)

@@ -82,35 +82,38 @@ pub(super) fn matmul(node: &mut NodeReader) -> Result<(), NodeError> {
     let operands = node.operands(0)?;
     let [a, b] = <[Operand; 2]>::try_from(operands).map_err(|all| NodeError::InputMissing { position: all.len() })?;
     let (left, right) = (node.shape(&a), node.shape(&b));
-    let is_weight = matches!(b, Operand::Constant { .. }) && right.rank() == 2;
-    if left.rank() == 1 || right.rank() == 1 {
-        let a = if left.rank() == 1 { reshaped(node, a, [&[Dim::Fixed(1)], &left.0[..]].concat())? } else { a };
-        let b = if right.rank() == 1 { reshaped(node, b, [&right.0[..], &[Dim::Fixed(1)]].concat())? } else { b };
-        let product = node.step(Op::MatMul(MatMul), vec![a, b])?;
-        let mut dims = node.shape(&product).0;
-        if right.rank() == 1 {
-            dims.pop();
-        }
-        if left.rank() == 1 {
-            dims.remove(dims.len().saturating_sub(if right.rank() == 1 { 1 } else { 2 }));
-        }
-        let from = node.shape(&product);
-        return node.add(Op::Reshape(reshape(&from, dims)), vec![product]);
-    }
-    match (&left.0[..], is_weight) {
-        (&[n, rows, columns, k], true) => {
-            let joined = joined(rows, columns).ok_or_else(|| {
+    let a = if left.rank() == 1 { reshaped(node, a, [&[Dim::Fixed(1)], &left.0[..]].concat())? } else { a };
+    let b = if right.rank() == 1 { reshaped(node, b, [&right.0[..], &[Dim::Fixed(1)]].concat())? } else { b };
+    let is_weight = matches!(b, Operand::Constant { .. }) && node.shape(&b).rank() == 2;
+    let image = <[Dim; 4]>::try_from(&left.0[..]).ok().filter(|_| is_weight);
+    let a = match image {
+        None => a,
+        Some([n, rows, columns, k]) => {
+            let rows = joined(rows, columns).ok_or_else(|| {
                 let expected = "at most one axis that depends on the batch".into();
                 NodeError::Value { what: "A", found: left.to_string(), expected }
             })?;
-            let a = reshaped(node, a, vec![n, joined, k])?;
-            let product = node.step(Op::MatMul(MatMul), vec![a, b])?;
-            let from = node.shape(&product);
-            let last = from.0.last().copied().unwrap_or(Dim::Fixed(1));
-            node.add(Op::Reshape(reshape(&from, vec![n, rows, columns, last])), vec![product])
+            reshaped(node, a, vec![n, rows, k])?
         }
-        _ => node.add(Op::MatMul(MatMul), vec![a, b]),
+    };
+    if image.is_none() && left.rank() > 1 && right.rank() > 1 {
+        return node.add(Op::MatMul(MatMul), vec![a, b]);
     }
+    let product = node.step(Op::MatMul(MatMul), vec![a, b])?;
+    let from = node.shape(&product);
+    let mut dims = match (image, from.0.last()) {
+        (Some([n, rows, columns, _]), Some(&last)) => vec![n, rows, columns, last],
+        _ => from.0.clone(),
+    };
+    if right.rank() == 1 {
+        dims.pop();
+    }
+    if left.rank() == 1 {
+        // The axis of one row: the last, or the last but one where columns are left.
+        let at = dims.len().saturating_sub(if right.rank() == 1 { 1 } else { 2 });
+        dims = dims.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, d)| *d).collect();
+    }
+    node.add(Op::Reshape(reshape(&from, dims)), vec![product])
 }
 
 /// The extent of two axes as one.

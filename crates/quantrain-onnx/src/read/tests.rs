@@ -1,4 +1,5 @@
 mod failures;
 mod foreign;
+mod layers;
 mod networks;
 mod operators;
