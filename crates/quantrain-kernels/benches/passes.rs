@@ -110,6 +110,18 @@ fn silu(bencher: Bencher, size: (usize, usize)) {
 }
 
 #[divan::bench(args = SIZES)]
+fn gelu(bencher: Bencher, size: (usize, usize)) {
+    let mut d = Data::new(size);
+    bencher.counter(d.bytes(2)).bench_local(|| activation::forward(Activation::Gelu, black_box(&d.a), &mut d.y));
+}
+
+#[divan::bench(args = SIZES)]
+fn mish(bencher: Bencher, size: (usize, usize)) {
+    let mut d = Data::new(size);
+    bencher.counter(d.bytes(2)).bench_local(|| activation::forward(Activation::Mish, black_box(&d.a), &mut d.y));
+}
+
+#[divan::bench(args = SIZES)]
 fn to_channels_first(bencher: Bencher, (rows, channels): (usize, usize)) {
     let mut d = Data::new((rows, channels));
     let shape = [16, rows / 16, channels];

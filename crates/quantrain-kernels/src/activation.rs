@@ -163,7 +163,7 @@ function!(Power { exponent }, x, value power(x, exponent), slope exponent * powe
 
 /// A function whose derivative is one number wherever it has one.
 macro_rules! sloped {
-    ($name:ident, $x:ident, value $value:expr, slope $slope:expr) => {
+    ($name:ident, $x:ident, value: $value:expr, slope: $slope:expr) => {
         #[derive(Clone, Copy)]
         struct $name {}
 
@@ -181,11 +181,11 @@ macro_rules! sloped {
     };
 }
 
-sloped!(Neg, x, value x * -1.0, slope -1.0);
-sloped!(Floor, x, value x.floor(), slope 0.0);
-sloped!(Ceil, x, value x.ceil(), slope 0.0);
-sloped!(Round, x, value x.round_ties_even(), slope 0.0);
-sloped!(Sign, x, value if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x * 0.0 }, slope 0.0);
+sloped!(Neg, x, value: -x, slope: -1.0);
+sloped!(Floor, x, value: x.floor(), slope: 0.0);
+sloped!(Ceil, x, value: x.ceil(), slope: 0.0);
+sloped!(Round, x, value: x.round_ties_even(), slope: 0.0);
+sloped!(Sign, x, value: if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x * 0.0 }, slope: 0.0);
 
 macro_rules! with_function {
     ($activation:expr, $function:ident => $call:expr) => {

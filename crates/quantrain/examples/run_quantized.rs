@@ -1,7 +1,7 @@
 //! Runs a network in simulated integers on raw values, and exports it: `run_quantized MODEL INPUT OUTPUT BATCH TARGET QDQ`.
 //!
-//! INPUT and OUTPUT are as in `run_float`; ranges are those of INPUT itself. QDQ gets the exported file. The integer program must give
-//! what the simulation gives. The cross-check against ONNX Runtime uses it.
+//! INPUT and OUTPUT are as in `run_float`; ranges are those of INPUT itself. TARGET is a name or a file. QDQ gets the exported file. The
+//! integer program must give what the simulation gives. The cross-check against ONNX Runtime uses it.
 
 use std::error::Error;
 use std::fs;
@@ -35,7 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: run_quantized MODEL INPUT OUTPUT BATCH TARGET QDQ".into());
     };
     let graph = quantrain_onnx::read(Path::new(model))?;
-    let net = QuantGraph::prepare(graph, Target::named(target)?, &Settings::default())?;
+    let target = if Path::new(target).is_file() { Target::parse(target, &fs::read_to_string(target)?)? } else { Target::named(target)? };
+    let net = QuantGraph::prepare(graph, target, &Settings::default())?;
     let plan = Plan::new(&net, batch.parse()?, Purpose::Inference)?;
     let inputs = in_memory_order(&net, plan.batch(), &fs::read(input)?);
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use quantrain_graph::op::{Activation, Binary};
+use quantrain_graph::{GraphBuilder, Op};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, text};
@@ -293,4 +295,30 @@ fn init_prints_a_recipe_that_runs() {
     assert!(output.status.success() && recipe.contains("\nmean = [0.3]\n") && recipe.contains("# Learning rate"), "{recipe}");
     fs::write(fixture.path("recipe.toml"), recipe).unwrap();
     assert_eq!(fixture.json(&["quantize", "recipe.toml"])["calibration_images"], 32);
+}
+
+#[test]
+fn inspect_lists_activations_that_are_spelled_out() {
+    let fixture = Fixture::new();
+    let mut b = GraphBuilder::new("silu");
+    let x = b.input("x", &[2, 4, 4]);
+    let y = b.convolution("conv", x, 3, [1, 1]).weights(vec![0.5; 6]).done().unwrap();
+    let gate = b.node("gate", Op::Activation(Activation::Sigmoid), &[y], "gate").unwrap();
+    let y = b.node("silu", Op::Binary(Binary::Mul), &[y, gate], "silu").unwrap();
+    // Handed out inside, so it stays.
+    let open = b.node("open", Op::Activation(Activation::Sigmoid), &[y], "open").unwrap();
+    let z = b.node("stays", Op::Binary(Binary::Mul), &[y, open], "stays").unwrap();
+    [open, z].into_iter().for_each(|t| b.output(t));
+    quantrain_onnx::write_float(&b.finish().unwrap(), fixture.path("silu.onnx")).unwrap();
+    let report = fixture.json(&["inspect", "silu.onnx"]);
+    let expected = json!([
+        { "node": "silu", "operators": ["Sigmoid", "Mul"], "activation": "Silu" },
+        { "node": "stays", "operators": ["Mul"], "declined": "`open` inside is an output of the network" },
+    ]);
+    assert_eq!(report["fused"], expected);
+    let operators = |unit: &Value| unit["operators"].clone();
+    let units: Vec<Value> = report["units"].as_array().unwrap().iter().map(operators).collect();
+    assert_eq!(units, [json!(["Conv"]), json!(["Silu"]), json!(["Sigmoid"]), json!(["Mul"])]);
+    let page = text(&fixture.run(&["inspect", "silu.onnx"]).stdout);
+    assert!(page.contains("`silu`: Sigmoid+Mul is one Silu") && page.contains("`stays`: Mul stays, `open` inside"), "{page}");
 }

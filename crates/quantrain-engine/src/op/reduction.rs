@@ -26,12 +26,8 @@ impl Falls {
         let stride_of = |axis: usize| stored[physical_axis(left, axis) + 1..].iter().product::<usize>();
         let mut extents = to_physical(&input);
         let mut strides = vec![0; rank];
-        let mut kept = 0;
-        for axis in 0..rank {
-            if !reduced[axis] {
-                strides[physical_axis(rank, axis)] = stride_of(if keep_dims { axis } else { kept });
-                kept += 1;
-            }
+        for (kept, axis) in (0..rank).filter(|&axis| !reduced[axis]).enumerate() {
+            strides[physical_axis(rank, axis)] = stride_of(if keep_dims { axis } else { kept });
         }
         let count = input.iter().zip(reduced).filter(|(_, r)| **r).map(|(n, _)| n).product();
         if rank == 0 {
@@ -214,7 +210,9 @@ impl Kernel for Index {
         let mut scratch = Scratch::take(2 * y.len());
         let (greatest, rest) = scratch.as_mut_slice().split_at_mut(y.len());
         let seen = &mut rest[..y.len()];
-        (greatest.fill(f32::NEG_INFINITY), seen.fill(0.0), y.fill(0.0));
+        greatest.fill(f32::NEG_INFINITY);
+        seen.fill(0.0);
+        y.fill(0.0);
         // Along the axis elements come in order.
         self.falls.walk(|i, o| {
             let v = x[0].values[i];

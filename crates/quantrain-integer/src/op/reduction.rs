@@ -30,10 +30,8 @@ impl Falls {
         let stride_of = |axis: usize| stored[physical_axis(left, axis) + 1..].iter().product::<usize>();
         let mut extents = to_physical(&input);
         let mut strides = vec![0; rank];
-        let mut kept = 0;
-        for axis in (0..rank).filter(|&axis| !reduced[axis]) {
+        for (kept, axis) in (0..rank).filter(|&axis| !reduced[axis]).enumerate() {
             strides[physical_axis(rank, axis)] = stride_of(if keep_dims { axis } else { kept });
-            kept += 1;
         }
         let count = input.iter().zip(reduced).filter(|(_, r)| **r).map(|(n, _)| n).product();
         if rank == 0 {

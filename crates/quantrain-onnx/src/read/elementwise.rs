@@ -3,7 +3,7 @@
 use quantrain_graph::Op;
 use quantrain_graph::op::{Activation, Binary};
 
-use super::array::Constant;
+use super::array::{Array, Constant};
 use super::node::{NodeReader, Operand};
 use super::number;
 use crate::NodeError;
@@ -40,18 +40,24 @@ pub(super) fn sum(node: &mut NodeReader) -> Result<(), NodeError> {
     variadic(node, Binary::Add)
 }
 
-/// One exponent for all elements makes a function of one tensor; exponents may be integers.
+/// One exponent for all elements makes a function of one tensor; exponents of floats may be integers.
 pub(super) fn pow(node: &mut NodeReader) -> Result<(), NodeError> {
-    let (x, exponent) = (node.operand(0)?, node.operand(1)?);
-    let one = match &exponent {
-        Operand::Constant { value: Constant::Floats(a), .. } => a.single(),
-        Operand::Constant { value: Constant::Integers(a), .. } => a.single().map(|n| n.fixed().map(number::to_f32)).transpose()?,
-        Operand::Activation(_) => None,
+    let x = node.operand(0)?;
+    let exponent = match (&x, node.operand(1)?) {
+        (Operand::Constant { value: Constant::Integers(_), .. }, exponent) => exponent,
+        (_, Operand::Constant { name, value: Constant::Integers(a) }) => {
+            let values = a.values.iter().map(|n| n.fixed().map(number::to_f32)).collect::<Result<_, _>>()?;
+            Operand::Constant { name, value: Constant::Floats(Array { shape: a.shape, values }) }
+        }
+        (_, exponent) => exponent,
     };
-    match (&x, one) {
+    match (&x, &exponent) {
         // An exponent of more axes would add them to the result.
-        (Operand::Activation(_), Some(value)) if node.shape(&exponent).rank() <= node.shape(&x).rank() => {
-            node.add(Op::Activation(Activation::Pow { exponent: value }), vec![x])
+        (Operand::Activation(_), Operand::Constant { value: Constant::Floats(a), .. })
+            if a.values.len() == 1 && a.shape.len() <= node.shape(&x).rank() =>
+        {
+            let exponent = a.single().unwrap_or(1.0);
+            node.add(Op::Activation(Activation::Pow { exponent }), vec![x])
         }
         _ => node.add(Op::Binary(Binary::Pow), vec![x, exponent]),
     }

@@ -152,7 +152,7 @@ const TRAINED: &[&str] =
     &["BatchNormalization", "Conv", "ConvTranspose", "Gemm", "InstanceNormalization", "LayerNormalization", "MatMul", "PRelu"];
 
 /// Operators whose derivative is 0 everywhere it exists, or that have none.
-const WITHOUT_GRADIENT: &[&str] = &["ArgMax", "ArgMin", "Ceil", "Equal", "Floor", "Round", "Sign"];
+const WITHOUT_GRADIENT: &[&str] = &["ArgMax", "Ceil", "Equal", "Floor", "Round", "Sign"];
 
 impl Operator {
     /// The names of its nodes in the graph and in exported files.

@@ -53,8 +53,8 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
         Op::MaxPool(op) => pool(&op.window),
         Op::AveragePool(op) => {
             let mut attributes = pool(&op.window);
-            // The attribute exists from operator set 19 on.
-            attributes.retain(|a| w.opset >= 19 || a.name.as_deref() != Some("dilations"));
+            // The attribute exists from operator set 19 on, and ONNX Runtime's integer form of the operator does not know it.
+            attributes.retain(|a| op.window.dilations != [1, 1] || a.name.as_deref() != Some("dilations"));
             attributes.push(int("count_include_pad", op.count_include_pad.into()));
             attributes
         }

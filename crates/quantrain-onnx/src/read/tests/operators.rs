@@ -121,6 +121,9 @@ fn an_exponent_may_be_one_number_or_a_tensor() {
     assert_eq!(read(image(13).ints("two", &[2]).node("Pow", &["x", "two"], "y", vec![])).0, square);
     let model = image(13).floats("e", &[3, 1, 1], &[1.0, 2.0, 3.0]).node("Pow", &["x", "e"], "y", vec![]);
     assert_eq!(read(model).0, Op::Binary(Binary::Pow));
+    let whole = image(13).raw("e", &[3, 1, 1], data_type::INT32, vec![1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]);
+    let graph = whole.node("Pow", &["x", "e"], "y", vec![]).read().unwrap();
+    assert_eq!(constant(&graph, "e"), [1.0, 2.0, 3.0]);
     // One number of five axes makes a result of five.
     let model = image(13).floats("e", &[1; 5], &[2.0]).node("Pow", &["x", "e"], "y", vec![]);
     assert_eq!(
