@@ -83,14 +83,6 @@ fn camvid_gives_masks_of_twelve_classes() {
 }
 
 #[test]
-fn images_of_a_detection_set_are_read_without_their_boxes() {
-    let Some(path) = shared("bccd", "bccd_train.parquet") else { return };
-    let sample = opened(&path).sample(291).expect("a sample");
-    assert_eq!((sample.image.height, sample.image.width), (480, 640));
-    assert_eq!(sample.annotation, Annotation::None);
-}
-
-#[test]
 fn fashion_mnist_is_read_as_debian_packs_it() {
     let folder = PathBuf::from("/usr/share/datasets/fashion-mnist");
     let Some(path) = present("fashion_mnist", folder.join("t10k-images-idx3-ubyte.gz")) else { return };

@@ -1,17 +1,24 @@
-//! Restoring BatchNormalization where it was folded into weights: conv → conv, BatchNormalization that undoes itself.
+//! Restoring BatchNormalization where it was folded into weights: conv → conv with weights of a standard size, BatchNormalization.
 //!
-//! With μ and σ² of the channel's values and γ = √(σ²+ε), β = μ, `γ·(v − μ)/√(σ²+ε) + β` is v: the network computes the same, but trains in
-//! the parametrisation that batches normalise.
+//! Each channel's weights w̃ and bias are divided by s, so that the weights have the norm √2 that He et al. start from. With μ and σ² of the
+//! channel's values, `γ = s·√(σ²/s² + ε)`, `β = μ` and statistics μ/s and σ²/s² give back what was: the network computes the same, but trains
+//! in the parametrisation that batches normalise, where a step turns weights by an angle that does not depend on how large w̃ was. A channel
+//! that is almost dead (w̃ near 0) keeps a small γ and stays quiet, as in the network it came from.
 
 use std::collections::BTreeMap;
 
-use crate::block::units;
+use crate::block::{Block, units};
 use crate::graph::{Graph, Node, NodeId, Tensor, TensorId};
 use crate::op::BatchNormalization;
 use crate::{GraphError, Op, Shape, Target};
 
 /// ε and momentum of what is restored: those that exporters write by default.
 const RESTORED: BatchNormalization = BatchNormalization { epsilon: 1e-5, momentum: 0.9 };
+
+/// Whether BatchNormalization behind an operator is folded into its weights.
+fn folds(op: &Op) -> bool {
+    matches!(op, Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_))
+}
 
 /// Mean and variance of each channel of a node's output.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,12 +30,11 @@ pub struct ChannelStatistics {
 }
 
 impl Graph {
-    /// The convolutions and Gemms with weights whose outputs are not normalised. A last layer, from which an output is reached without
+    /// The convolutions, transposed ones too, and Gemms with weights whose outputs are not normalised. A last layer, from which an output is reached without
     /// joining another tensor, is left out: networks have no BatchNormalization there.
     pub fn not_normalized(&self) -> Vec<NodeId> {
         let last = self.last_layers();
-        let has_none =
-            |unit: &crate::Unit| unit.batch_norm.is_none() && matches!(self.node(unit.core).op, Op::Convolution(_) | Op::Gemm(_));
+        let has_none = |unit: &crate::Unit| unit.batch_norm.is_none() && folds(&self.node(unit.core).op);
         let trained = |block: crate::Block| self.stored_codes(block.weight).is_none();
         let found = units(self, &Target::onnxruntime()).into_iter();
         found.filter(|u| has_none(u) && u.block(self).is_some_and(trained) && !last[u.core.0]).map(|u| u.core).collect()
@@ -45,7 +51,7 @@ impl Graph {
             }
             last[n] = true;
             let mut varying = node.inputs.iter().filter(|t| self.constant(**t).is_none());
-            let computes = matches!(node.op, Op::Convolution(_) | Op::Gemm(_) | Op::MatMul(_));
+            let computes = folds(&node.op) || matches!(node.op, Op::MatMul(_));
             if let (Some(only), None, false) = (varying.next(), varying.next(), computes) {
                 reaches[only.0] = true;
             }
@@ -59,42 +65,68 @@ impl Graph {
         self
     }
 
-    /// Puts a BatchNormalization that undoes itself behind each of these nodes.
+    /// Puts a BatchNormalization behind each of these nodes, given the statistics of their outputs, and rescales their weights to norm √2; the
+    /// network computes the same.
     ///
     /// # Errors
     /// Statistics that do not have the channels of their node, or a name that is taken.
     pub fn restore_batch_norm(mut self, statistics: &[(NodeId, ChannelStatistics)]) -> Result<Graph, GraphError> {
+        let blocks: BTreeMap<usize, Block> =
+            units(&self, &Target::onnxruntime()).iter().filter_map(|u| Some((u.core.0, u.block(&self)?))).collect();
         let statistics: BTreeMap<usize, &ChannelStatistics> = statistics.iter().map(|(n, s)| (n.0, s)).collect();
         let mut nodes = Vec::with_capacity(self.nodes.len() + statistics.len());
-        for (n, mut node) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
-            let Some(statistics) = statistics.get(&n) else {
+        for (n, mut node) in self.nodes.clone().into_iter().enumerate() {
+            let (Some(statistics), Some(block)) = (statistics.get(&n), blocks.get(&n)) else {
                 nodes.push(node);
                 continue;
             };
             let (name, output) = (format!("{}.batch_norm", node.name), node.output);
-            let shape = self.tensors[output.0].shape.clone();
-            let channels = shape.0.get(1).and_then(|d| d.fixed()).unwrap_or(0);
-            node.output = self.new_tensor(format!("{name}.input"), shape, None)?;
-            let deviation = statistics.variance.iter().map(|v| (v + RESTORED.epsilon).sqrt()).collect();
-            let parameters = [
-                ("gamma", deviation),
-                ("beta", statistics.mean.clone()),
-                ("mean", statistics.mean.clone()),
-                ("variance", statistics.variance.clone()),
-            ];
-            let mut inputs = vec![node.output];
-            for (parameter, values) in parameters {
-                let tensor = format!("{name}.{parameter}");
-                if values.len() != channels {
-                    return Err(GraphError::ConstantLength { tensor, found: values.len(), expected: channels });
+            for values in [&statistics.mean, &statistics.variance] {
+                if values.len() != block.channels {
+                    let (tensor, found, expected) = (format!("{name}.mean"), values.len(), block.channels);
+                    return Err(GraphError::ConstantLength { tensor, found, expected });
                 }
-                inputs.push(self.new_tensor(tensor, Shape::fixed(&[channels]), Some(values))?);
+            }
+            let scales = self.rescale(block);
+            let by_scale = |values: &[f32], power: i32| values.iter().zip(&scales).map(|(v, s)| v / s.powi(power)).collect::<Vec<f32>>();
+            let (mean, variance) = (by_scale(&statistics.mean, 1), by_scale(&statistics.variance, 2));
+            let gamma = variance.iter().zip(&scales).map(|(v, s)| s * (v + RESTORED.epsilon).sqrt()).collect();
+            let shape = self.tensors[output.0].shape.clone();
+            node.output = self.new_tensor(format!("{name}.input"), shape, None)?;
+            let mut inputs = vec![node.output];
+            for (parameter, values) in [("gamma", gamma), ("beta", statistics.mean.clone()), ("mean", mean), ("variance", variance)] {
+                inputs.push(self.new_tensor(format!("{name}.{parameter}"), Shape::fixed(&[block.channels]), Some(values))?);
             }
             nodes.push(node);
             nodes.push(Node { name, op: Op::BatchNormalization(RESTORED), inputs, output });
         }
         self.nodes = nodes;
         Ok(self)
+    }
+
+    /// Divides the weights and the bias of each channel by its scale, and gives the scales: 1 where the weights are all 0 or another node
+    /// reads them too.
+    fn rescale(&mut self, block: &Block) -> Vec<f32> {
+        let parameters = [Some(block.weight), block.bias];
+        if parameters.iter().flatten().any(|&t| self.readers(t).count() > 1) {
+            return vec![1.0; block.channels];
+        }
+        let stored = self.constant(block.weight).map_or_else(Vec::new, <[f32]>::to_vec);
+        let mut weights = block.layout.channels_first(&stored, block.channels);
+        let per_channel = (weights.len() / block.channels.max(1)).max(1);
+        let of_channel = |row: &[f32]| {
+            let square: f64 = row.iter().map(|w| f64::from(*w).powi(2)).sum();
+            if square > f64::from(f32::MIN_POSITIVE) { (square / 2.0).sqrt() as f32 } else { 1.0 }
+        };
+        let scales: Vec<f32> = weights.chunks(per_channel).map(of_channel).collect();
+        for (row, scale) in weights.chunks_mut(per_channel).zip(&scales) {
+            row.iter_mut().for_each(|w| *w /= scale);
+        }
+        self.tensors[block.weight.0].constant = Some(block.layout.stored(&weights, block.channels));
+        if let Some(bias) = block.bias.and_then(|t| self.tensors[t.0].constant.as_mut()) {
+            bias.iter_mut().zip(&scales).for_each(|(b, scale)| *b /= scale);
+        }
+        scales
     }
 
     fn new_tensor(&mut self, name: String, shape: Shape, constant: Option<Vec<f32>>) -> Result<TensorId, GraphError> {
@@ -115,9 +147,11 @@ mod tests {
     fn network(normalized: bool) -> Graph {
         let mut b = GraphBuilder::new("g");
         let x = b.input("x", &[3, 8, 8]);
-        let y = b.convolution("first", x, 4, [1, 1]).done().unwrap();
+        let y = b.convolution("first", x, 4, [1, 1]).weights(vec![1.0; 12]).done().unwrap();
         let y = b.relu("relu", y).unwrap();
-        let mut z = b.convolution("second", y, 4, [1, 1]).done().unwrap();
+        // Of the channels' weights, the norms are 2, 1, 0 and 4.
+        let weights = vec![1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -4.0, 0.0];
+        let mut z = b.convolution("second", y, 4, [1, 1]).weights(weights).bias(vec![4.0, 3.0, 2.0, 1.0]).done().unwrap();
         if normalized {
             z = b.batch_norm("bn", z).unwrap();
         }
@@ -153,8 +187,14 @@ mod tests {
         assert_eq!(graph.tensor(node.output).name, "second");
         let values = |i: usize| graph.constant(node.inputs[i]).unwrap();
         let norm = crate::fold::BatchNorm { gamma: values(1), beta: values(2), mean: values(3), variance: values(4), epsilon: 1e-5 };
-        assert_eq!(norm.factors(), [1.0; 4]);
-        assert_eq!(norm.mean, norm.beta);
+        let (weight, bias) = (graph.constant(before.inputs[1]).unwrap(), graph.constant(before.inputs[2]).unwrap());
+        let norms: Vec<f32> = weight.chunks(4).map(|w| w.iter().map(|w| w * w).sum::<f32>()).collect();
+        assert!(norms.iter().zip([2.0, 2.0, 0.0, 2.0]).all(|(found, expected)| (found - expected).abs() < 1e-5), "{norms:?}");
+        let folded = crate::fold::fold(weight.to_vec(), Some(bias), 4, Some(&norm));
+        let original = network(false);
+        let constant = |i: usize| original.constant(original.node(original.not_normalized()[1]).inputs[i]).unwrap();
+        assert!(folded.weight.iter().zip(constant(1)).all(|(f, w)| (f - w).abs() < 1e-5), "{folded:?}");
+        assert!(folded.bias.iter().zip(constant(2)).all(|(f, b)| (f - b).abs() < 1e-4), "{folded:?}");
     }
 
     #[test]

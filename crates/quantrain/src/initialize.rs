@@ -18,7 +18,7 @@ pub fn initialize(graph: &mut Graph, seed: u64) {
             }
         };
         match &node.op {
-            Op::Convolution(_) | Op::Gemm(_) | Op::MatMul(_) => {
+            Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul(_) => {
                 let shape = &graph.tensor(node.output).shape.0;
                 let axis = if matches!(node.op, Op::MatMul(_)) { shape.len() - 1 } else { 1 };
                 let channels = shape.get(axis).and_then(|d| d.fixed()).unwrap_or(1).max(1);

@@ -50,6 +50,7 @@ impl Job {
     /// # Errors
     /// As [`Job::open`]; calibration images that are needed to restore cannot be read.
     pub fn for_training(recipe: Recipe) -> Result<Self, RunError> {
+        training_images(&recipe)?;
         let graph = read(&recipe)?;
         let mut prepared = graph.clone();
         if recipe.train().initialization == Initialization::He {
@@ -298,7 +299,7 @@ impl Job {
 
     fn train_loader(&self) -> Result<Loader, RunError> {
         let data = self.recipe.data();
-        let path = data.train.as_ref().ok_or(RunError::NoData { what: "training", key: "data.train" })?;
+        let path = training_images(&self.recipe)?;
         let size = self.recipe.train().batch_size;
         let plan = BatchPlan { batch_size: size, shuffle: true, seed: self.recipe.seed(), drop_last: true, limit: data.train_images };
         loader(&self.recipe, self.graph(), path, plan, true)
@@ -321,6 +322,10 @@ fn read(recipe: &Recipe) -> Result<Graph, RunError> {
     let graph = quantrain_onnx::read_with(recipe.model(), recipe.read_options())?;
     image_size(&graph)?;
     Ok(graph)
+}
+
+fn training_images(recipe: &Recipe) -> Result<&Path, RunError> {
+    recipe.data().train.as_deref().ok_or(RunError::NoData { what: "training", key: "data.train" })
 }
 
 /// Whether BatchNormalization is restored for training.

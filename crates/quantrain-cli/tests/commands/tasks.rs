@@ -86,7 +86,7 @@ fn masks_of_another_size_than_the_output_are_refused() {
     b.output(y);
     fixture.write_graph("net.onnx", &b.finish().unwrap());
     write_images(&fixture, "masked.npz", true);
-    recipe(&fixture, "net.onnx", "masked.npz", "");
+    recipe(&fixture, "net.onnx", "masked.npz", "[train]\nbatch-size = 8\n");
     let output = fixture.run(&["train", "recipe.toml", "--float"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("output `coarse` of shape [1, 4, 4, 2]"), "{}", text(&output.stderr));
@@ -98,7 +98,7 @@ fn without_labels_all_outputs_are_taught_and_their_distance_is_told() {
     fixture.write_graph("net.onnx", &network(true, true));
     write_images(&fixture, "bare.npz", false);
     let train = "[train]\nepochs = 6\nbatch-size = 8\nlearning-rate = 0.02\nloss = 'mean-squared-error'\n";
-    let quantization = "[quantization]\nweight-bits = 3\nactivation-bits = 4\nedge-bits = 4\n";
+    let quantization = "[quantization]\nweight-bits = 3\nactivation-bits = 4\nedge-bits = 4\nbatch-norm = 'frozen'\n";
     let outputs = "[[train.output]]\nname = 'size'\nweight = 2\n";
     recipe(&fixture, "net.onnx", "bare.npz", &format!("{quantization}{train}{outputs}"));
     let report = fixture.json(&["train", "recipe.toml"]);

@@ -25,6 +25,8 @@ pub(super) fn entries(archive: &[u8]) -> Result<Vec<Entry>, String> {
     let damaged = || "its directory is damaged or cut off".to_owned();
     let tail = archive.len().saturating_sub(22 + usize::from(u16::MAX));
     let end = archive[tail..].windows(END.len()).rposition(|w| w == END).ok_or("it is no zip archive")? + tail;
+    // The last field: without it the archive is cut off.
+    u16_at(archive, end + 20).ok_or_else(damaged)?;
     let count = u16_at(archive, end + 10).ok_or_else(damaged)?;
     let mut at = u32_at(archive, end + 16).ok_or_else(damaged)?;
     let mut entries = Vec::new();
