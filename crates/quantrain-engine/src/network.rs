@@ -1,5 +1,6 @@
 //! The walk through a plan, forward and backward.
 
+mod stepwise;
 mod weights;
 
 use quantrain_graph::{Op, QuantGraph, Quantizer, Requantize, TensorId};
@@ -16,6 +17,7 @@ use crate::layout::logical_permutation;
 use crate::op::{Codes, Kernel, Scaled, code_sum};
 use crate::plan::{Plan, UnitPlan, Work};
 use crate::{EngineError, Monitor, Want};
+pub use stepwise::{BlockInput, BlockMut};
 use weights::{to_engine_order, to_onnx_order};
 
 /// How a step runs.
@@ -258,11 +260,15 @@ impl Network {
             let not_calibrated = || EngineError::NotCalibrated { tensor: q.tensor.clone() };
             *slot = if mode.simulate { Some(q.quantizer()?.ok_or_else(not_calibrated)?) } else { None };
         }
-        let (net, quantizers) = (&self.net, &self.quantizers);
-        let input = |u: usize| net.units()[u].inputs(net.graph()).next().and_then(|t| net.quantizer_of(t)).and_then(|q| quantizers[q.0]);
-        let prepare = |(u, p): (usize, &mut Option<BlockParameters>)| p.as_mut().map_or(Ok(()), |p| p.prepare(input(u)));
-        self.blocks.iter_mut().enumerate().try_for_each(prepare)?;
-        Ok(())
+        (0..self.blocks.len()).try_for_each(|u| self.prepare_block(u))
+    }
+
+    /// The codes of a block, where it is one, with the quantizers of this step.
+    fn prepare_block(&mut self, u: usize) -> Result<(), EngineError> {
+        let Some(p) = &mut self.blocks[u] else { return Ok(()) };
+        let input = self.net.units()[u].inputs(self.net.graph()).next();
+        let quantizer = input.and_then(|t| self.net.quantizer_of(t)).and_then(|q| self.quantizers[q.0]);
+        Ok(p.prepare(quantizer)?)
     }
 
     /// Copies or quantizes the inputs into their buffers.

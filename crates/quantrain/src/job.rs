@@ -12,6 +12,7 @@ use crate::evaluate::{Accuracy, evaluate};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Recipe};
+use crate::refine::{CalibrationImages, StepReport, output_sqnr, refine};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::verify::{self, OnnxRuntime, Verification};
 use crate::{RunError, calibrate, check_images, image_size};
@@ -24,6 +25,8 @@ pub struct Job {
     recipe: Recipe,
     /// `None` while it is lent to a trainer.
     network: Option<Network>,
+    /// The network of the file: what a refinement and a training are measured by.
+    float: QuantGraph,
     /// The observers of the calibration.
     ranges: Option<Ranges>,
 }
@@ -40,7 +43,7 @@ impl Job {
             true => QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?,
             false => QuantGraph::float(graph),
         };
-        Ok(Job { network: Some(Network::new(net)), ranges: None, recipe })
+        Ok(Job { float: net.clone(), network: Some(Network::new(net)), ranges: None, recipe })
     }
 
     /// The recipe.
@@ -135,6 +138,20 @@ impl Job {
         Ok(accuracy)
     }
 
+    /// Output SQNR of the network as simulated against the file's float network, in dB, on the evaluation images.
+    ///
+    /// # Errors
+    /// The network is not calibrated, images cannot be read or do not fit.
+    pub fn output_sqnr(&mut self, progress: &mut dyn Progress) -> Result<Option<f64>, RunError> {
+        let Some(loader) = self.eval_loader()? else { return Ok(None) };
+        let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
+        let mut float = Network::new(self.float.clone());
+        progress.begin("output SQNR", loader.samples() as u64);
+        let sqnr = output_sqnr(&mut float, self.network_mut(), batches, progress)?;
+        progress.end();
+        Ok(Some(sqnr))
+    }
+
     /// Compares the ways to run the file of this job, a QDQ network opened without quantization, on the evaluation images; by the arithmetic
     /// of `target`, or of the target that the file was written for.
     ///
@@ -170,6 +187,26 @@ impl Job {
         Ok(images)
     }
 
+    /// Refines the calibrated network by the recipe's steps; returns what each did, nothing where there are none.
+    ///
+    /// # Errors
+    /// There are fewer than two calibration images, or see [`refine()`].
+    pub fn refine(&mut self, progress: &mut dyn Progress) -> Result<Vec<StepReport>, RunError> {
+        let settings = self.recipe.refine();
+        if settings.steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batches = self.images_of_calibration(None)?.batches(0, 0, self.recipe.data().loader_threads);
+        let images = CalibrationImages::read(batches, settings.held_out)?;
+        let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
+        let refined = refine(net.clone(), &images, self.recipe.quantization().observer, settings, progress);
+        let (net, reports) = refined.map_or_else(|error| (net, Err(error)), |(net, reports)| (net, Ok(reports)));
+        self.network = Some(Network::new(net));
+        // Observers of the calibration have seen other ranges.
+        self.ranges = None;
+        reports
+    }
+
     /// Trains by the recipe, from the start or from a state.
     ///
     /// # Errors
@@ -184,7 +221,7 @@ impl Job {
         let eval = self.eval_loader()?;
         let recipe = self.recipe.clone();
         let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
-        let mut trainer = Trainer::new(&recipe, net, self.ranges.take());
+        let mut trainer = Trainer::new(&recipe, net, self.ranges.take()).taught_by(&self.float);
         let trained = resume.map_or(Ok(()), |state| trainer.restore(state));
         let report = trained.and_then(|()| trainer.fit(&loader, eval.as_ref(), keeper, progress));
         self.network = Some(trainer.into_network());
@@ -234,15 +271,25 @@ impl Job {
         self.loader(path, plan, true)
     }
 
+    /// The images of a calibration; where a refinement follows, without those that it holds out.
     fn calibration_loader(&self) -> Result<Loader, RunError> {
+        let (all, refine) = (self.images_of_calibration(None)?, self.recipe.refine());
+        match refine.steps.is_empty() || all.samples() < 2 {
+            true => Ok(all),
+            false => self.images_of_calibration(Some(CalibrationImages::seen_of(all.samples(), refine.held_out))),
+        }
+    }
+
+    fn images_of_calibration(&self, limit: Option<usize>) -> Result<Loader, RunError> {
         let data = self.recipe.data();
         let path = data.calibration.as_ref().or(data.train.as_ref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })?;
+        let limit = limit.unwrap_or(data.calibration_images);
         let plan = BatchPlan {
-            batch_size: EVALUATION_BATCH.min(data.calibration_images),
+            batch_size: EVALUATION_BATCH.min(limit),
             shuffle: true,
             seed: self.recipe.seed(),
             drop_last: false,
-            limit: Some(data.calibration_images),
+            limit: Some(limit),
         };
         self.loader(path, plan, false)
     }

@@ -13,6 +13,7 @@ pub mod optimizer;
 mod progress;
 mod ranges;
 pub mod recipe;
+pub mod refine;
 mod run_directory;
 mod runner;
 pub mod schedule;

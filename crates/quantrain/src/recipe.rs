@@ -14,8 +14,8 @@ mod size;
 mod suggestion;
 mod table;
 
-pub use choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, ScheduleName, TrainObserver};
-pub use file::{AugmentationFile, DataFile, ExportFile, LayerFile, QuantizationFile, RecipeFile, TABLES, TrainFile};
+pub use choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, RefineStep, ScheduleName, TrainObserver};
+pub use file::{AugmentationFile, DataFile, ExportFile, LayerFile, QuantizationFile, RecipeFile, RefineFile, TABLES, TrainFile};
 pub use overrides::Overrides;
 pub use reference::reference;
 pub use size::Size;
@@ -32,6 +32,7 @@ use crate::error::Location;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::ObserverSettings;
 use crate::optimizer::{Optimizer, Rule};
+use crate::refine::Refinement;
 use crate::schedule::{Decay, FreezeSchedule, RateSchedule};
 use crate::{CheckError, RecipeError};
 
@@ -46,6 +47,7 @@ pub struct Recipe {
     device: Device,
     quantization: Quantization,
     data: Data,
+    refine: Refinement,
     augmentation: Augment,
     train: Train,
     export: Export,
@@ -289,6 +291,11 @@ impl Recipe {
     /// The images.
     pub fn data(&self) -> &Data {
         &self.data
+    }
+
+    /// The refinement after calibration.
+    pub fn refine(&self) -> &Refinement {
+        &self.refine
     }
 
     /// Random changes of training images.

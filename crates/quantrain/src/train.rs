@@ -152,6 +152,12 @@ impl<'r> Trainer<'r> {
         Trainer { ranges, optimizer: recipe.train().optimizer(), position: Position::default(), recipe, network, teacher }
     }
 
+    /// Lets `float` teach where a teacher is wanted: the float network, where the one to train is refined and no longer that.
+    pub fn taught_by(self, float: &QuantGraph) -> Self {
+        let teacher = self.teacher.as_ref().map(|_| Network::new(float.clone()));
+        Trainer { teacher, ..self }
+    }
+
     /// Trains until the recipe's last epoch, or until the user stops it.
     ///
     /// # Errors

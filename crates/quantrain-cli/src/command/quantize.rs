@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use quantrain::refine::StepReport;
 use quantrain::{Accuracy, Job, RunDirectory};
 use serde::Serialize;
 
@@ -29,7 +30,11 @@ pub struct QuantizeReport {
     quantized: Coverage,
     calibration_images: usize,
     float: Option<Accuracy>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refinement: Vec<StepReport>,
     ptq: Option<Accuracy>,
+    /// Output SQNR in dB on the evaluation images.
+    sqnr: Option<f64>,
     files: Vec<PathBuf>,
     seconds: f64,
 }
@@ -48,7 +53,9 @@ impl Quantize {
         job.check_data(false)?;
         let float = job.float_accuracy(console)?;
         let calibration_images = job.calibrate(console)?;
+        let refinement = job.refine(console)?;
         let ptq = job.simulated_accuracy(console)?;
+        let sqnr = job.output_sqnr(console)?;
 
         let run = RunDirectory::create(recipe.out())?;
         let mut report = QuantizeReport {
@@ -57,7 +64,9 @@ impl Quantize {
             quantized: Coverage::of(job.net()),
             calibration_images,
             float,
+            refinement,
             ptq,
+            sqnr,
             files: Vec::new(),
             seconds: 0.0,
         };
@@ -80,14 +89,26 @@ impl QuantizeReport {
     }
 }
 
+impl QuantizeReport {
+    /// After what the accuracy was measured.
+    fn after(&self) -> &'static str {
+        if self.refinement.is_empty() { "calibrated" } else { "refined" }
+    }
+}
+
 impl fmt::Display for QuantizeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.model.display())?;
         write!(f, "{}", self.quantized)?;
         writeln!(f, "  ranges from {} images", self.calibration_images)?;
         writeln!(f)?;
+        report::refinement(f, &self.refinement)?;
         if self.float.is_some() {
-            writeln!(f, "{}", accuracies(&[("float", self.float), ("calibrated", self.ptq)]))?;
+            writeln!(f, "{}", accuracies(&[("float", self.float), (self.after(), self.ptq)]))?;
+        }
+        if let Some(sqnr) = self.sqnr {
+            writeln!(f, "output SQNR {sqnr:.2} dB on the evaluation images")?;
+            writeln!(f)?;
         }
         report::files(f, &self.run, &self.files)?;
         writeln!(f, "{:.1} s", self.seconds)

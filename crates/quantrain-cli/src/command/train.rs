@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use quantrain::checkpoint::Identity;
 use quantrain::recipe::Recipe;
+use quantrain::refine::StepReport;
 use quantrain::{Accuracy, Job, RunDirectory};
 use serde::{Deserialize, Serialize};
 
@@ -54,9 +55,11 @@ pub struct TrainReport {
 }
 
 /// What is known before the first step.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Before {
     calibration_images: Option<usize>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refinement: Vec<StepReport>,
     float: Option<Accuracy>,
     ptq: Option<Accuracy>,
 }
@@ -115,10 +118,16 @@ impl Before {
         before.note(console, "float", before.float);
         if recipe.quantization().enabled {
             before.calibration_images = Some(job.calibrate(console)?);
+            before.refinement = job.refine(console)?;
             before.ptq = job.simulated_accuracy(console)?;
-            before.note(console, "calibrated", before.ptq);
+            before.note(console, before.after(), before.ptq);
         }
         Ok(before)
+    }
+
+    /// After what the accuracy before training was measured.
+    fn after(&self) -> &'static str {
+        if self.refinement.is_empty() { "calibrated" } else { "refined" }
     }
 
     fn note(&self, console: &Console, what: &str, accuracy: Option<Accuracy>) {
@@ -202,7 +211,8 @@ impl fmt::Display for TrainReport {
             writeln!(f, "  ranges from {images} images")?;
         }
         writeln!(f)?;
-        let rows = [("float", self.before.float), ("calibrated", self.before.ptq), ("trained", self.qat.or(self.trained_float))];
+        report::refinement(f, &self.before.refinement)?;
+        let rows = [("float", self.before.float), (self.before.after(), self.before.ptq), ("trained", self.qat.or(self.trained_float))];
         if rows.iter().any(|(_, accuracy)| accuracy.is_some()) {
             writeln!(f, "{}", accuracies(&rows))?;
         }

@@ -40,9 +40,10 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[export]\nencodings = true\n");
     let report = fixture.json(&["quantize", "recipe.toml"]);
-    assert_eq!(keys(&report), ["calibration_images", "files", "float", "model", "ptq", "quantized", "run", "seconds"]);
+    assert_eq!(keys(&report), ["calibration_images", "files", "float", "model", "ptq", "quantized", "run", "seconds", "sqnr"]);
     assert_accuracy(&report["float"]);
     assert_accuracy(&report["ptq"]);
+    assert!(report["sqnr"].as_f64().unwrap() > 10.0, "dB of 8-bit activations and 7-bit weights: {report}");
     assert_eq!(report["calibration_images"], 64);
     let layers: u64 = report["quantized"]["weights"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
     assert_eq!(layers, 4);
@@ -57,6 +58,24 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
     assert_eq!(evaluated["top1"], report["ptq"]["top1"]);
     let again = fixture.json(&["quantize", "recipe.toml"]);
     assert_eq!(again["ptq"], report["ptq"], "a run without training is replaced");
+}
+
+#[test]
+fn a_refinement_tells_what_each_step_did() {
+    let fixture = Fixture::new();
+    let steps = "[refine]\nsteps = ['equalization', 'bias-correction', 'adaround']\nrounding-iterations = 50\n";
+    fixture.recipe("recipe.toml", "run", &format!("{steps}[train]\nepochs = 1\nloss = 'distillation'\n"));
+    let report = fixture.json(&["quantize", "recipe.toml"]);
+    let told = report["refinement"].as_array().unwrap();
+    let names: Vec<_> = told.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(names, ["calibration", "equalization", "bias-correction", "adaround"]);
+    assert!(told.iter().all(|step| step["sqnr"].is_number() && step["changed"].is_string()), "{report}");
+    assert_eq!(report["calibration_images"], 51, "a fifth of 64 is held out");
+    let table = text(&fixture.run(&["quantize", "recipe.toml"]).stdout);
+    assert!(table.contains("output SQNR") && table.contains("refined") && table.contains(" dB"), "{table}");
+    let trained = fixture.json(&["train", "recipe.toml"]);
+    assert_eq!(trained["refinement"], report["refinement"], "training begins with the refined network");
+    assert_eq!(trained["ptq"], report["ptq"]);
 }
 
 #[test]

@@ -4,15 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Columns, PixelRange};
+use quantrain_engine::AdaRound;
 use quantrain_graph::{Granularity, LayerSettings, ScaleKind, Settings, Target};
 
 use super::choice::{LossName, OptimizerName, TrainObserver};
-use super::file::{AugmentationFile, DataFile, QuantizationFile, TrainFile, is_target_file};
+use super::file::{AugmentationFile, DataFile, QuantizationFile, RefineFile, TrainFile, is_target_file};
 use super::{Data, Device, Export, Losses, Quantization, Recipe, RecipeFile, Train};
 use crate::CheckError;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::{ObserverKind, ObserverSettings};
 use crate::optimizer::{Adam, Rule, Sgd};
+use crate::refine::Refinement;
 use crate::schedule::FreezeSchedule;
 
 /// Activations of so few bits want their range by squared error, and kept.
@@ -37,6 +39,7 @@ impl TryFrom<RecipeFile> for Recipe {
             },
             quantization: quantization(&file.quantization, &target)?,
             data: data(&file.data)?,
+            refine: refinement(&file.refine)?,
             augmentation: augmentation(&file.augmentation)?,
             train: train(&file.train, file.data.ignored_label)?,
             export: Export {
@@ -155,6 +158,22 @@ fn data(file: &DataFile) -> Result<Data, CheckError> {
         train_images: images("data.train-images", file.train_images)?,
         eval_images: images("data.eval-images", file.eval_images)?,
         loader_threads: check("data.loader-threads", file.loader_threads, "1 to 1024", |t| (1..=1024).contains(&t))?,
+    })
+}
+
+fn refinement(file: &RefineFile) -> Result<Refinement, CheckError> {
+    let above_zero = "a finite number above 0";
+    let positive = |x: f32| x > 0.0 && x.is_finite();
+    Ok(Refinement {
+        steps: given("refine.steps", file.steps.clone())?,
+        held_out: real("refine.held-out", file.held_out, "a number above 0 and below 1", |h| h > 0.0 && h < 1.0)?,
+        bias_epochs: check("refine.bias-epochs", file.bias_epochs, "1 or more", |e| e > 0)?,
+        bias_rate: real("refine.bias-rate", file.bias_rate, "a number above 0 up to 1", |r| r > 0.0 && r <= 1.0)?,
+        rounding: AdaRound {
+            iterations: check("refine.rounding-iterations", file.rounding_iterations, "1 or more", |n| n > 0)? as usize,
+            rate: real("refine.rounding-rate", file.rounding_rate, above_zero, positive)?,
+            strength: real("refine.rounding-strength", file.rounding_strength, above_zero, positive)?,
+        },
     })
 }
 

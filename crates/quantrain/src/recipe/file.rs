@@ -4,7 +4,7 @@ use std::path::{self, Path, PathBuf};
 
 use quantrain_graph::BiasLimit;
 
-use super::choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, ScheduleName, TrainObserver};
+use super::choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, RefineStep, ScheduleName, TrainObserver};
 use super::size::Size;
 use super::table::{Default, recipe_tables};
 use crate::observe::ObserverKind;
@@ -30,6 +30,8 @@ recipe_tables! {
         quantization: QuantizationFile;
         /// The images.
         data: DataFile;
+        /// Refinement without labels.
+        refine: RefineFile;
         /// Random changes of training images.
         augmentation: AugmentationFile;
         /// The training.
@@ -61,7 +63,8 @@ recipe_tables! {
         /// BatchNormalization in training: running (folded with running statistics, which are updated), corrected (normalised by the batch)
         /// or frozen.
         "batch-norm" batch_norm: BatchNorm, "\"running\"";
-        /// What finds the ranges of activations in calibration: min-max, moving-average, percentile, pact2 or mean-squared-error.
+        /// What finds the ranges of activations in calibration: min-max, moving-average, percentile, pact2, mean-squared-error
+        /// or entropy.
         "observer" observer: ObserverKind, words "mean-squared-error at 5 bits or fewer, pact2 where the target's scales are powers of two, else percentile", example "\"percentile\"";
         /// What moves the ranges of activations in training until they freeze: none (they stay as calibrated), moving-average or pact2.
         "train-observer" train_observer: TrainObserver, words "none at 5 bits or fewer, pact2 where the target's scales are powers of two, else moving-average", example "\"moving-average\"";
@@ -122,6 +125,28 @@ recipe_tables! {
         "eval-images" eval_images: usize, words "all", example "1000";
         /// Background threads that decode and augment images, 1 to 1024.
         "loader-threads" loader_threads: usize, "2";
+    }
+
+    /// What is done after calibration, without labels, so that the quantized network's outputs come nearer to the float network's; each step
+    /// tells the output SQNR after it, on calibration images that no step has seen.
+    "refine" RefineFile {
+        /// The steps, in order: mean-squared-error-ranges and entropy-ranges (ranges of activations found anew), equalization (equal ranges of
+        /// weights across layers; the float function stays), weight-clipping (once, to the range with the least squared error),
+        /// bias-correction (by the mean error of each layer's sums), bias-calibration (the devkit's, by the means of layers' outputs), adaround
+        /// (rounding of weights learned layer by layer; corrects biases too).
+        "steps" steps: Vec<RefineStep>, "[]";
+        /// Share of the calibration images that no step sees, above 0 to below 1; at least one image.
+        "held-out" held_out: f64, "0.2";
+        /// Passes of bias-calibration, 1 or more.
+        "bias-epochs" bias_epochs: u32, "5";
+        /// Rate of bias-calibration in the first pass, above 0 to 1; it is halved in each that follows.
+        "bias-rate" bias_rate: f64, "0.05";
+        /// Steps in which adaround learns the rounding of a layer, 1 or more.
+        "rounding-iterations" rounding_iterations: u32, "500";
+        /// Learning rate of adaround, above 0.
+        "rounding-rate" rounding_rate: f64, "0.02";
+        /// Weight of the term that drives adaround to a decision, above 0.
+        "rounding-strength" rounding_strength: f64, "0.02";
     }
 
     /// Random changes of training images.
