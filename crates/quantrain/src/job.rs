@@ -13,6 +13,7 @@ use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Recipe};
 use crate::refine::{CalibrationImages, StepReport, output_sqnr, refine};
+use crate::sensitivity::{self, Sensitivity};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::verify::{self, OnnxRuntime, Verification};
 use crate::{RunError, calibrate, check_images, image_size};
@@ -205,6 +206,16 @@ impl Job {
         // Observers of the calibration have seen other ranges.
         self.ranges = None;
         reports
+    }
+
+    /// Measures what each quantizer of the calibrated network costs, on the first `images` of the calibration's.
+    ///
+    /// # Errors
+    /// See [`sensitivity::measure`].
+    pub fn sensitivity(&mut self, images: usize, progress: &mut dyn Progress) -> Result<Sensitivity, RunError> {
+        let loader = self.images_of_calibration(Some(images.min(self.recipe.data().calibration_images)))?;
+        let batches: Vec<_> = loader.batches(0, 0, self.recipe.data().loader_threads).collect::<Result<_, _>>()?;
+        sensitivity::measure(self.net(), &batches, progress)
     }
 
     /// Trains by the recipe, from the start or from a state.

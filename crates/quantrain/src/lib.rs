@@ -17,6 +17,7 @@ pub mod refine;
 mod run_directory;
 mod runner;
 pub mod schedule;
+pub mod sensitivity;
 mod train;
 pub mod verify;
 mod whole_file;

@@ -25,7 +25,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Channels, Columns, PixelRange, Preprocess};
-use quantrain_graph::{Settings, Target};
+use quantrain_graph::{LayerSettings, Settings, Target};
 
 use crate::checkpoint::Fingerprint;
 use crate::error::Location;
@@ -237,6 +237,22 @@ impl Recipe {
         file.target = Some(target.into());
         let q = &mut file.quantization;
         (q.per_channel, q.quantize_output, q.bias_limit, q.observer, q.train_observer) = (None, None, None, None, None);
+        Recipe::try_from(file)
+    }
+
+    /// The same recipe with more rules for layers, which go before those that are there.
+    ///
+    /// # Errors
+    /// The target does not have a width.
+    pub fn with_layers(&self, rules: &[LayerSettings]) -> Result<Self, CheckError> {
+        let mut file = self.file.clone();
+        let rule = |rule: &LayerSettings| LayerFile {
+            name: Some(rule.pattern.clone()),
+            weight_bits: rule.weight_bits,
+            activation_bits: rule.activation_bits,
+            float: rule.float.then_some(true),
+        };
+        file.quantization.layer.get_or_insert_default().extend(rules.iter().map(rule));
         Recipe::try_from(file)
     }
 

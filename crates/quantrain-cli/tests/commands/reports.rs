@@ -79,6 +79,26 @@ fn a_refinement_tells_what_each_step_did() {
 }
 
 #[test]
+fn sensitivity_lists_every_quantizer_and_its_mix_is_a_recipe() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "");
+    let search = ["sensitivity", "recipe.toml", "--images", "16", "--size", "70", "--rules", "mixed.toml"];
+    let report = fixture.json(&search);
+    let costs = report["costs"].as_array().unwrap();
+    assert_eq!(costs.iter().filter(|c| c["kind"] == "weights").count(), 4);
+    let alone = |c: &Value| c["alone_8"]["sqnr"].as_f64().unwrap();
+    assert!(costs.windows(2).all(|c| alone(&c[0]) <= alone(&c[1])), "sorted by cost: {report}");
+    assert!(costs.iter().all(|c| c["left_in_float"]["top1"].is_number() && c["alone_4"]["sqnr"].is_number()), "{report}");
+    assert!(report["mix"]["size"].as_f64().unwrap() <= 0.7, "{report}");
+    let quantized = fixture.json(&["quantize", "mixed.toml", "--out", "mixed"]);
+    let layers: u64 = quantized["quantized"]["weights"].as_object().unwrap().iter().map(|(_, n)| n.as_u64().unwrap()).sum();
+    assert_eq!(layers, 4);
+    assert!(quantized["quantized"]["weights"].to_string().contains("int4"), "{quantized}");
+    let table = text(&fixture.run(&["sensitivity", "recipe.toml", "--images", "4"]).stdout);
+    assert!(table.contains("alone at 8 bits") && table.contains("classifier"), "{table}");
+}
+
+#[test]
 fn verify_compares_every_code_of_what_quantize_wrote() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "");

@@ -26,7 +26,7 @@ fn uneven(seed: u64, channels: usize, row: usize) -> Vec<f32> {
 fn bottleneck(with_norm: bool, limit: f32) -> Graph {
     let mut b = GraphBuilder::new("g");
     let x = b.input("x", &[3, SIZE, SIZE]);
-    let mut block = |b: &mut GraphBuilder, name: &str, x, out: usize, taps: usize, groups: usize, row: usize, seed: u64| {
+    let block = |b: &mut GraphBuilder, name: &str, x, out: usize, taps: usize, groups: usize, row: usize, seed: u64| {
         let weights = uneven(seed, out, row);
         let bias: Vec<f32> = noise(seed + 9, out).iter().map(|v| 0.3 * v).collect();
         let pad = taps / 2;
