@@ -1,5 +1,6 @@
 //! The walk through a plan, forward and backward.
 
+mod ranges;
 mod stepwise;
 mod weights;
 
@@ -8,6 +9,7 @@ use quantrain_kernels::convolution::SumRounding;
 use quantrain_kernels::elementwise::{self, AddPass, Sum};
 use quantrain_kernels::fake_quantize;
 use quantrain_kernels::permute::permute;
+use quantrain_kernels::range_sums::RangeSums;
 
 use smallvec::SmallVec;
 
@@ -78,13 +80,24 @@ pub struct Network {
     quantizers: Vec<Option<Quantizer>>,
     /// Memory for values on their way to a monitor, kept from step to step.
     observed: Vec<f32>,
+    /// Quantizers of fewer bits have so many for now.
+    at_least: Option<u8>,
+    /// Of each activation quantizer, where ranges are learned.
+    range_sums: Vec<RangeSums>,
 }
 
 impl Network {
     /// Takes the parameters of `net`.
     pub fn new(net: QuantGraph) -> Self {
         let blocks = (0..net.units().len()).map(|u| block_parameters(&net, u)).collect();
-        Network { quantizers: vec![None; net.quantizers().len()], observed: Vec::new(), blocks, net }
+        Network {
+            quantizers: vec![None; net.quantizers().len()],
+            observed: Vec::new(),
+            at_least: None,
+            range_sums: Vec::new(),
+            blocks,
+            net,
+        }
     }
 
     /// The network; its weights are those of the last [`Network::store`].
@@ -122,6 +135,17 @@ impl Network {
     pub fn into_quant_graph(mut self) -> QuantGraph {
         self.store();
         self.net
+    }
+
+    /// Gives quantizers of fewer bits so many from the next forward on, `None` each its own again: a training may come down to few bits in
+    /// steps. What is stored and exported has the quantizers' own widths.
+    pub fn widen(&mut self, at_least: Option<u8>) {
+        self.at_least = at_least;
+    }
+
+    /// The activation quantizers of the last forward; `None` in a float one.
+    pub fn quantizers_in_use(&self) -> &[Option<Quantizer>] {
+        &self.quantizers
     }
 
     /// Calls `f` with every trained tensor, in the order of the graph.
@@ -247,6 +271,7 @@ impl Network {
                 workspace.memory.put(dy);
             }
         }
+        self.range_sums.fill(RangeSums::default());
         rayon::scope(|_| {
             for u in (0..plan.units.len()).rev() {
                 self.backward_unit(u, plan, workspace, mode);
@@ -258,7 +283,8 @@ impl Network {
     fn prepare(&mut self, mode: Mode) -> Result<(), EngineError> {
         for (slot, q) in self.quantizers.iter_mut().zip(self.net.quantizers()) {
             let not_calibrated = || EngineError::NotCalibrated { tensor: q.tensor.clone() };
-            *slot = if mode.simulate { Some(q.quantizer()?.ok_or_else(not_calibrated)?) } else { None };
+            let bits = self.at_least.map_or(q.scheme.bits, |least| least.max(q.scheme.bits));
+            *slot = if mode.simulate { Some(q.quantizer_of_width(bits)?.ok_or_else(not_calibrated)?) } else { None };
         }
         (0..self.blocks.len()).try_for_each(|u| self.prepare_block(u))
     }
@@ -268,7 +294,7 @@ impl Network {
         let Some(p) = &mut self.blocks[u] else { return Ok(()) };
         let input = self.net.units()[u].inputs(self.net.graph()).next();
         let quantizer = input.and_then(|t| self.net.quantizer_of(t)).and_then(|q| self.quantizers[q.0]);
-        Ok(p.prepare(quantizer)?)
+        Ok(p.prepare(quantizer, self.at_least)?)
     }
 
     /// Copies or quantizes the inputs into their buffers.
@@ -463,6 +489,7 @@ impl Network {
         let unit = &plan.units[u];
         let Some(backward) = &unit.backward else { return };
         let dy = workspace.memory.take(plan.gradients[unit.output.0].expect("a unit that runs backward receives a gradient"));
+        self.add_range_sums(u, plan, workspace, mode, &dy);
         let target = |i: usize| backward.inputs[i].and_then(|accumulate| Some((plan.gradients[unit.inputs[i].0]?, accumulate)));
         match &unit.work {
             Work::Block { shape, accumulator, float_accumulator } => {

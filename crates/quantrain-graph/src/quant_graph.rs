@@ -32,10 +32,19 @@ impl ActivationQuantizer {
     /// # Errors
     /// The range does not fit the scheme.
     pub fn quantizer(&self) -> Result<Option<Quantizer>, PlacementError> {
+        self.quantizer_of_width(self.scheme.bits)
+    }
+
+    /// As [`ActivationQuantizer::quantizer`], with another number of bits; numbers of a file stay as they are.
+    ///
+    /// # Errors
+    /// The range does not fit the scheme, or the width is not supported.
+    pub fn quantizer_of_width(&self, bits: u8) -> Result<Option<Quantizer>, PlacementError> {
         if self.fixed.is_some() {
             return Ok(self.fixed);
         }
-        let make = |range| Quantizer::from_range(&self.scheme, range);
+        let scheme = self.scheme.with_bits(bits);
+        let make = |range| Quantizer::from_range(&scheme, range);
         self.range.map(make).transpose().map_err(|source| PlacementError::Quantizer { tensor: self.tensor.clone(), source })
     }
 }

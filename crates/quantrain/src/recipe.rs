@@ -14,7 +14,7 @@ mod size;
 mod suggestion;
 mod table;
 
-pub use choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, RefineStep, ScheduleName, TrainObserver};
+pub use choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName, TrainObserver};
 pub use file::{AugmentationFile, DataFile, ExportFile, LayerFile, QuantizationFile, RecipeFile, RefineFile, TABLES, TrainFile};
 pub use overrides::Overrides;
 pub use reference::reference;
@@ -32,6 +32,7 @@ use crate::error::Location;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::ObserverSettings;
 use crate::optimizer::{Optimizer, Rule};
+use crate::oscillation::OscillationSettings;
 use crate::refine::Refinement;
 use crate::schedule::{Decay, FreezeSchedule, RateSchedule};
 use crate::{CheckError, RecipeError};
@@ -77,6 +78,8 @@ pub struct Quantization {
     pub observer: ObserverSettings,
     /// What moves ranges in training.
     pub train_observer: Option<ObserverSettings>,
+    /// How ranges are learned, and the factor on their rate.
+    pub learn_ranges: Option<(RangeLearning, f32)>,
 }
 
 /// The table `[data]`, checked.
@@ -153,6 +156,10 @@ pub struct Train {
     pub warmup_steps: u64,
     /// What is minimised.
     pub losses: Losses,
+    /// Widths of the first epochs; narrower quantizers have them then.
+    pub step_down: Vec<u8>,
+    /// What is done about oscillating weights; `None` where they are not watched.
+    pub oscillation: Option<OscillationSettings>,
     /// When BatchNorm and ranges freeze.
     pub freeze: FreezeSchedule,
     /// Steps between two lines of the metrics log.

@@ -8,8 +8,10 @@ use quantrain_graph::QuantGraph;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::{Accuracy, evaluate};
+use crate::learned_ranges::LearnedRanges;
 use crate::observe::ObserverState;
 use crate::optimizer::{Optimizer, OptimizerState, ParameterView};
+use crate::oscillation::Oscillations;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{self, Losses, Recipe};
@@ -59,6 +61,12 @@ pub enum LogLine {
         rate: f32,
         /// Norm of the last gradient, before clipping.
         gradient_norm: f32,
+        /// Share of the weights that oscillate between codes, where that is watched.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        oscillating: Option<f32>,
+        /// Share of the weights that are frozen because they oscillated.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        frozen: Option<f32>,
     },
     /// After an epoch.
     Epoch {
@@ -136,6 +144,8 @@ pub struct Trainer<'r> {
     teacher: Option<Network>,
     optimizer: Optimizer,
     ranges: Option<Ranges>,
+    learned: Option<LearnedRanges>,
+    oscillations: Option<Oscillations>,
     position: Position,
 }
 
@@ -144,12 +154,25 @@ impl<'r> Trainer<'r> {
     /// float. `calibrated` are the observers of the calibration: where training observes the same way, they go on.
     pub fn new(recipe: &'r Recipe, net: QuantGraph, calibrated: Option<Ranges>) -> Self {
         let teacher = recipe.train().losses.teacher.is_some().then(|| Network::new(net.clone()));
-        let network = Network::new(net);
+        let mut network = Network::new(net);
+        let quantized = recipe.quantization().enabled;
+        let learned = recipe.quantization().learn_ranges.filter(|_| quantized);
+        let learned = learned.map(|(method, rate)| LearnedRanges::new(&mut network, method, rate));
+        let oscillations = recipe.train().oscillation.filter(|_| quantized).map(|settings| Oscillations::new(&mut network, settings));
         let observed = recipe.quantization().train_observer.filter(|_| recipe.quantization().enabled);
         let same = |settings| recipe.quantization().observer == settings;
         let ranges =
             observed.map(|settings| calibrated.filter(|_| same(settings)).unwrap_or_else(|| Ranges::continuing(&network, &settings)));
-        Trainer { ranges, optimizer: recipe.train().optimizer(), position: Position::default(), recipe, network, teacher }
+        Trainer {
+            ranges,
+            learned,
+            oscillations,
+            optimizer: recipe.train().optimizer(),
+            position: Position::default(),
+            recipe,
+            network,
+            teacher,
+        }
     }
 
     /// Lets `float` teach where a teacher is wanted: the float network, where the one to train is refined and no longer that.
@@ -201,7 +224,8 @@ impl<'r> Trainer<'r> {
                     let (sum, count) = std::mem::take(&mut self.position.unlogged_loss);
                     let loss = (sum / count as f64) as f32;
                     let (rate, gradient_norm) = (step.rate, step.gradient_norm);
-                    keeper.log(&LogLine::Step { step: self.position.step, epoch, loss, rate, gradient_norm })?;
+                    let (oscillating, frozen) = self.oscillations.as_ref().map(Oscillations::shares).unzip();
+                    keeper.log(&LogLine::Step { step: self.position.step, epoch, loss, rate, gradient_norm, oscillating, frozen })?;
                 }
                 let stop = progress.stop_requested();
                 if stop || settings.checkpoint_every.is_some_and(|every| self.position.step.is_multiple_of(every)) {
@@ -219,6 +243,8 @@ impl<'r> Trainer<'r> {
             report.last = match eval {
                 Some(eval) => {
                     progress.begin("evaluating", eval.samples() as u64);
+                    // What is measured and kept is the network that will be exported.
+                    self.network.widen(None);
                     let accuracy = evaluate(&mut self.network, step.evaluation(), eval.batches(0, 0, threads), progress);
                     progress.end();
                     if let Err(RunError::Stopped { .. }) = accuracy {
@@ -250,7 +276,9 @@ impl<'r> Trainer<'r> {
     }
 
     /// The trained network.
-    pub fn into_network(self) -> Network {
+    pub fn into_network(mut self) -> Network {
+        self.network.widen(None);
+        self.network.learn_ranges(false);
         self.network
     }
 
@@ -265,6 +293,8 @@ impl<'r> Trainer<'r> {
         self.network.for_each_parameter(|p| tensors.push((format!("{PARAMETER}{}", p.name), p.value.to_vec())));
         tensors.extend(self.network.statistics().into_iter().map(|(name, values)| (format!("{STATISTIC}{name}"), values.to_vec())));
         tensors.extend(moments.into_iter().map(|(name, values)| (format!("{MOMENT}{name}"), values)));
+        let oscillations = self.oscillations.iter().flat_map(Oscillations::state);
+        tensors.extend(oscillations.map(|(name, values)| (format!("{OSCILLATION}{name}"), values)));
         TrainState { position, tensors }
     }
 
@@ -275,6 +305,10 @@ impl<'r> Trainer<'r> {
     pub fn restore(&mut self, state: TrainState) -> Result<(), RunError> {
         let TrainState { position, tensors } = state;
         restore_network(&mut self.network, &position, &tensors)?;
+        if let Some(oscillations) = &mut self.oscillations {
+            let kept = tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(OSCILLATION)?.to_owned(), values.clone())));
+            oscillations.restore(&kept.collect::<Vec<_>>())?;
+        }
         let moments = tensors.into_iter().filter_map(|(name, values)| Some((name.strip_prefix(MOMENT)?.to_owned(), values)));
         self.optimizer.restore(OptimizerState { steps: position.optimizer_steps, tensors: moments.collect() })?;
         if let Some(ranges) = &mut self.ranges {
@@ -288,6 +322,7 @@ impl<'r> Trainer<'r> {
 const PARAMETER: &str = "parameter/";
 const STATISTIC: &str = "statistic/";
 const MOMENT: &str = "optimizer/";
+const OSCILLATION: &str = "oscillation/";
 
 /// Writes the parameters, statistics and ranges of a state into a network.
 ///
@@ -352,7 +387,7 @@ impl<'r> Stepper<'r> {
 
     /// Forward, loss, backward, update. Returns the loss.
     fn run(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<f32, RunError> {
-        let Trainer { network, teacher, optimizer, ranges, position, .. } = trainer;
+        let Trainer { network, teacher, optimizer, ranges, learned, oscillations, position, .. } = trainer;
         check_images(network, batch)?;
         let (settings, epoch) = (self.recipe.train(), position.epoch);
         let batch_norm = match self.recipe.quantization().batch_norm {
@@ -364,6 +399,7 @@ impl<'r> Stepper<'r> {
         let training = Training { gradient_path: gradient_path(self.recipe), batch_norm };
         let mode = Mode { training: Some(training), ..self.evaluation() };
         let watching = !settings.freeze.ranges_are_frozen(epoch);
+        network.widen(settings.step_down.get(epoch as usize).copied());
         let (plan, workspace) = self.runner.plan(network, batch.size)?;
         match ranges.as_mut().filter(|_| watching) {
             Some(ranges) => network.forward(plan, workspace, mode, &[&batch.images], ranges)?,
@@ -378,8 +414,18 @@ impl<'r> Stepper<'r> {
         let (plan, workspace) = self.runner.plan(network, batch.size)?;
         network.backward(plan, workspace, mode, &[&self.gradient]);
         self.rate = self.rates.rate_at(position.step);
+        if let Some(learned) = learned.as_mut() {
+            learned.take_up(network);
+        }
         let mut parameters: Vec<ParameterView> = network.parameters().into_iter().map(optimized).collect();
+        parameters.extend(learned.iter_mut().flat_map(LearnedRanges::views));
         self.gradient_norm = optimizer.step(self.rate, &mut parameters)?;
+        if let Some(learned) = learned.as_ref().filter(|_| watching) {
+            learned.apply(network);
+        }
+        if let Some(oscillations) = oscillations {
+            oscillations.after_step(network, self.rate);
+        }
         if let Some(ranges) = ranges.as_ref().filter(|_| watching) {
             ranges.apply(network)?;
         }

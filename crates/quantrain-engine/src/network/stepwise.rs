@@ -138,6 +138,30 @@ impl BlockMut<'_> {
         }
     }
 
+    /// Number of weights.
+    pub fn weights(&self) -> usize {
+        self.parameters.weight.value.len()
+    }
+
+    /// Changes weights: `f` gets the position, w̃ as it is now, the centred code of the last simulated forward and its scale, and gives the new w̃.
+    /// Channels that BatchNorm switches off stay; so does a block that ran in float.
+    pub fn update_folded(&mut self, mut f: impl FnMut(usize, f32, f32, f32) -> f32) {
+        let p = &mut *self.parameters;
+        let Some(simulated) = &p.simulated else { return };
+        let row = p.weight.value.len() / p.channels;
+        for (i, w) in p.weight.value.iter_mut().enumerate() {
+            let factor = p.factors[i / row];
+            if factor != 0.0 {
+                let value = *w * factor;
+                let new = f(i, value, simulated.codes[i], simulated.grid(i / row).scale);
+                // A weight that stays keeps its bits.
+                if new != value {
+                    *w = new / factor;
+                }
+            }
+        }
+    }
+
     /// Adds to each channel of the block's sums, by BatchNorm's β or the bias. False where the block has neither.
     pub fn shift(&mut self, by: &[f32]) -> bool {
         let p = &mut *self.parameters;

@@ -66,6 +66,18 @@ choices! {
         Pact2 = "pact2",
     }
 
+    /// How ranges of activations are learned.
+    RangeLearning {
+        /// The step size, with its scaled gradient.
+        Lsq = "lsq",
+        /// Step size and offset.
+        LsqPlus = "lsq-plus",
+        /// The clip limit.
+        Pact = "pact",
+        /// The logarithm of a power-of-two limit.
+        Tqt = "tqt",
+    }
+
     /// The optimizers.
     OptimizerName {
         /// Gradient descent with momentum.

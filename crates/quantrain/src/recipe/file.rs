@@ -4,7 +4,9 @@ use std::path::{self, Path, PathBuf};
 
 use quantrain_graph::BiasLimit;
 
-use super::choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, RefineStep, ScheduleName, TrainObserver};
+use super::choice::{
+    BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName, TrainObserver,
+};
 use super::size::Size;
 use super::table::{Default, recipe_tables};
 use crate::observe::ObserverKind;
@@ -67,11 +69,17 @@ recipe_tables! {
         /// or entropy.
         "observer" observer: ObserverKind, words "mean-squared-error at 5 bits or fewer, pact2 where the target's scales are powers of two, else percentile", example "\"percentile\"";
         /// What moves the ranges of activations in training until they freeze: none (they stay as calibrated), moving-average or pact2.
-        "train-observer" train_observer: TrainObserver, words "none at 5 bits or fewer, pact2 where the target's scales are powers of two, else moving-average", example "\"moving-average\"";
+        "train-observer" train_observer: TrainObserver, words "none at 5 bits or fewer and where ranges are learned, pact2 where the target's scales are powers of two, else moving-average", example "\"moving-average\"";
         /// Percent of the values that the percentile observer keeps, above 50 to 100; half of the rest is cut at each end.
         "percentile" percentile: f64, "99.99";
         /// Share of a new batch in the moving average of ranges, above 0 to 1.
         "moving-average-rate" moving_average_rate: f64, "0.01";
+        /// How ranges of activations are learned along with the weights, instead of observed, until they freeze: lsq (step size), lsq-plus (step
+        /// size and offset, where codes have a zero point), pact (clip limit) or tqt (logarithm of the limit, where scales are powers of two).
+        /// Wants the gradient path quantized.
+        "learn-ranges" learn_ranges: RangeLearning, words "ranges are not learned", example "\"lsq\"";
+        /// Factor on the learning rate for learned ranges, above 0.
+        "range-rate" range_rate: f64, "1.0";
         /// Rules for single layers, the last that matches wins.
         "layer" layer: Vec<LayerFile>, words "none", example "[]";
     }
@@ -196,6 +204,14 @@ recipe_tables! {
         "distillation-weight" distillation_weight: f64, "1.0";
         /// Temperature of the loss distillation, above 0: a higher one compares more than the likeliest classes.
         "temperature" temperature: f64, "1.0";
+        /// Widths of the first epochs, one for each: quantizers of fewer bits have so many then, and their own after the last. 2 to 8, or 16.
+        "step-down" step_down: Vec<u8>, "[]";
+        /// How strongly weights are pulled towards the middle of their code, 0 or more; 0 is off.
+        "oscillation-damping" oscillation_damping: f64, "0.0";
+        /// A weight whose code goes to and fro in a larger share of the steps is frozen at its average code, above 0 to 1.
+        "oscillation-freezing" oscillation_freezing: f64, words "weights are not frozen", example "0.02";
+        /// Share of a step in the running frequency of oscillations, above 0 to 1.
+        "oscillation-momentum" oscillation_momentum: f64, "0.01";
         /// Epoch, from 0, from which BatchNormalization is frozen; an epoch past the last means never.
         "freeze-batch-norm-epoch" freeze_batch_norm_epoch: u32, words "epochs/2 − 1, at least 0", example "4";
         /// Epoch, from 0, from which ranges of activations are frozen; an epoch past the last means never.
