@@ -1,6 +1,6 @@
 """Quantrain against ONNX Runtime, on the networks and images of ../shared and on the example in this repository.
 
-    tests-python/setup.sh && .venv/bin/python tests-python/cross_check.py [--only float|operators|accuracy|clip|memory]
+    tests-python/setup.sh && .venv/bin/python tests-python/cross_check.py [--only SECTION]
 
 Builds the program first. One line a check; the last line counts them. What ../shared lacks is counted as skipped; what is only noted decides
 nothing. Accuracies in ONNX Runtime are taken with exact products (session.x64quantprecision); those of its default session, which may saturate
@@ -29,6 +29,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 import check_models
+import foreign_files
+import layer_networks
+import node_tests
 import onnxruntime_accuracy
 import operator_networks
 
@@ -42,6 +45,16 @@ SIMULATION_TOLERANCE = 0.1  # points; with few images one image more, which near
 CLIP_TOLERANCE = 1.0  # points: a clip export computes in float, within the trained ranges
 CODE_TOLERANCE = 0.01  # share of codes that a near tie may turn by one: functions are computed in other roundings
 MEMORY_TOLERANCE = 0.1  # of the peak with fewer images
+
+
+def png_column(images):
+    """Pixels as a column of encoded images."""
+    cells = []
+    for pixels in images:
+        encoded = io.BytesIO()
+        Image.fromarray(pixels).save(encoded, "PNG", compress_level=1)
+        cells.append({"bytes": encoded.getvalue(), "path": None})
+    return pa.array(cells, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 
 
 @dataclass
@@ -69,12 +82,10 @@ class Images:
             return self
         cells, labels = [], []
         for pixels, label in onnxruntime_accuracy.parquet_samples(self.evaluation, self.first, self.count, "RGB"):
-            encoded = io.BytesIO()
-            Image.fromarray(pixels).save(encoded, "PNG", compress_level=1)
-            cells.append({"bytes": encoded.getvalue(), "path": None})
+            cells.append(pixels)
             labels.append(label)
-        column = pa.array(cells, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
-        pq.write_table(pa.table({"img": column, "label": pa.array(labels, pa.int64())}), folder / self.evaluation.name)
+        table = pa.table({"img": png_column(cells), "label": pa.array(labels, pa.int64())})
+        pq.write_table(table, folder / self.evaluation.name)
         return replace(self, evaluation=folder / self.evaluation.name, first=0, jpeg=False)
 
     def flags(self):
@@ -186,17 +197,25 @@ class Programs:
     """What cargo builds."""
 
     def __init__(self):
-        subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "quantrain", "--example", "run_*"], cwd=ROOT, check=True)
+        examples = ["--example", "run_*", "--example", "quantize_raw"]
+        subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "quantrain", *examples], cwd=ROOT, check=True)
         metadata = subprocess.run(
             ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT, check=True, capture_output=True
         )
         release = Path(json.loads(metadata.stdout)["target_directory"]) / "release"
         self.program = release / "quantrain"
-        self.run_float, self.run_quantized = (release / "examples" / name for name in ["run_float", "run_quantized"])
+        names = ["run_float", "run_quantized", "quantize_raw"]
+        self.run_float, self.run_quantized, self.quantize_raw = (release / "examples" / name for name in names)
 
     def quantrain(self, *words):
         """What the program prints with --json."""
         return json.loads(self.run([self.program], words).stdout)
+
+    def quantize_raw_values(self, *words):
+        """Calibrates a network on raw values, exports it, and writes what it computes."""
+        done = subprocess.run([self.quantize_raw, *map(str, words)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip())
 
     def peak_memory(self, *words):
         """The program's peak memory in bytes."""
@@ -232,7 +251,7 @@ def check_float(tally, programs, folder):
 
 def check_operators(tally, programs, folder):
     """Small networks of every operator: in float, and exported with quantizers."""
-    for network in operator_networks.NETWORKS:
+    for network in [*operator_networks.NETWORKS, *layer_networks.NETWORKS]:
         model, given, found = folder / "operators.onnx", folder / "given", folder / "found"
         onnx.save(network.model(), model)
         x = network.input()
@@ -266,7 +285,7 @@ def check_operators(tally, programs, folder):
 
 
 def compared(model, x, found):
-    """Name, our values and ONNX Runtime's of every output, of the model as it stands: each node is run, none is fused or folded."""
+    """Name, our values and ONNX Runtime's of every output; its values in the exact arithmetic of a QDQ model that is not optimised."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -282,7 +301,8 @@ def compared(model, x, found):
 def output_steps(model):
     """The scale of every output that a DequantizeLinear writes."""
     graph = onnx.load(model).graph
-    scales = {tensor.name: float(onnx.numpy_helper.to_array(tensor)) for tensor in graph.initializer if tensor.name.endswith("_scale")}
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name.endswith("_scale")}
+    scales = {name: array.item() for name, array in arrays.items() if array.size == 1}
     outputs = {output.name for output in graph.output}
     return {node.output[0]: scales[node.input[1]] for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] in outputs}
 
@@ -320,6 +340,36 @@ def simulated_and_exported(images, report):
     simulated = report["ptq"]["top1"]
     exact, default = (images.accuracy(report["files"][0], precision) for precision in ["exact", "default"])
     return simulated, exact, f"{simulated:.2f} % simulated, ONNX Runtime {exact:.2f} % ({default:.2f} % by default)"
+
+
+def check_masks(tally, programs, folder):
+    """A network that gives each pixel a class: mean IoU as simulated, and of the exported file in ONNX Runtime."""
+    model, training, validation = MODELS / "camvid_mobile_unet.onnx", DATA / "camvid_train.parquet", DATA / "camvid_val.parquet"
+    name = model.stem
+    if missing := [path for path in [model, training, validation] if not path.exists()]:
+        return tally.skip(f"{name}: masks", missing)
+    pixels, masks = zip(*onnxruntime_accuracy.parquet_samples(validation, 0, 1 << 60, "RGB"))
+    images = folder / validation.name
+    pq.write_table(pa.table({"img": png_column(pixels), "mask": png_column(masks)}), images)
+    mean, std = ([f"{flag}", ",".join(map(str, values))] for flag, values in [("--mean", NORMAL["mean"]), ("--std", NORMAL["std"])])
+    recipe = folder / "camvid.toml"
+    recipe.write_text("[data]\nignored-label = 11\ncalibration-images = 128\n")
+
+    def runtime(path):
+        words = ["--model", str(path), "--data", str(images), "--crop", "176", "240", "--ignore", "11", "--precision", "exact"]
+        words += ["--mean", *map(str, NORMAL["mean"]), "--std", *map(str, NORMAL["std"])]
+        return 100 * onnxruntime_accuracy.evaluate(onnxruntime_accuracy.parse(words))["miou"]
+
+    for name_of_target in ["onnxruntime", "tidl-pow2-even"]:
+        flags = ["--model", model, "--data", training, "--eval-data", images, *mean, *std, "--crop", "176x240"]
+        flags += ["--target", target(name_of_target, folder), "--out", folder / f"{name}-{name_of_target}"]
+        report = programs.quantrain("quantize", recipe, *flags)
+        pairs = [("simulated and exported", report["ptq"]["mean_iou"], runtime(report["files"][0]))]
+        if name_of_target == "onnxruntime":
+            pairs.append(("float", report["float"]["mean_iou"], runtime(model)))
+        for what, ours, theirs in pairs:
+            figures = f"mean IoU {ours:.2f} %, ONNX Runtime {theirs:.2f} %; at most {SIMULATION_TOLERANCE:.2f} apart"
+            tally.check(abs(ours - theirs) <= SIMULATION_TOLERANCE, f"{name}: {name_of_target}, {what}", figures)
 
 
 def check_clip(tally, programs, folder):
@@ -362,7 +412,37 @@ def check_memory(tally, programs, folder):
     tally.check(abs(many - few) <= MEMORY_TOLERANCE * few, what, f"{figures}; at most {MEMORY_TOLERANCE:.0%} apart")
 
 
-SECTIONS = {"float": check_float, "operators": check_operators, "accuracy": check_accuracy, "clip": check_clip, "memory": check_memory}
+def check_foreign(tally, programs, folder):
+    """Networks of other exporters, the small ones: foreign_files.py has them all."""
+    for network in [n for n in foreign_files.NETWORKS if n.name in foreign_files.SMALL]:
+        if missing := [path for path in [network.path, foreign_files.IMAGES] if not path.exists()]:
+            tally.skip(f"{network.name}: float and integers", missing)
+            continue
+        outputs = foreign_files.check(programs, network, folder, calibration=4, evaluation=2)
+        error, ratio = max(o.float_error for o in outputs), min(o.exported for o in outputs)
+        figures = f"float {error:.1e} relative, at most {FLOAT_TOLERANCE:.0e}; exported at least {ratio:.1f} dB"
+        tally.check(error <= FLOAT_TOLERANCE, f"{network.name}: float and integers", figures)
+
+
+def check_nodes(tally, programs, folder):
+    """ONNX's own tests of operators."""
+    if not node_tests.DATA.is_dir():
+        return tally.skip("ONNX's tests of operators", [node_tests.DATA])
+    counts, lines = node_tests.run_all(programs.run_float)
+    print(*lines, sep="\n", end="\n" if lines else "")
+    tally.check(counts["failed"] == 0, "ONNX's tests of operators", node_tests.summary(counts))
+
+
+SECTIONS = {
+    "float": check_float,
+    "operators": check_operators,
+    "accuracy": check_accuracy,
+    "masks": check_masks,
+    "clip": check_clip,
+    "memory": check_memory,
+    "foreign": check_foreign,
+    "nodes": check_nodes,
+}
 
 
 def main():

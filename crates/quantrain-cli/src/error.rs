@@ -45,7 +45,7 @@ pub enum CliError {
         run: PathBuf,
     },
     /// Accuracy was asked for of images without labels.
-    #[error("{data}: the images have no labels; accuracy needs them")]
+    #[error("{data}: the images have no labels; accuracy needs them, or give the float network with --against")]
     Unlabelled {
         /// The images.
         data: PathBuf,

@@ -48,6 +48,8 @@ pub struct SettingFlags {
     #[arg(long, value_name = "N", help_heading = "Images")]
     eval_images: Option<usize>,
     #[command(flatten)]
+    network: NetworkFlags,
+    #[command(flatten)]
     preprocess: PreprocessFlags,
     #[command(flatten)]
     quantization: QuantizationFlags,
@@ -76,6 +78,15 @@ pub struct SettingFlags {
     export: ExportFlags,
     #[command(flatten)]
     machine: MachineFlags,
+}
+
+/// How the network's file is read.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkFlags {
+    /// Shape of an input, where the model leaves extents open or fixes the batch (N frees it); once for each input
+    #[arg(long, value_name = "NAME=Nx3x224x224")]
+    input_shape: Option<Vec<String>>,
 }
 
 /// From a stored image to a network's input.
@@ -172,10 +183,18 @@ impl SettingFlags {
         overrides.learning_rate = self.lr;
         overrides.gradient_path = self.gradient_path;
         overrides.seed = self.seed;
+        self.network.over(overrides);
         self.preprocess.over(overrides);
         self.quantization.over(overrides);
         self.export.over(overrides);
         self.machine.over(overrides);
+    }
+}
+
+impl NetworkFlags {
+    /// Puts what the flags say over a recipe.
+    pub fn over(&self, overrides: &mut Overrides) {
+        overrides.input_shape = self.input_shape.clone();
     }
 }
 

@@ -1,9 +1,9 @@
-//! What reports share: accuracies and files.
+//! What reports share: scores and files.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
-use quantrain::Accuracy;
+use quantrain::metric::Score;
 use quantrain::refine::StepReport;
 use serde::Serialize;
 
@@ -19,13 +19,19 @@ pub fn render<R: Serialize + Display>(report: &R, json: bool) -> Result<String, 
     Ok(text + "\n")
 }
 
-/// Accuracies before, between and after, as far as they are known.
-pub fn accuracies(rows: &[(&str, Option<Accuracy>)]) -> Table {
-    let mut table = Table::new(&[("network", Align::Left), ("top-1", Align::Right), ("top-5", Align::Right), ("images", Align::Right)]);
-    for (name, accuracy) in rows {
-        if let Some(a) = accuracy {
-            table.row(vec![(*name).into(), percent(a.top1), percent(a.top5), grouped(a.images)]);
-        }
+/// Scores before, between and after, as far as they are known.
+pub fn scores(rows: &[(&str, &Option<Score>)]) -> Table {
+    let known = || rows.iter().filter_map(|(name, score)| Some((name, score.as_ref()?)));
+    let titles: Vec<String> = known().next().map_or_else(Vec::new, |(_, score)| score.figures().into_iter().map(|f| f.0).collect());
+    let mut columns = vec![("network", Align::Left)];
+    columns.extend(titles.iter().map(|title| (title.as_str(), Align::Right)));
+    columns.push(("images", Align::Right));
+    let mut table = Table::new(&columns);
+    for (name, score) in known() {
+        let mut row = vec![(*name).to_owned()];
+        row.extend(score.figures().into_iter().map(|f| f.1));
+        row.push(grouped(score.images()));
+        table.row(row);
     }
     table
 }
@@ -44,7 +50,12 @@ pub fn refinement(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Resu
     writeln!(f, "{table}")
 }
 
-/// An accuracy in a sentence.
+/// A score in a sentence.
+pub fn sentence(score: &Score) -> String {
+    score.figures().into_iter().map(|(what, how_much)| format!("{what} {how_much}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A share in a sentence.
 pub fn percent(share: f64) -> String {
     format!("{share:.2} %")
 }

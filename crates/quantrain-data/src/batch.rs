@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::preprocess::Pipeline;
 use crate::random::Random;
-use crate::{Annotation, Augment, DataError, Dataset, Preprocess};
+use crate::{Annotation, Augment, BoundingBox, DataError, Dataset, Preprocess};
 
 /// Which samples make which batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Default for BatchPlan {
 /// Samples ready for a network.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
-    /// `size · height · width · channels` values, NHWC.
+    /// `size · height · width · channels` values, each image in the order that was asked for: by itself NHWC.
     pub images: Vec<f32>,
     /// Samples in it.
     pub size: usize,
@@ -50,6 +50,8 @@ pub struct Batch {
     pub labels: Vec<i64>,
     /// The class of each pixel, `size · height · width`, if the dataset has masks.
     pub masks: Option<Vec<u8>>,
+    /// What is where in each sample, in pixels of the images as they are here, if the dataset has boxes.
+    pub boxes: Option<Vec<Vec<BoundingBox>>>,
     /// The index of each sample in the dataset.
     pub indices: Vec<usize>,
     /// Position in the epoch, from 0.
@@ -148,6 +150,8 @@ impl Work {
         batch.labels.clear();
         let mut masks = batch.masks.take().unwrap_or_default();
         masks.clear();
+        let mut boxes = batch.boxes.take().unwrap_or_default();
+        boxes.clear();
         for at in 0..batch.size {
             let index = batch.indices[at];
             let mut random = Random::of_sample(self.plan.seed, epoch, index);
@@ -168,14 +172,16 @@ impl Work {
                 Annotation::None => {}
                 Annotation::Class(class) => batch.labels.push(class),
                 Annotation::Mask(mask) => masks.extend_from_slice(&mask.pixels),
+                Annotation::Boxes(found) => boxes.push(found),
             }
-            let (labelled, masked) = (batch.labels.len(), masks.len());
+            let found = (batch.labels.len(), masks.len(), boxes.len());
             let pixels = batch.height * batch.width;
             let done = at + 1;
-            if ![(0, 0), (done, 0), (0, done * pixels)].contains(&(labelled, masked)) {
+            if ![(0, 0, 0), (done, 0, 0), (0, done * pixels, 0), (0, 0, done)].contains(&found) {
                 return Err(DataError::MixedAnnotations { sample: index });
             }
         }
+        batch.boxes = (!boxes.is_empty()).then_some(boxes);
         batch.masks = (!masks.is_empty()).then_some(masks);
         Ok(batch)
     }

@@ -37,9 +37,9 @@ pub enum DataError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A file that is neither parquet nor IDX by its name.
+    /// A file that is neither parquet, IDX nor .npz by its name.
     #[error(
-        "{}: unknown kind of dataset; expected *.parquet, *-images-idx3-ubyte(.gz) or a folder",
+        "{}: unknown kind of dataset; expected *.parquet, *.npz, *-images-idx3-ubyte(.gz) or a folder",
         path.display()
     )]
     UnknownKind {
@@ -65,6 +65,34 @@ pub enum DataError {
     MixedFolder {
         /// As given.
         folder: PathBuf,
+    },
+    /// An image in a folder of images with masks that has none.
+    #[error("{}: no mask of this name, as the other images have; add it, or take the image away", image.display())]
+    NoMask {
+        /// The image.
+        image: PathBuf,
+    },
+    /// A file that is no NumPy archive, or lacks the arrays wanted.
+    #[error("{}: {reason}", file.display())]
+    NotNpz {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Numbers that make no boxes.
+    #[error("{}: row {row}: column `{column}`: {found} found, {expected} expected", file.display())]
+    BadBox {
+        /// The file.
+        file: PathBuf,
+        /// Row.
+        row: usize,
+        /// The column of boxes.
+        column: String,
+        /// What there is.
+        found: String,
+        /// What there should be.
+        expected: &'static str,
     },
     /// A dataset without samples.
     #[error("{}: holds no samples", path.display())]
@@ -355,6 +383,17 @@ pub enum DataError {
         /// As given.
         high: f32,
     },
+    /// The range of `scale` is empty, beyond (0, 16], or NaN.
+    #[error("scale: from {low} to {high} is not a range of factors above 0 up to 16")]
+    Scale {
+        /// As given.
+        low: f32,
+        /// As given.
+        high: f32,
+    },
+    /// Two ways to cut out a random part.
+    #[error("scale and resized crop both cut out a random part; keep one")]
+    TwoCrops,
     /// The strength of `color` is beyond 0 to 1, or NaN.
     #[error("color: {found} is not between 0 and 1")]
     Color {

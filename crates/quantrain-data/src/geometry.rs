@@ -1,6 +1,6 @@
-//! Cutting, shifting and mirroring; images and masks alike
+//! Cutting, resizing, shifting and mirroring; image, mask and boxes alike
 
-use crate::Image;
+use crate::{Annotation, BoundingBox, Image, Sample, resize};
 
 /// A rectangle of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,17 +34,21 @@ pub(crate) fn crop(image: Image, window: Window) -> Image {
     out
 }
 
-/// What lies beyond the border of a shifted image.
+/// What lies beyond the border of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Border {
-    Black,
+    /// The same in every channel.
+    Filled(u8),
     Repeated,
 }
 
-/// The same-sized part of the padded `image` whose corner is `(down, right)` from its own.
-pub(crate) fn shift(image: &Image, down: isize, right: isize, border: Border) -> Image {
-    let mut out = Image::black(image.height, image.width, image.channels);
-    for (y, row) in out.pixels.chunks_exact_mut(image.stride()).enumerate() {
+/// The `height` x `width` part of `image` whose corner is `(down, right)` from its own, wherever that is.
+pub(crate) fn place(image: &Image, down: isize, right: isize, [height, width]: [usize; 2], border: Border) -> Image {
+    let mut out = Image::black(height, width, image.channels);
+    if let Border::Filled(value) = border {
+        out.pixels.fill(value);
+    }
+    for (y, row) in out.pixels.chunks_exact_mut(width * image.channels).enumerate() {
         let Some(source) = inside(y, down, image.height, border) else { continue };
         let input = image.row(source);
         for (x, pixel) in row.chunks_exact_mut(image.channels).enumerate() {
@@ -60,7 +64,7 @@ pub(crate) fn shift(image: &Image, down: isize, right: isize, border: Border) ->
 fn inside(at: usize, by: isize, size: usize, border: Border) -> Option<usize> {
     match (at.checked_add_signed(by), border) {
         (Some(at), _) if at < size => Some(at),
-        (_, Border::Black) => None,
+        (_, Border::Filled(_)) => None,
         (Some(_), Border::Repeated) => Some(size - 1),
         (None, Border::Repeated) => Some(0),
     }
@@ -74,6 +78,84 @@ pub(crate) fn flip(image: &mut Image) {
             for c in 0..channels {
                 row.swap(x * channels + c, stride - (x + 1) * channels + c);
             }
+        }
+    }
+}
+
+/// Everything known of a sample moves with its image.
+impl Sample {
+    /// At `height` x `width`: bilinear for the image, nearest for a mask.
+    pub(crate) fn resize(self, [height, width]: [usize; 2]) -> Self {
+        let (from, Sample { image, annotation }) = ([self.image.height, self.image.width], self);
+        if from == [height, width] {
+            return Sample { image, annotation };
+        }
+        let (down, across) = (height as f32 / from[0] as f32, width as f32 / from[1] as f32);
+        let annotation = annotation.map(
+            |mask| resize::nearest(&mask, height, width),
+            |b| BoundingBox { left: b.left * across, top: b.top * down, right: b.right * across, bottom: b.bottom * down, ..b },
+        );
+        Sample { image: resize::bilinear(image, height, width), annotation }.clipped()
+    }
+
+    /// The part inside `window`, which must lie within the image.
+    pub(crate) fn crop(self, window: Window) -> Self {
+        let (x, y) = (window.left as f32, window.top as f32);
+        let annotation = self.annotation.map(|mask| crop(mask, window), |b| moved(b, -x, -y));
+        Sample { image: crop(self.image, window), annotation }.clipped()
+    }
+
+    /// The part of this size whose corner is `(down, right)` from the image's, beyond whose border lies `outside`.
+    pub(crate) fn place(self, down: isize, right: isize, size: [usize; 2], outside: Outside) -> Self {
+        let (x, y) = (right as f32, down as f32);
+        let annotation = self.annotation.map(|mask| place(&mask, down, right, size, outside.mask), |b| moved(b, -x, -y));
+        Sample { image: place(&self.image, down, right, size, outside.image), annotation }.clipped()
+    }
+
+    /// Mirrored left and right.
+    pub(crate) fn flip(mut self) -> Self {
+        flip(&mut self.image);
+        let width = self.image.width as f32;
+        let mirrored = |mut mask| {
+            flip(&mut mask);
+            mask
+        };
+        let annotation = self.annotation.map(mirrored, |b| BoundingBox { left: width - b.right, right: width - b.left, ..b });
+        Sample { annotation, ..self }
+    }
+
+    /// Boxes end at the image's border; those that lie beyond it are gone.
+    fn clipped(mut self) -> Self {
+        if let Annotation::Boxes(boxes) = &mut self.annotation {
+            let (height, width) = (self.image.height as f32, self.image.width as f32);
+            for b in &mut *boxes {
+                (b.left, b.right) = (b.left.clamp(0.0, width), b.right.clamp(0.0, width));
+                (b.top, b.bottom) = (b.top.clamp(0.0, height), b.bottom.clamp(0.0, height));
+            }
+            boxes.retain(|b| b.left < b.right && b.top < b.bottom);
+        }
+        self
+    }
+}
+
+/// What lies beyond the border of an image and of its mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outside {
+    pub image: Border,
+    pub mask: Border,
+}
+
+fn moved(b: BoundingBox, x: f32, y: f32) -> BoundingBox {
+    BoundingBox { left: b.left + x, top: b.top + y, right: b.right + x, bottom: b.bottom + y, ..b }
+}
+
+impl Annotation {
+    /// The annotation with its mask or each of its boxes changed.
+    fn map(self, mask: impl FnOnce(Image) -> Image, of_box: impl Fn(BoundingBox) -> BoundingBox) -> Self {
+        match self {
+            Annotation::Mask(pixels) => Annotation::Mask(mask(pixels)),
+            Annotation::Boxes(boxes) => Annotation::Boxes(boxes.into_iter().map(of_box).collect()),
+            other => other,
         }
     }
 }
@@ -101,10 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_border_is_black_or_the_border() {
-        let shifted = shift(&numbered(), 1, -2, Border::Black);
+    fn beyond_the_border_is_a_colour_or_the_border() {
+        let shifted = place(&numbered(), 1, -2, [3, 4], Border::Filled(0));
         assert_eq!(first_channel(&shifted), [0, 0, 10, 11, 0, 0, 20, 21, 0, 0, 0, 0]);
-        let shifted = shift(&numbered(), 1, -2, Border::Repeated);
+        let shifted = place(&numbered(), 1, -2, [3, 4], Border::Repeated);
         assert_eq!(first_channel(&shifted), [10, 10, 10, 11, 20, 20, 20, 21, 20, 20, 20, 21]);
     }
 
@@ -115,5 +197,28 @@ mod tests {
         assert_eq!(image.row(0), [3, 103, 2, 102, 1, 101, 0, 100]);
         flip(&mut image);
         assert_eq!(image, numbered());
+    }
+
+    #[test]
+    fn a_part_may_be_larger_than_the_image() {
+        let placed = place(&numbered(), -1, -1, [5, 6], Border::Filled(7));
+        assert_eq!(first_channel(&placed)[..12], [7, 7, 7, 7, 7, 7, 7, 0, 1, 2, 3, 7]);
+        assert_eq!(first_channel(&placed)[24..], [7; 6]);
+    }
+
+    #[test]
+    fn boxes_move_with_their_image_and_end_at_its_border() {
+        let corners = |sample: &Sample| match &sample.annotation {
+            Annotation::Boxes(boxes) => boxes.iter().map(|b| [b.left, b.top, b.right, b.bottom]).collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        let of = |left, top, right, bottom| BoundingBox { left, top, right, bottom, class: 2 };
+        let boxes = vec![of(0.0, 0.0, 1.0, 1.0), of(1.0, 1.0, 3.0, 2.0)];
+        let sample = || Sample { image: Image::black(4, 8, 3), annotation: Annotation::Boxes(boxes.clone()) };
+        assert_eq!(corners(&sample().flip()), [[7.0, 0.0, 8.0, 1.0], [5.0, 1.0, 7.0, 2.0]]);
+        assert_eq!(corners(&sample().resize([8, 4])), [[0.0, 0.0, 0.5, 2.0], [0.5, 2.0, 1.5, 4.0]]);
+        assert_eq!(corners(&sample().crop(Window { top: 1, left: 2, height: 2, width: 4 })), [[0.0, 0.0, 1.0, 1.0]]);
+        let outside = Outside { image: Border::Filled(0), mask: Border::Repeated };
+        assert_eq!(corners(&sample().place(-1, -1, [3, 3], outside)), [[1.0, 1.0, 2.0, 2.0], [2.0, 2.0, 3.0, 3.0]]);
     }
 }

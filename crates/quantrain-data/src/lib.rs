@@ -34,7 +34,7 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | [`open`] a path: parquet, IDX, folders of images; all are a [`Dataset`] | `reader` |
+//! | [`open`] a path: parquet, IDX, NumPy archives, folders of images; all are a [`Dataset`] | `reader` |
 //! | JPEG and PNG to pixels | `decode` |
 //! | [`Preprocess`]: channels, resize, crop, mean and standard deviation | `preprocess` |
 //! | [`Augment`]: random crops, flips and colours | `augment` |
@@ -69,6 +69,7 @@ pub use augment::Augment;
 pub use batch::{Batch, BatchPlan, Batches, Loader};
 pub use decode::DecodeError;
 pub use error::DataError;
-pub use preprocess::{Channels, PixelRange, Preprocess};
-pub use reader::{Columns, open};
-pub use sample::{Annotation, Dataset, Image, Sample};
+pub use preprocess::{Channels, Order, PixelRange, Preprocess};
+pub use random::Random;
+pub use reader::{BoxForm, Columns, open};
+pub use sample::{Annotation, BoundingBox, Dataset, Image, Sample};

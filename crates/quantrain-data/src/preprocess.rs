@@ -1,9 +1,9 @@
 //! From a stored image to a network's input
 
 use crate::decode::MAX_PIXELS;
-use crate::geometry::{self, Window};
+use crate::geometry::Window;
 use crate::random::Random;
-use crate::{Annotation, Augment, DataError, Image, Sample, color, resize};
+use crate::{Annotation, Augment, DataError, Image, Sample, color};
 
 /// What 255 becomes before mean and standard deviation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,12 +53,32 @@ pub struct Preprocess {
     pub std: Vec<f32>,
     /// What the network wants, and whether images that differ are converted.
     pub channels: Channels,
+    /// How the values of an image lie in memory.
+    pub order: Order,
 }
 
 impl Default for Preprocess {
     fn default() -> Self {
-        Self { resize: None, crop: None, range: PixelRange::Unit, mean: vec![0.0], std: vec![1.0], channels: Channels::Exactly(3) }
+        Self {
+            resize: None,
+            crop: None,
+            range: PixelRange::Unit,
+            mean: vec![0.0],
+            std: vec![1.0],
+            channels: Channels::Exactly(3),
+            order: Order::default(),
+        }
     }
+}
+
+/// How the values of an image lie in memory, outermost axis first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Height, width, channels: for inputs of `[N, channels, height, width]`, which networks keep as NHWC.
+    #[default]
+    HeightWidthChannels,
+    /// Width, channels, height: the same for inputs of `[N, height, width, channels]`.
+    WidthChannelsHeight,
 }
 
 /// The checked form of [`Preprocess`] and [`Augment`], the only one that runs.
@@ -68,6 +88,7 @@ pub(crate) struct Pipeline {
     crop: Option<[usize; 2]>,
     channels: Channels,
     augment: Option<Augment>,
+    order: Order,
     /// The value of each of 256 pixels, for each channel.
     tables: Vec<[f32; 256]>,
 }
@@ -100,44 +121,43 @@ impl Pipeline {
             }
         }
         let tables = mean.iter().zip(&std).map(|(mean, std)| table(given.range, *mean, *std));
-        Ok(Self { resize: given.resize, crop: given.crop, channels: given.channels, augment: augment.cloned(), tables: tables.collect() })
+        let (augment, tables) = (augment.cloned(), tables.collect());
+        Ok(Self { resize: given.resize, crop: given.crop, channels: given.channels, augment, order: given.order, tables })
     }
 
     /// Everything but the values: channels, geometry and augmentation of sample `index`.
     pub(crate) fn prepare(&self, index: usize, sample: Sample, random: &mut Random) -> Result<Sample, DataError> {
-        let Sample { image, annotation } = sample;
-        if !image.is_consistent() {
+        if !sample.image.is_consistent() {
             return Err(DataError::Inconsistent { sample: index });
         }
-        let (mask, annotation) = match annotation {
-            Annotation::Mask(mask) => (Some(mask), Annotation::None),
-            other => (None, other),
-        };
-        if let Some(mask) = &mask {
-            check_mask(index, &image, mask)?;
+        if let Annotation::Mask(mask) = &sample.annotation {
+            check_mask(index, &sample.image, mask)?;
         }
-        let image = self.converted(index, image)?;
-        let target = self.resized(index, &image)?;
-        let window = self.augment.as_ref().and_then(|augment| augment.window(&image, random));
-        let (mut image, mut mask) = match window {
-            Some(window) => {
-                let size = self.crop.unwrap_or(target);
-                (
-                    fit(geometry::crop(image, window), size, resize::bilinear),
-                    mask.map(|mask| fit(geometry::crop(mask, window), size, nearest)),
-                )
+        let sample = Sample { image: self.converted(index, sample.image)?, ..sample };
+        let full = self.resized(index, &sample.image)?;
+        let Some(augment) = &self.augment else { return self.centred(index, sample.resize(full)) };
+        let size = self.crop.unwrap_or(full);
+        let sample = match (augment.window(&sample.image, random), augment.scaled(full, random)) {
+            (Some(window), _) => sample.crop(window).resize(size),
+            (None, Some(scaled)) => {
+                allowed(index, scaled)?;
+                augment.part(sample.resize(scaled), size, random)
             }
-            None => self.centred(index, image, mask, target)?,
+            (None, None) => self.centred(index, sample.resize(full))?,
         };
-        if let Some(augment) = &self.augment {
-            augment.apply(&mut image, mask.as_mut(), random);
-        }
-        Ok(Sample { image, annotation: mask.map_or(annotation, Annotation::Mask) })
+        Ok(augment.apply(sample, random))
     }
 
     /// The values of an image that [`Pipeline::prepare`] gave, one for each of its bytes.
     pub(crate) fn values(&self, image: &Image, out: &mut [f32]) {
         match self.tables.as_slice() {
+            tables if self.order == Order::WidthChannelsHeight => {
+                let count = tables.len();
+                for (i, (pixel, table)) in image.pixels.iter().zip(tables.iter().cycle()).enumerate() {
+                    let (y, rest) = (i / (image.width * count), i % (image.width * count));
+                    out[rest * image.height + y] = table[usize::from(*pixel)];
+                }
+            }
             [gray] => {
                 for (value, &pixel) in out.iter_mut().zip(&image.pixels) {
                     *value = gray[usize::from(pixel)];
@@ -169,31 +189,24 @@ impl Pipeline {
         let (height, width) = (image.height, image.width);
         let Some(side) = self.resize else { return Ok([height, width]) };
         let size = if height <= width { [side, side * width / height] } else { [side * height / width, side] };
-        match size[0].checked_mul(size[1]) {
-            Some(1..=MAX_PIXELS) => Ok(size),
-            _ => Err(DataError::ResizedTooLarge { sample, height: size[0], width: size[1] }),
-        }
+        allowed(sample, size)
     }
 
-    /// Resize, then centre crop.
-    fn centred(&self, sample: usize, image: Image, mask: Option<Image>, size: [usize; 2]) -> Result<(Image, Option<Image>), DataError> {
-        let image = fit(image, size, resize::bilinear);
-        let mask = mask.map(|mask| fit(mask, size, nearest));
-        let Some(crop) = self.crop else { return Ok((image, mask)) };
-        let window =
-            Window::centre(&image, crop).ok_or(DataError::SmallerThanCrop { sample, height: image.height, width: image.width, crop })?;
-        Ok((geometry::crop(image, window), mask.map(|mask| geometry::crop(mask, window))))
+    /// The centre crop, where one is asked for.
+    fn centred(&self, index: usize, sample: Sample) -> Result<Sample, DataError> {
+        let Some(crop) = self.crop else { return Ok(sample) };
+        let (height, width) = (sample.image.height, sample.image.width);
+        let window = Window::centre(&sample.image, crop).ok_or(DataError::SmallerThanCrop { sample: index, height, width, crop })?;
+        Ok(sample.crop(window))
     }
 }
 
-fn nearest(mask: Image, height: usize, width: usize) -> Image {
-    resize::nearest(&mask, height, width)
-}
-
-/// `image` at `size`, by `filter` unless it has that size already.
-fn fit(image: Image, size: [usize; 2], filter: fn(Image, usize, usize) -> Image) -> Image {
-    let [height, width] = size;
-    if [image.height, image.width] == size { image } else { filter(image, height, width) }
+/// A size that an image may be resized to.
+fn allowed(sample: usize, [height, width]: [usize; 2]) -> Result<[usize; 2], DataError> {
+    match height.checked_mul(width) {
+        Some(1..=MAX_PIXELS) => Ok([height, width]),
+        _ => Err(DataError::ResizedTooLarge { sample, height, width }),
+    }
 }
 
 fn check_mask(sample: usize, image: &Image, mask: &Image) -> Result<(), DataError> {

@@ -3,7 +3,7 @@
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014):
 /// number k of a stream is `mix(key + k·γ)`.
 #[derive(Debug, Clone)]
-pub(crate) struct Random {
+pub struct Random {
     state: u64,
 }
 
@@ -19,7 +19,7 @@ fn mix(mut z: u64) -> u64 {
 
 impl Random {
     /// The stream of these words. `mix` is a bijection, so streams that differ in one word differ.
-    fn keyed(words: &[u64]) -> Self {
+    pub fn keyed(words: &[u64]) -> Self {
         Self { state: words.iter().fold(0, |key: u64, word| mix(key.wrapping_add(GAMMA) ^ word)) }
     }
 
@@ -44,7 +44,7 @@ impl Random {
     }
 
     /// Uniform in `[low, high)`, in steps of 2^-24 of the range.
-    pub(crate) fn between(&mut self, low: f32, high: f32) -> f32 {
+    pub fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * ((self.next() >> 40) as f32 / (1 << 24) as f32)
     }
 

@@ -2,6 +2,7 @@
 
 mod folder;
 mod idx;
+mod npz;
 mod parquet;
 mod rows;
 
@@ -21,15 +22,34 @@ pub struct Columns {
     /// A struct with a binary `bytes`, PNG of one byte a pixel. Default: `mask`, `annotation`,
     /// `segmentation` or `label`, if there is one; it goes before labels.
     pub mask: Option<String>,
+    /// A struct of lists, `bbox` of four coordinates each and, if there is one, `category` of
+    /// integers. Default: `objects`, if there is neither mask nor label.
+    pub boxes: Option<String>,
+    /// What the coordinates of boxes are.
+    pub box_form: BoxForm,
+}
+
+/// What the four coordinates of a box are, in pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BoxForm {
+    /// Left, top, right, bottom.
+    #[default]
+    Corners,
+    /// Left, top, width, height.
+    Size,
 }
 
 /// Opens a dataset by the kind of its path:
 ///
 /// - `*.parquet`, in the Hugging Face layout: a struct column of encoded `bytes` and `path`;
 /// - `*-images-idx3-ubyte`, also `.gz`: IDX, with the labels beside it if they are there;
+/// - `*.npz`: arrays `images` (bytes of `[N, H, W]` or `[N, H, W, C]`) and, if they are there, `labels`
+///   (`[N]`) or `masks` (bytes of `[N, H, W]`);
 /// - a folder of parquet shards, in the order of their names;
 /// - a folder of one IDX dataset (of several, name the images' file);
 /// - a folder of images, or of a folder of images for each class, classes numbered by name;
+/// - a folder of the folders `images` and `masks` (or `annotations`, `labels`), whose PNG masks have the
+///   images' names; or of images with their masks beside them, as `NAME_mask.png` or `NAME.mask.png`;
 /// - several of these, separated by commas, or `*` in a file's name: one after the other;
 /// - any of these with `#START..END` behind it: only those samples.
 ///
@@ -71,6 +91,8 @@ fn open_one(path: &Path, columns: &Columns) -> Result<Box<dyn Dataset>, DataErro
         Ok(Box::new(parquet::Parquet::open(path, columns)?))
     } else if idx::is_images(&name) {
         Ok(Box::new(idx::Idx::open(path)?))
+    } else if name.ends_with(".npz") {
+        Ok(Box::new(npz::Npz::open(path)?))
     } else {
         Err(DataError::UnknownKind { path: path.into() })
     }

@@ -38,8 +38,23 @@ impl Image {
     }
 }
 
-/// What is known about an image. More kinds (boxes) will come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A rectangle around something, in pixels from the image's upper left corner, with its class.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BoundingBox {
+    /// Left edge.
+    pub left: f32,
+    /// Upper edge.
+    pub top: f32,
+    /// Right edge, beyond `left`.
+    pub right: f32,
+    /// Lower edge, beyond `top`.
+    pub bottom: f32,
+    /// What is in it.
+    pub class: i64,
+}
+
+/// What is known about an image.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Annotation {
     /// Nothing: enough for calibration.
@@ -48,10 +63,12 @@ pub enum Annotation {
     Class(i64),
     /// The class of each pixel: one channel, as high and wide as the image.
     Mask(Image),
+    /// What is where; augmentation moves the boxes with their image and drops those that leave it.
+    Boxes(Vec<BoundingBox>),
 }
 
 /// One image with its annotation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// The image as stored.
     pub image: Image,

@@ -183,3 +183,112 @@ fn paths_that_lead_nowhere_say_so() {
     write(&at("a.csv"), b"1,2");
     assert!(matches!(error(&at("a.csv")), DataError::UnknownKind { .. }));
 }
+
+#[test]
+fn masks_lie_in_a_folder_of_their_own_or_beside_their_images() {
+    let apart = folder();
+    let beside = folder();
+    for (name, value) in [("b", 7), ("a", 3)] {
+        write(&apart.path().join(format!("images/{name}.png")), &png([value, 0]));
+        write(&apart.path().join(format!("masks/{name}.png")), &png([value + 1, 1]));
+        write(&beside.path().join(format!("{name}.png")), &png([value, 0]));
+        write(&beside.path().join(format!("{name}_mask.png")), &png([value + 1, 1]));
+    }
+    for (path, told) in [(apart.path(), "masks in `masks`"), (beside.path(), "masks beside them")] {
+        let dataset = try_open(path).expect("a dataset");
+        assert!(dataset.describe().ends_with(&format!("2 images, {told}")), "{}", dataset.describe());
+        let sample = dataset.sample(0).expect("a sample");
+        assert_eq!(sample.image.pixels, [3, 0]);
+        assert!(matches!(sample.annotation, Annotation::Mask(mask) if mask.pixels == [4, 1]));
+    }
+    write(&beside.path().join("c.png"), &png([0, 0]));
+    assert!(matches!(error(beside.path()), DataError::NoMask { image } if image.ends_with("c.png")));
+}
+
+/// A zip archive of NumPy arrays of bytes, stored or deflated.
+fn npz(arrays: &[(&str, &str, &[usize], &[u8])], deflated: bool) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for (name, kind, shape, bytes) in arrays {
+        let extents: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({extents}), }}\n");
+        let mut array = b"\x93NUMPY\x01\x00".to_vec();
+        array.extend((header.len() as u16).to_le_bytes());
+        array.extend(header.as_bytes());
+        array.extend(*bytes);
+        let size = array.len() as u32;
+        if deflated {
+            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(&array).expect("memory takes it");
+            array = encoder.finish().expect("memory takes it");
+        }
+        let name = format!("{name}.npy");
+        let mut fields = vec![20, 0, 0, 0, if deflated { 8 } else { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for word in [array.len() as u32, size] {
+            fields.extend(word.to_le_bytes());
+        }
+        fields.extend((name.len() as u16).to_le_bytes());
+        fields.extend([0, 0]);
+        directory.extend(b"PK\x01\x02\x14\x00");
+        directory.extend(&fields);
+        directory.extend([0; 10]);
+        directory.extend((file.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        file.extend(b"PK\x03\x04");
+        file.extend(&fields);
+        file.extend(name.as_bytes());
+        file.extend(array);
+    }
+    let start = file.len() as u32;
+    let count = (arrays.len() as u16).to_le_bytes();
+    file.extend(&directory);
+    file.extend(b"PK\x05\x06\x00\x00\x00\x00");
+    file.extend([count, count].concat());
+    file.extend((directory.len() as u32).to_le_bytes());
+    file.extend(start.to_le_bytes());
+    file.extend([0, 0]);
+    file
+}
+
+#[test]
+fn an_npz_file_holds_images_with_labels_or_masks() {
+    let folder = folder();
+    let path = folder.path().join("some.npz");
+    for deflated in [false, true] {
+        let images: (&str, &str, &[usize], &[u8]) = ("images", "|u1", &[2, 1, 2, 3], &PIXELS);
+        write(&path, &npz(&[images, ("labels", "<i2", &[2], &[5, 0, 255, 255])], deflated));
+        let dataset = try_open(&path).expect("a dataset");
+        assert_eq!(dataset.describe(), "some.npz: 2 images, labels");
+        let sample = dataset.sample(1).expect("a sample");
+        assert_eq!((sample.image.pixels.as_slice(), sample.annotation), (&PIXELS[6..], Annotation::Class(-1)));
+        assert!(matches!(dataset.sample(2), Err(DataError::OutOfRange { index: 2, length: 2 })));
+        write(&path, &npz(&[images, ("masks", "|u1", &[2, 1, 2], &[1, 2, 3, 4])], deflated));
+        let sample = try_open(&path).expect("a dataset").sample(1).expect("a sample");
+        assert!(matches!(sample.annotation, Annotation::Mask(mask) if mask.pixels == [3, 4]));
+    }
+}
+
+#[test]
+fn each_unfit_npz_file_has_its_error() {
+    let folder = folder();
+    let path = folder.path().join("some.npz");
+    let images: (&str, &str, &[usize], &[u8]) = ("images", "|u1", &[2, 2, 3], &PIXELS);
+    let good = npz(&[images], true);
+    let mut cut = good.clone();
+    cut.drain(40..44);
+    for (bytes, expected) in [
+        (npz(&[("pictures", "|u1", &[2, 2, 3], &PIXELS)], false), "no array `images` among: pictures"),
+        (npz(&[("images", "<u2", &[2, 3], &PIXELS)], false), "`images` is an array of shape [2, 3] and type <u2"),
+        (npz(&[images, ("labels", "|u1", &[3], &[0; 3])], false), "`labels` is an array of shape [3]"),
+        (npz(&[images, ("masks", "|u1", &[2, 3, 2], &PIXELS)], false), "`masks` is an array of shape [2, 3, 2]"),
+        (b"no archive".to_vec(), "it is no zip archive"),
+        (cut, "damaged"),
+    ] {
+        write(&path, &bytes);
+        let error = error(&path);
+        assert!(matches!(&error, DataError::NotNpz { reason, .. } if reason.contains(expected)), "{error}: {expected}");
+    }
+    for length in 0..good.len() {
+        write(&path, &good[..length]);
+        assert!(try_open(&path).is_err(), "{length} bytes");
+    }
+}

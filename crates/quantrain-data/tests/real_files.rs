@@ -150,3 +150,31 @@ fn rows_behind_a_hash_are_a_dataset_of_their_own() {
     assert_eq!(some.sample(0).unwrap().annotation, all.sample(100).unwrap().annotation);
     assert!(matches!(open(Path::new(&format!("{}#900..", file.display())), &Columns::default()), Err(DataError::Empty { .. })));
 }
+
+#[test]
+fn the_boxes_of_bccd_lie_within_their_images_through_all_augmentation() {
+    let Some(path) = shared("bccd_train", "bccd_train.parquet") else { return };
+    let dataset = opened(&path);
+    assert!(dataset.describe().ends_with("292 images in `img`, boxes in `objects`"), "{}", dataset.describe());
+    let augment = Augment { flip: true, scale: Some((0.3, 0.6)), ..Augment::default() };
+    let preprocess = Preprocess { crop: Some([200, 256]), ..Preprocess::default() };
+    let plan = BatchPlan { batch_size: 16, limit: Some(64), ..BatchPlan::default() };
+    let count = |augment: Option<&Augment>, preprocess: &Preprocess| {
+        let loader = Loader::new(Arc::from(opened(&path)), preprocess, augment, plan.clone()).expect("good parameters");
+        let mut count = 0;
+        for batch in loader.batches(0, 0, 2) {
+            let batch = batch.expect("good samples");
+            let (height, width) = (batch.height as f32, batch.width as f32);
+            for b in batch.boxes.expect("boxes").iter().flatten() {
+                assert!(0.0 <= b.left && b.left < b.right && b.right <= width, "{b:?}");
+                assert!(0.0 <= b.top && b.top < b.bottom && b.bottom <= height, "{b:?}");
+                assert!((0..3).contains(&b.class), "{b:?}");
+                count += 1;
+            }
+        }
+        count
+    };
+    let all = count(None, &Preprocess::default());
+    let kept = count(Some(&augment), &preprocess);
+    assert!(all > 500 && kept > all / 2 && kept < all, "{kept} of {all}");
+}

@@ -1,5 +1,8 @@
 //! Buffers laid out by lifetime: two that never live at once share memory.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
 /// A buffer of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BufferId(usize);
@@ -36,20 +39,34 @@ impl Layout {
         let mut order: Vec<usize> = (0..self.lives.len()).collect();
         order.sort_by_key(|&b| (self.lives[b].from, b));
         let mut slot_of = vec![0; self.lives.len()];
-        let mut slots: Vec<(usize, usize)> = Vec::new(); // (values, busy until)
+        let mut sizes: Vec<usize> = Vec::new();
+        // Slots in use by the end of it, and free ones by size, the first of equals first.
+        let mut busy = BinaryHeap::new();
+        let mut free = BTreeSet::new();
         for b in order {
             let Life { from, to, len } = self.lives[b];
-            let free = slots.iter().enumerate().filter(|(_, s)| s.1 < from);
-            let best = free.min_by_key(|(_, s)| if s.0 >= len { (0, s.0) } else { (1, usize::MAX - s.0) }).map(|(i, _)| i);
-            let slot = best.unwrap_or(slots.len());
-            if best.is_none() {
-                slots.push((0, 0));
+            while let Some(&Reverse((_, slot))) = busy.peek().filter(|Reverse((until, _))| *until < from) {
+                busy.pop();
+                free.insert((sizes[slot], slot));
             }
-            slots[slot] = (slots[slot].0.max(len), to);
+            let largest = free.last().map_or(0, |&(size, _)| size);
+            let best = free.range((len.min(largest), 0)..).next().copied();
+            let slot = match best {
+                Some(found) => {
+                    free.remove(&found);
+                    found.1
+                }
+                None => {
+                    sizes.push(0);
+                    sizes.len() - 1
+                }
+            };
+            sizes[slot] = sizes[slot].max(len);
+            busy.push(Reverse((to, slot)));
             slot_of[b] = slot;
         }
         let buffers = slot_of.into_iter().zip(&self.lives).map(|(slot, life)| (slot, life.len)).collect();
-        Slots { buffers, sizes: slots.iter().map(|s| s.0).collect() }
+        Slots { buffers, sizes }
     }
 }
 

@@ -1,6 +1,9 @@
 //! How tensors lie in memory: images as NHWC, everything else in ONNX's axis order.
 
 use quantrain_graph::Shape;
+use quantrain_kernels::Scratch;
+use quantrain_kernels::elementwise::add_assign;
+use quantrain_kernels::permute::permute;
 
 /// The extents of a tensor as it lies in memory, for a batch of `batch`: `[N, H, W, C]` for rank 4.
 pub fn physical_shape(shape: &Shape, batch: usize) -> Vec<usize> {
@@ -34,6 +37,44 @@ pub(crate) fn physical_permutation(rank: usize) -> Vec<usize> {
 pub(crate) fn keeps_order(shape: &[usize], permutation: &[usize]) -> bool {
     let moving: Vec<usize> = permutation.iter().copied().filter(|&axis| shape[axis] != 1).collect();
     moving.windows(2).all(|w| w[0] < w[1])
+}
+
+/// A tensor that an operator reads and writes in ONNX's order, whatever its order in memory.
+pub(crate) struct InOnnxOrder {
+    /// The extents in memory, where the orders differ.
+    moved: Option<[usize; 4]>,
+}
+
+impl InOnnxOrder {
+    /// A tensor of these extents in ONNX's order.
+    pub fn new(logical: &[usize]) -> Self {
+        let image = <[usize; 4]>::try_from(to_physical(logical)).ok();
+        InOnnxOrder { moved: image.filter(|shape| logical.len() == 4 && !keeps_order(shape, &logical_permutation(4))) }
+    }
+
+    /// Calls `f` with the values in ONNX's order.
+    pub fn read<R>(&self, x: &[f32], f: impl FnOnce(&[f32]) -> R) -> R {
+        let Some(shape) = &self.moved else { return f(x) };
+        let mut scratch = Scratch::take(x.len());
+        let logical = &mut scratch.as_mut_slice()[..x.len()];
+        permute(x, shape, &[0, 3, 1, 2], logical);
+        f(logical)
+    }
+
+    /// Calls `f` with room for the values in ONNX's order, which it writes, or adds to where it is told so.
+    pub fn write(&self, y: &mut [f32], accumulate: bool, f: impl FnOnce(&mut [f32], bool)) {
+        let Some([n, h, w, c]) = self.moved else { return f(y, accumulate) };
+        let mut scratch = Scratch::take(2 * y.len());
+        let (logical, rest) = scratch.as_mut_slice().split_at_mut(y.len());
+        f(logical, false);
+        if accumulate {
+            let added = &mut rest[..y.len()];
+            permute(logical, &[n, c, h, w], &[0, 2, 3, 1], added);
+            add_assign(added, y);
+        } else {
+            permute(logical, &[n, c, h, w], &[0, 2, 3, 1], y);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The walk through a plan, forward and backward.
 
+mod parameters;
 mod ranges;
 mod stepwise;
 mod weights;
 
-use quantrain_graph::{Op, QuantGraph, Quantizer, Requantize, TensorId};
+use quantrain_graph::{QuantGraph, Quantizer, Requantize, TensorId};
 use quantrain_kernels::convolution::SumRounding;
 use quantrain_kernels::elementwise::{self, AddPass, Sum};
 use quantrain_kernels::fake_quantize;
@@ -13,14 +14,15 @@ use quantrain_kernels::range_sums::RangeSums;
 
 use smallvec::SmallVec;
 
-use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, NormParameters, Pass, Trained, code_range};
+use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, Pass, Trained, code_range};
 use crate::buffers::Memory;
 use crate::layout::logical_permutation;
 use crate::op::{Codes, Kernel, Scaled, code_sum};
 use crate::plan::{Plan, UnitPlan, Work};
 use crate::{EngineError, Monitor, Want};
+use parameters::{block_parameters, own_parameters};
 pub use stepwise::{BlockInput, BlockMut};
-use weights::{to_engine_order, to_onnx_order};
+use weights::to_onnx_order;
 
 /// How a step runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ impl Workspace {
 pub struct Network {
     net: QuantGraph,
     blocks: Vec<Option<BlockParameters>>,
+    /// Of each unit that is no block: the constants that are trained, and what they are now.
+    own: Vec<Vec<(TensorId, Trained)>>,
     /// Of each activation quantizer, in a simulated step.
     quantizers: Vec<Option<Quantizer>>,
     /// Memory for values on their way to a monitor, kept from step to step.
@@ -90,7 +94,9 @@ impl Network {
     /// Takes the parameters of `net`.
     pub fn new(net: QuantGraph) -> Self {
         let blocks = (0..net.units().len()).map(|u| block_parameters(&net, u)).collect();
+        let own = (0..net.units().len()).map(|u| own_parameters(&net, u)).collect();
         Network {
+            own,
             quantizers: vec![None; net.quantizers().len()],
             observed: Vec::new(),
             at_least: None,
@@ -112,6 +118,9 @@ impl Network {
 
     /// Writes the trained parameters back into the graph.
     pub fn store(&mut self) {
+        for (tensor, p) in self.own.iter().flatten() {
+            self.net.graph_mut().set_constant(*tensor, p.value.clone()).expect("trained tensors keep their size");
+        }
         for u in 0..self.blocks.len() {
             let Some(p) = &self.blocks[u] else { continue };
             let weights = to_onnx_order(&self.net, u, &p.weight.value);
@@ -158,12 +167,13 @@ impl Network {
     /// Every trained tensor, in the order of the graph.
     pub fn parameters(&mut self) -> Vec<Parameter<'_>> {
         let (net, mut all) = (&self.net, Vec::new());
-        for (u, p) in self.blocks.iter_mut().enumerate() {
-            let Some(p) = p else { continue };
+        for (u, (p, own)) in self.blocks.iter_mut().zip(&mut self.own).enumerate() {
             let graph = net.graph();
+            let name = |t: TensorId| graph.tensor(t).name.as_str();
+            all.extend(own.iter_mut().map(|(t, p)| Parameter { name: name(*t), value: &mut p.value, gradient: &p.gradient }));
+            let Some(p) = p else { continue };
             let unit = net.units()[u];
             let Some(block) = unit.block(graph) else { continue };
-            let name = |t: TensorId| graph.tensor(t).name.as_str();
             all.push(Parameter { name: name(block.weight), value: &mut p.weight.value, gradient: &p.weight.gradient });
             if let (Some(tensor), Some(b)) = (block.bias, &mut p.bias) {
                 all.push(Parameter { name: name(tensor), value: &mut b.value, gradient: &b.gradient });
@@ -391,7 +401,7 @@ impl Network {
 
     /// What `unit` gives of what lies in the workspace, in steps of the output.
     fn run_kernel(&self, u: usize, unit: &UnitPlan, kernel: &dyn Kernel, plan: &Plan, workspace: &Workspace, y: &mut [f32]) {
-        let x = self.scaled(plan, workspace, &unit.inputs);
+        let x = self.scaled(plan, workspace, u, unit);
         if !self.codes(u, unit).is_some_and(|codes| kernel.forward_codes(&x, &codes, y)) {
             kernel.forward(&x, self.scale(unit.output), y);
         }
@@ -481,8 +491,10 @@ impl Network {
         workspace.memory.put(y);
     }
 
-    fn scaled<'w>(&self, plan: &Plan, workspace: &'w Workspace, tensors: &[TensorId]) -> Inputs<'w> {
-        tensors.iter().map(|&t| Scaled { values: self.values(plan, workspace, t), scale: workspace.scales[t.0] }).collect()
+    /// What the kernel of a unit reads: its inputs, and behind them its own parameters.
+    fn scaled<'w>(&'w self, plan: &Plan, workspace: &'w Workspace, u: usize, unit: &UnitPlan) -> Inputs<'w> {
+        let inputs = unit.inputs.iter().map(|&t| Scaled { values: self.values(plan, workspace, t), scale: workspace.scales[t.0] });
+        inputs.chain(self.own[u].iter().map(|(_, p)| Scaled { values: &p.value, scale: 1.0 })).collect()
     }
 
     fn backward_unit(&mut self, u: usize, plan: &Plan, workspace: &mut Workspace, mode: Mode) {
@@ -532,12 +544,19 @@ impl Network {
                     let mut dx = workspace.memory.take(buffer);
                     // Only what is replayed is still there.
                     let replays = kernel.replays();
-                    let x = if replays.inputs { self.scaled(plan, workspace, &unit.inputs) } else { Inputs::new() };
+                    let x = if replays.inputs { self.scaled(plan, workspace, u, unit) } else { Inputs::new() };
                     let result = unit.before_quantization.or(plan.values[unit.output.0]).filter(|_| replays.output);
                     let y = Scaled { values: result.map_or(&[], |buffer| workspace.memory.get(buffer)), scale: s_y };
                     kernel.backward(i, &x, y, delta.as_deref().unwrap_or(&dy), &mut dx, accumulate);
                     drop(x);
                     workspace.memory.put(dx);
+                }
+                for i in 0..self.own[u].len() {
+                    let mut gradient = std::mem::take(&mut self.own[u][i].1.gradient);
+                    let (x, y) = (self.scaled(plan, workspace, u, unit), Scaled { values: &[], scale: s_y });
+                    kernel.backward(unit.inputs.len() + i, &x, y, delta.as_deref().unwrap_or(&dy), &mut gradient, false);
+                    drop(x);
+                    self.own[u][i].1.gradient = gradient;
                 }
                 delta.into_iter().for_each(|d| workspace.memory.put(d));
             }
@@ -548,33 +567,6 @@ impl Network {
 
 /// What a kernel reads; only a join of more than eight tensors allocates.
 type Inputs<'w> = SmallVec<[Scaled<'w>; 8]>;
-
-/// The parameters of a unit, where it is a block.
-fn block_parameters(net: &QuantGraph, u: usize) -> Option<BlockParameters> {
-    let (graph, unit) = (net.graph(), net.units()[u]);
-    let block = unit.block(graph)?;
-    let node = graph.node(unit.core);
-    let weight = to_engine_order(net, u, &net.weights_of(u)?);
-    let bias = block.bias.and_then(|b| graph.constant(b)).map(<[f32]>::to_vec);
-    let norm = unit.batch_norm.and_then(|n| match &graph.node(n).op {
-        Op::BatchNormalization(op) => Some(op),
-        _ => None,
-    });
-    let norm = norm.zip(net.batch_norm_of(u)).map(|(op, values)| NormParameters {
-        gamma: Trained::new(values.gamma.to_vec()),
-        beta: Trained::new(values.beta.to_vec()),
-        mean: values.mean.to_vec(),
-        variance: values.variance.to_vec(),
-        epsilon: values.epsilon,
-        momentum: op.momentum,
-    });
-    let mut parameters = BlockParameters::new(node.name.clone(), weight, bias, norm, block.channels, net.weight_quantizer(u));
-    parameters.fixed = net.codes_of(u).cloned().map(|mut codes| {
-        codes.weight.codes = to_engine_order(net, u, &codes.weight.codes);
-        codes
-    });
-    Some(parameters)
-}
 
 fn extrema(x: &[f32]) -> (f32, f32) {
     x.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &v| (min.min(v), max.max(v)))

@@ -79,7 +79,8 @@ pub(crate) trait Kernel: Send + Sync {
         false
     }
 
-    /// Writes or adds the gradient of input `which`, in real units, given that of the output. `y` is what forward wrote.
+    /// Writes or adds the gradient of input `which`, in real units, given that of the output. `y` is what forward wrote. Behind the inputs that
+    /// are no constants come the unit's own parameters ([`Op::trained_inputs`]), whose gradients are never added to.
     fn backward(&self, which: usize, x: &[Scaled], y: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool);
 
     /// What [`Kernel::backward`] reads.
@@ -105,16 +106,28 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
     if node.inputs.iter().chain([&node.output]).map(rank).max() > Some(MOST_AXES) {
         return Err(site.unsupported("tensors of more than eight axes are not supported"));
     }
-    let reads_constants = matches!(node.op, Op::Binary(_) | Op::BatchNormalization(_) | Op::Convolution(_) | Op::Gemm(_));
+    let reads_constants = matches!(
+        node.op,
+        Op::Binary(_)
+            | Op::BatchNormalization(_)
+            | Op::LayerNormalization(_)
+            | Op::InstanceNormalization(_)
+            | Op::MatMul(_)
+            | Op::Convolution(_)
+            | Op::ConvTranspose(_)
+            | Op::Gemm(_)
+    );
     if !reads_constants && node.inputs.iter().any(|&t| graph.constant(t).is_some()) {
         return Err(site.unsupported("constants among its inputs are not supported; fold them, or pass them in as network inputs"));
     }
     Ok(match &node.op {
-        Op::Convolution(_) | Op::Gemm(_) => {
+        Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) => {
             return Err(site.unsupported("its weights must be constants, alpha and beta 1, and a not transposed"));
         }
-        Op::MatMul(op) => Box::new(matmul::build(op, &site)?),
+        Op::MatMul(op) => Box::new(matmul::build(op, &site)),
         Op::BatchNormalization(op) => Box::new(normalization::build(op, &site)?),
+        Op::LayerNormalization(op) => Box::new(normalization::layer(op, &site)?),
+        Op::InstanceNormalization(op) => Box::new(normalization::instance(op, &site)),
         Op::Activation(op) => Box::new(activation::build(op)),
         Op::Binary(op) => Box::new(elementwise::build(*op, &site)?),
         Op::Concat(op) => Box::new(layout::concat(op, &site)),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use quantrain_graph::op::{ConvTranspose, Convolution};
 use quantrain_graph::{Graph, NodeId, Op, QuantGraph, TensorId, Unit};
 use quantrain_kernels::convolution::ConvolutionShape;
 
@@ -238,7 +239,8 @@ impl Flow {
             return flow;
         }
         for unit in units {
-            flow.wanted[unit.output(graph).0] = unit.block(graph).is_some() || unit.inputs(graph).any(|t| flow.wanted[t.0]);
+            let trains = unit.block(graph).is_some() || !graph.node(unit.core).op.trained_inputs().is_empty();
+            flow.wanted[unit.output(graph).0] = trains || unit.inputs(graph).any(|t| flow.wanted[t.0]);
         }
         graph.outputs().iter().for_each(|t| flow.receives[t.0] = flow.wanted[t.0]);
         for (u, unit) in units.iter().enumerate().rev() {
@@ -266,7 +268,7 @@ fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Result<Option<Con
     let x = graph.tensor(node.inputs[0]).shape.at(batch);
     let y = graph.tensor(node.output).shape.at(batch);
     Ok(Some(match &node.op {
-        Op::Convolution(op) => ConvolutionShape {
+        Op::Convolution(Convolution { window, groups }) | Op::ConvTranspose(ConvTranspose { window, groups, .. }) => ConvolutionShape {
             batch: x[0],
             in_height: x[2],
             in_width: x[3],
@@ -274,11 +276,12 @@ fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Result<Option<Con
             out_height: y[2],
             out_width: y[3],
             out_channels: y[1],
-            kernel: op.window.kernel,
-            stride: op.window.strides,
-            padding_begin: [op.window.pads[0], op.window.pads[1]],
-            dilation: op.window.dilations,
-            groups: op.groups,
+            kernel: window.kernel,
+            stride: window.strides,
+            padding_begin: [window.pads[0], window.pads[1]],
+            dilation: window.dilations,
+            groups: *groups,
+            transposed: matches!(node.op, Op::ConvTranspose(_)),
         },
         // The last axis of an image is not the one that lies last in memory.
         op if x.len() == 4 => {
@@ -300,6 +303,7 @@ fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Result<Option<Con
                 padding_begin: [0, 0],
                 dilation: [1, 1],
                 groups: 1,
+                transposed: false,
             }
         }
     }))

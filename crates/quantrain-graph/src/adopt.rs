@@ -65,11 +65,11 @@ fn block_codes(graph: &Graph, unit: &Unit, input: &Quantizer) -> Result<Option<B
     let Some(place) = unit.block(graph) else { return Ok(None) };
     let Some(stored) = graph.stored_codes(place.weight) else { return Ok(None) };
     let scales = stored.quantizers.len();
-    if scales > 1 && (scales, stored.axis) != (place.channels, usize::from(place.channels_last)) {
+    if scales > 1 && (scales, stored.axis) != (place.channels, place.layout.channel_axis()) {
         return Ok(None);
     }
     let codes: Vec<f32> = stored.centred.iter().map(|&c| c as f32).collect();
-    let codes = if place.channels_last { fold::transpose(&codes, codes.len() / place.channels, place.channels) } else { codes };
+    let codes = place.layout.channels_first(&codes, place.channels);
     let weight = WeightCodes { codes, quantizers: stored.quantizers.clone() };
     let bias = match place.bias.map(|b| (graph.stored_codes(b), graph.constant(b).unwrap_or_default())) {
         None => vec![0; place.channels],
@@ -101,9 +101,10 @@ impl<'g> Pairs<'g> {
         for t in 0..graph.tensors().len() {
             pairs.whole[t] = pairs.seen_through(TensorId(t));
         }
+        let single_readers = graph.single_readers();
         for (n, node) in graph.nodes().iter().enumerate() {
             let (Op::Activation(Activation::Clip { min, max }), Some(q)) = (&node.op, pairs.whole[node.output.0]) else { continue };
-            let narrowed = narrowed(&q, *min, *max).filter(|_| graph.single_reader(node.inputs[0]).is_some());
+            let narrowed = narrowed(&q, *min, *max).filter(|_| single_readers[node.inputs[0].0].is_some());
             // A network's input is not clipped before it is quantized by anyone else.
             if let Some(narrowed) = narrowed {
                 pairs.whole[node.inputs[0].0] = Some(narrowed);

@@ -24,8 +24,61 @@ pub struct Block {
     pub bias: Option<TensorId>,
     /// Number of output channels.
     pub channels: usize,
-    /// The weights are stored `[inputs, channels]`, not channels first.
-    pub channels_last: bool,
+    /// The order of the stored weights.
+    pub layout: WeightLayout,
+}
+
+/// The order of the weights that a graph holds; everything that folds and quantizes sees channels first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightLayout {
+    /// `[channels, inputs of a group, kh, kw]`, or `[channels, inputs]`.
+    ChannelsFirst,
+    /// `[inputs, channels of a group, kh, kw]` of a transposed convolution, or `[inputs, channels]` of a product.
+    InputsFirst {
+        /// Number of groups.
+        groups: usize,
+        /// Elements of the kernel.
+        pixels: usize,
+    },
+}
+
+impl WeightLayout {
+    /// The axis of output channels.
+    pub fn channel_axis(self) -> usize {
+        usize::from(self != WeightLayout::ChannelsFirst)
+    }
+
+    /// Stored weights of `channels` output channels, as channels first.
+    pub fn channels_first<T: Copy>(self, stored: &[T], channels: usize) -> Vec<T> {
+        match self {
+            WeightLayout::ChannelsFirst => stored.to_vec(),
+            WeightLayout::InputsFirst { groups, pixels } => {
+                let inputs = stored.len() / (channels * pixels);
+                exchanged(stored, inputs, channels / groups, pixels)
+            }
+        }
+    }
+
+    /// Weights given channels first, as they are stored.
+    pub fn stored<T: Copy>(self, channels_first: &[T], channels: usize) -> Vec<T> {
+        match self {
+            WeightLayout::ChannelsFirst => channels_first.to_vec(),
+            WeightLayout::InputsFirst { groups, pixels } => {
+                let inputs = channels_first.len() / (channels * pixels);
+                exchanged(channels_first, channels / groups, inputs, pixels)
+            }
+        }
+    }
+}
+
+/// Blocks of `[rows, columns, pixels]` as `[columns, rows, pixels]`.
+fn exchanged<T: Copy>(values: &[T], rows: usize, columns: usize, pixels: usize) -> Vec<T> {
+    let block = rows * columns * pixels;
+    let from = |i: usize| {
+        let (at, pixel) = (i % block / pixels, i % pixels);
+        i / block * block + (at % rows * columns + at / rows) * pixels + pixel
+    };
+    (0..values.len()).map(|i| values[from(i)]).collect()
 }
 
 impl Unit {
@@ -66,16 +119,23 @@ fn block_of(graph: &Graph, core: NodeId) -> Option<Block> {
     if graph.constant(weight).is_none() || graph.constant(x).is_some() {
         return None;
     }
-    let (channels, channels_last) = match node.op {
-        Op::Convolution(_) => (shape.0[0], false),
-        Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, transpose_a: false, transpose_b }) => (shape.0[usize::from(!transpose_b)], !transpose_b),
-        Op::MatMul(_) if shape.rank() == 2 => (shape.0[1], true),
+    let matrix = WeightLayout::InputsFirst { groups: 1, pixels: 1 };
+    let (channels, layout) = match node.op {
+        Op::Convolution(_) => (shape.0[0].fixed()?, WeightLayout::ChannelsFirst),
+        Op::ConvTranspose(op) => {
+            let [rows, columns] = op.window.kernel;
+            (shape.0[1].fixed()? * op.groups, WeightLayout::InputsFirst { groups: op.groups, pixels: rows * columns })
+        }
+        Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, transpose_a: false, transpose_b: true }) => {
+            (shape.0[0].fixed()?, WeightLayout::ChannelsFirst)
+        }
+        Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, transpose_a: false, transpose_b: false }) => (shape.0[1].fixed()?, matrix),
+        Op::MatMul(_) if shape.rank() == 2 => (shape.0[1].fixed()?, matrix),
         _ => return None,
     };
-    let channels = channels.fixed()?;
     // A Gemm may add a whole matrix; only a bias over channels folds.
     let bias_fits = bias.is_none_or(|b| graph.tensor(b).shape.elements(1) == channels);
-    bias_fits.then_some(Block { weight, bias, channels, channels_last })
+    bias_fits.then_some(Block { weight, bias, channels, layout })
 }
 
 /// Groups all nodes of a graph into units, in the order they run.
@@ -89,6 +149,7 @@ pub(crate) fn units(graph: &Graph, target: &Target) -> Vec<Unit> {
 /// As [`units`], with nothing fused over a tensor that must be seen.
 pub(crate) fn units_between(graph: &Graph, target: &Target, is_seen: impl Fn(TensorId) -> bool) -> Vec<Unit> {
     let mut taken = vec![false; graph.nodes().len()];
+    let single_readers = graph.single_readers();
     let mut units = Vec::new();
     for n in 0..graph.nodes().len() {
         if taken[n] {
@@ -96,11 +157,12 @@ pub(crate) fn units_between(graph: &Graph, target: &Target, is_seen: impl Fn(Ten
         }
         let mut unit = Unit { core: NodeId(n), batch_norm: None, activation: None };
         let mut last = NodeId(n);
-        let next = |last: NodeId| graph.single_reader(graph.node(last).output).filter(|_| !is_seen(graph.node(last).output));
+        let next = |last: NodeId| single_readers[graph.node(last).output.0].filter(|_| !is_seen(graph.node(last).output));
         let is_norm = |n: &NodeId| matches!(graph.node(*n).op, Op::BatchNormalization(_));
         // Integers of a file are what they are; there is nothing to fold into.
         let trained = |block: Block| graph.stored_codes(block.weight).is_none();
-        let folds = block_of(graph, unit.core).is_some_and(trained) && matches!(graph.node(unit.core).op, Op::Convolution(_) | Op::Gemm(_));
+        let has_bias = matches!(graph.node(unit.core).op, Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_));
+        let folds = has_bias && block_of(graph, unit.core).is_some_and(trained);
         if let Some(norm) = next(last).filter(is_norm).filter(|_| folds) {
             unit.batch_norm = Some(norm);
             taken[norm.0] = true;
@@ -118,7 +180,7 @@ pub(crate) fn units_between(graph: &Graph, target: &Target, is_seen: impl Fn(Ten
 
 /// The operators that clamp their output codes for free.
 fn takes_clip(op: &Op) -> bool {
-    matches!(op, Op::Convolution(_) | Op::Gemm(_) | Op::MatMul(_) | Op::Binary(_))
+    matches!(op, Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul(_) | Op::Binary(_))
 }
 
 #[cfg(test)]
@@ -148,6 +210,16 @@ mod tests {
         assert_eq!(u[1].clip(&g), (0.0, f32::INFINITY));
         assert_eq!(u[0].block(&g).unwrap().channels, 3);
         assert!(u[1].block(&g).is_none());
+    }
+
+    #[test]
+    fn weights_go_to_channels_first_and_back() {
+        let stored: Vec<usize> = (0..4 * 3 * 2).collect();
+        // Two groups of two inputs and three channels each, two pixels.
+        let layout = WeightLayout::InputsFirst { groups: 2, pixels: 2 };
+        let first = layout.channels_first(&stored, 6);
+        assert_eq!(first[..12], [0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11]);
+        assert_eq!(layout.stored(&first, 6), stored);
     }
 
     #[test]

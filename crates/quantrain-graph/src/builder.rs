@@ -76,6 +76,7 @@ impl GraphBuilder {
                 (1, 1) => "1",
                 (2, 2) => "2",
                 (2, 3) => "2 or 3",
+                (3, 3) => "3",
                 (5, 5) => "5",
                 _ => "at least 1",
             };
@@ -108,16 +109,24 @@ impl GraphBuilder {
         &self.graph
     }
 
-    /// The finished graph, without the constants that nothing reads.
+    /// The finished graph, without nodes that no output depends on.
     ///
     /// # Errors
     /// There is no input or no output.
-    pub fn finish(self) -> Result<Graph, GraphError> {
+    pub fn finish(mut self) -> Result<Graph, GraphError> {
         for (what, ids) in [("inputs", &self.graph.inputs), ("outputs", &self.graph.outputs)] {
             if ids.is_empty() {
                 return Err(GraphError::Missing { what });
             }
         }
+        let mut wanted = vec![false; self.graph.tensors.len()];
+        self.graph.outputs.iter().for_each(|t| wanted[t.0] = true);
+        for node in self.graph.nodes.iter().rev() {
+            if wanted[node.output.0] {
+                node.inputs.iter().for_each(|t| wanted[t.0] = true);
+            }
+        }
+        self.graph.nodes.retain(|node| wanted[node.output.0]);
         Ok(self.graph)
     }
 

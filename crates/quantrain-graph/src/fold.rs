@@ -222,11 +222,6 @@ pub fn quantize_block(
     }
 }
 
-/// A row-major `[rows, columns]` matrix as `[columns, rows]`.
-pub fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,12 +300,5 @@ mod tests {
         assert_eq!(of(BiasLimit::Off), (2f32.powi(-9), vec![40960, -16384]));
         assert_eq!(of(BiasLimit::Saturate), (2f32.powi(-9), vec![32767, -16384]));
         assert_eq!(of(BiasLimit::ReduceWeightScale), (2f32.powi(-8), vec![20480, -8192]));
-    }
-
-    #[test]
-    fn transposing_twice_gives_the_matrix_back() {
-        let m = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        assert_eq!(transpose(&m, 2, 3), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
-        assert_eq!(transpose(&transpose(&m, 2, 3), 3, 2), m);
     }
 }

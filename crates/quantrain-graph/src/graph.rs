@@ -129,13 +129,17 @@ impl Graph {
         self.nodes.iter().enumerate().flat_map(move |(n, node)| node.inputs.iter().filter(move |&&t| t == id).map(move |_| NodeId(n)))
     }
 
-    /// The only reader of a tensor, where there is just one and the tensor is not an output.
-    pub fn single_reader(&self, id: TensorId) -> Option<NodeId> {
-        let mut readers = self.readers(id);
-        match (readers.next(), readers.next()) {
-            (Some(node), None) if !self.outputs.contains(&id) => Some(node),
-            _ => None,
+    /// Of each tensor its only reader, where there is just one and the tensor is not an output.
+    pub fn single_readers(&self) -> Vec<Option<NodeId>> {
+        let mut readers = vec![(0, None); self.tensors.len()];
+        for (n, node) in self.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                let (count, _) = readers[input.0];
+                readers[input.0] = (count + 1, Some(NodeId(n)));
+            }
         }
+        self.outputs.iter().for_each(|output| readers[output.0].1 = None);
+        readers.into_iter().map(|(count, reader)| reader.filter(|_| count == 1)).collect()
     }
 
     /// The node that writes a tensor.
@@ -153,11 +157,16 @@ impl Graph {
     pub fn multiply_accumulates(&self, node: NodeId) -> usize {
         let node = self.node(node);
         let out = self.tensor(node.output).shape.elements(1);
-        match &node.op {
-            Op::Convolution(_) => out * self.tensor(node.inputs[1]).shape.elements(1) / self.tensor(node.inputs[1]).shape.0[0].at(1),
-            Op::Gemm(op) => out * self.tensor(node.inputs[1]).shape.0[usize::from(op.transpose_b)].at(1),
-            Op::MatMul(_) => out * self.tensor(node.inputs[0]).shape.0.last().map_or(1, |d| d.at(1)),
-            _ => 0,
-        }
+        let (times, each) = match &node.op {
+            Op::Convolution(_) => (out, self.tensor(node.inputs[1]).shape.0[1..].iter().map(|d| d.at(1)).product()),
+            Op::ConvTranspose(_) => {
+                let (x, w) = (&self.tensor(node.inputs[0]).shape, &self.tensor(node.inputs[1]).shape);
+                (x.elements(1) / w.0[0].at(1).max(1), w.elements(1))
+            }
+            Op::Gemm(op) => (out, self.tensor(node.inputs[1]).shape.0[usize::from(op.transpose_b)].at(1)),
+            Op::MatMul(_) => (out, self.tensor(node.inputs[0]).shape.0.last().map_or(1, |d| d.at(1))),
+            _ => (0, 0),
+        };
+        times.saturating_mul(each)
     }
 }

@@ -15,13 +15,13 @@ mod resize;
 mod straight_through;
 
 pub use activation::Activation;
-pub use convolution::Convolution;
+pub use convolution::{ConvTranspose, Convolution};
 pub use elementwise::Binary;
 pub use layout::{
     Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose, Walk,
 };
 pub use matmul::{Gemm, MatMul};
-pub use normalization::BatchNormalization;
+pub use normalization::{BatchNormalization, InstanceNormalization, LayerNormalization};
 pub use pooling::{AveragePool, GlobalAveragePool, MaxPool, Window};
 pub use quantize::FakeQuantize;
 pub use reduction::{ArgMax, Reduce, Reduction, Softmax};
@@ -35,12 +35,18 @@ use crate::{Shape, ShapeError};
 pub enum Op {
     /// Inputs x `[N, C, H, W]`, w `[O, C/groups, kh, kw]`, optional b `[O]`.
     Convolution(Convolution),
+    /// Inputs x `[N, C, H, W]`, w `[C, O/groups, kh, kw]`, optional b `[O]`.
+    ConvTranspose(ConvTranspose),
     /// Inputs a, b, optional c: `alpha·a'·b' + beta·c`.
     Gemm(Gemm),
     /// Matrix product over the last two axes.
     MatMul(MatMul),
     /// Inputs x, γ, β, μ, σ² (constants over axis 1), inference form.
     BatchNormalization(BatchNormalization),
+    /// Inputs x, s, optional b (constants over the axes that are normalised).
+    LayerNormalization(LayerNormalization),
+    /// Inputs x, s, b (constants over axis 1).
+    InstanceNormalization(InstanceNormalization),
     /// A function of each element.
     Activation(Activation),
     /// Two operands, NumPy-style broadcasting.
@@ -94,9 +100,12 @@ impl Op {
     pub fn name(&self) -> &'static str {
         match self {
             Op::Convolution(_) => "Conv",
+            Op::ConvTranspose(_) => "ConvTranspose",
             Op::Gemm(_) => "Gemm",
             Op::MatMul(_) => "MatMul",
             Op::BatchNormalization(_) => "BatchNormalization",
+            Op::LayerNormalization(_) => "LayerNormalization",
+            Op::InstanceNormalization(_) => "InstanceNormalization",
             Op::Activation(a) => a.name(),
             Op::Binary(b) => b.name(),
             Op::Concat(_) => "Concat",
@@ -126,7 +135,8 @@ impl Op {
     /// How many inputs the operator takes, as (fewest, most).
     pub fn input_count(&self) -> (usize, usize) {
         match self {
-            Op::Convolution(_) | Op::Gemm(_) => (2, 3),
+            Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::LayerNormalization(_) => (2, 3),
+            Op::InstanceNormalization(_) => (3, 3),
             Op::BatchNormalization(_) => (5, 5),
             Op::MatMul(_) | Op::Binary(_) | Op::Propagate(_) => (2, 2),
             Op::Concat(_) => (1, usize::MAX),
@@ -161,9 +171,12 @@ impl Op {
         let x = inputs[0];
         match self {
             Op::Convolution(op) => op.output_shape(x, inputs[1]),
+            Op::ConvTranspose(op) => op.output_shape(x, inputs[1]),
             Op::Gemm(op) => op.output_shape(x, inputs[1]),
             Op::MatMul(op) => op.output_shape(x, inputs[1]),
             Op::BatchNormalization(op) => op.output_shape(x, inputs[1]),
+            Op::LayerNormalization(op) => op.output_shape(x, &inputs[1..]),
+            Op::InstanceNormalization(op) => op.output_shape(x, &inputs[1..]),
             Op::Binary(op) => op.output_shape(x, inputs[1]),
             Op::Concat(op) => op.output_shape(inputs),
             Op::MaxPool(op) => op.window.output_shape(x),
@@ -187,10 +200,18 @@ impl Op {
         }
     }
 
+    /// The positions of constants that training changes in a unit that is no block.
+    pub fn trained_inputs(&self) -> std::ops::Range<usize> {
+        match self {
+            Op::LayerNormalization(_) | Op::InstanceNormalization(_) => 1..3,
+            _ => 0..0,
+        }
+    }
+
     /// The positions of inputs that are parameters and must be constants.
     pub fn parameter_inputs(&self) -> std::ops::Range<usize> {
         match self {
-            Op::Convolution(_) => 1..3,
+            Op::Convolution(_) | Op::ConvTranspose(_) | Op::LayerNormalization(_) | Op::InstanceNormalization(_) => 1..3,
             Op::BatchNormalization(_) => 1..5,
             Op::Gemm(_) => 2..3,
             _ => 0..0,

@@ -4,8 +4,10 @@
 
 mod arithmetic;
 mod fuse_activations;
+mod linked;
 
 pub use fuse_activations::FuseActivations;
+pub use linked::Linked;
 
 use std::fmt;
 
@@ -18,7 +20,7 @@ pub trait Pass {
     fn name(&self) -> &'static str;
 
     /// What it would do with the group of nodes that ends at `at`.
-    fn find(&self, graph: &Graph, at: NodeId) -> Outcome;
+    fn find(&self, graph: &Linked, at: NodeId) -> Outcome;
 }
 
 /// What a pass makes of a node.
@@ -80,16 +82,16 @@ impl Patch {
     ///
     /// # Errors
     /// The first reason why not.
-    pub fn check(&self, graph: &Graph) -> Result<(), Reason> {
+    pub fn check(&self, graph: &Linked) -> Result<(), Reason> {
         let Some(last) = self.nodes.iter().max() else { return Ok(()) };
         for inside in self.nodes.iter().filter(|n| *n != last) {
             let output = graph.node(*inside).output;
             let tensor = || graph.tensor(output).name.clone();
-            if graph.outputs().contains(&output) {
+            if graph.is_output(output) {
                 return Err(Reason::IsOutput { tensor: tensor() });
             }
-            if let Some(other) = graph.readers(output).find(|n| !self.nodes.contains(n)) {
-                return Err(Reason::ReadElsewhere { tensor: tensor(), node: graph.node(other).name.clone() });
+            if let Some(other) = graph.readers(output).iter().find(|n| !self.nodes.contains(n)) {
+                return Err(Reason::ReadElsewhere { tensor: tensor(), node: graph.node(*other).name.clone() });
             }
         }
         let shapes: Vec<&Shape> = self.inputs.iter().map(|&t| &graph.tensor(t).shape).collect();
@@ -112,46 +114,31 @@ pub struct Fusion {
 }
 
 /// Runs passes over a graph, once each over all nodes in their order; what a patch leaves behind is looked at again.
-pub fn run(mut graph: Graph, passes: &[&dyn Pass]) -> (Graph, Vec<Fusion>) {
-    let mut record: Vec<Fusion> = Vec::new();
+pub fn run(graph: Graph, passes: &[&dyn Pass]) -> (Graph, Vec<Fusion>) {
+    let mut graph = Linked::new(graph);
+    let mut record: Vec<(NodeId, Fusion)> = Vec::new();
     for pass in passes {
-        let mut n = 0;
-        while n < graph.nodes.len() {
-            let outcome = match pass.find(&graph, NodeId(n)) {
+        for at in graph.ids() {
+            let outcome = match pass.find(&graph, at) {
                 Outcome::Proposed(patch) => patch.check(&graph).map_or_else(Outcome::Declined, |()| Outcome::Proposed(patch)),
                 other => other,
             };
-            let node = graph.nodes[n].name.clone();
+            let node = graph.node(at).name.clone();
             match outcome {
                 Outcome::Absent => {}
                 Outcome::Declined(reason) => {
-                    let operators = vec![graph.nodes[n].op.name()];
-                    record.push(Fusion { pass: pass.name(), node, operators, outcome: Err(reason) });
+                    let operators = vec![graph.node(at).op.name()];
+                    record.push((at, Fusion { pass: pass.name(), node, operators, outcome: Err(reason) }));
                 }
                 Outcome::Proposed(patch) => {
                     let operators = patch.nodes.iter().map(|&n| graph.node(n).op.name()).collect();
-                    record.push(Fusion { pass: pass.name(), node, operators, outcome: Ok(patch.op.name()) });
-                    n = apply(&mut graph, patch);
+                    record.push((at, Fusion { pass: pass.name(), node, operators, outcome: Ok(patch.op.name()) }));
+                    graph.apply(patch);
                 }
             }
-            n += 1;
         }
     }
     // What became part of a larger group has no name any more.
-    record.retain(|f| graph.nodes.iter().any(|n| n.name == f.node));
-    (graph, record)
-}
-
-/// Replaces the nodes of a patch; returns where the new one is.
-fn apply(graph: &mut Graph, patch: Patch) -> usize {
-    let last = patch.nodes.iter().max().copied().expect("a patch replaces something");
-    let at = last.0 + 1 - patch.nodes.len();
-    let node = &mut graph.nodes[last.0];
-    (node.op, node.inputs) = (patch.op, patch.inputs);
-    let mut n = 0;
-    graph.nodes.retain(|_| {
-        n += 1;
-        n - 1 == last.0 || !patch.nodes.contains(&NodeId(n - 1))
-    });
-    at
+    record.retain(|(at, _)| !graph.is_gone(*at));
+    (graph.finish(), record.into_iter().map(|(_, fusion)| fusion).collect())
 }

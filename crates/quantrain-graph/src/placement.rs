@@ -9,7 +9,7 @@ use crate::op::PadMode;
 use crate::pass::{self, FuseActivations};
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::target::Placement;
-use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target};
+use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target, norm_block};
 
 /// What a user may change of a target's rules. `None` leaves the target's word.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +46,7 @@ pub struct LayerSettings {
 pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
     let target = Target::onnxruntime();
     let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
+    let graph = norm_block::give_blocks(graph, &target);
     let units = block::units(&graph, &target);
     let float = (0..graph.nodes().len()).map(|n| (NodeId(n), FloatReason::Off)).collect();
     QuantGraph {
@@ -64,10 +65,10 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
 pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result<QuantGraph, PlacementError> {
     let widths = Widths::check(&target, settings)?;
     let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
+    let graph = norm_block::give_blocks(graph, &target);
     let units = block::units(&graph, &target);
     let layers = layer_settings(&graph, &units, &settings.layers)?;
-    let mut placer =
-        Placer { graph: &graph, target: &target, of_tensor: vec![None; graph.tensors().len()], bits: Vec::new(), names: Vec::new() };
+    let mut placer = Placer::new(&graph, &target);
     let mut weights = vec![None; units.len()];
     let mut float = Vec::new();
     let bias_limit = settings.bias_limit.unwrap_or(target.bias_limit());
@@ -83,7 +84,8 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
         match verdict {
             Ok(()) if unit.block(&graph).is_some() => {
                 let bits = layer.and_then(|l| l.weight_bits).unwrap_or(widths.weight);
-                weights[u] = Some(WeightQuantizer { scheme: widths.weights.with_bits(bits), bias_limit });
+                let scheme = weight_scheme(&graph, unit, widths.weights.with_bits(bits));
+                weights[u] = Some(WeightQuantizer { scheme, bias_limit });
             }
             Ok(()) => {}
             Err(reason) => float.extend(unit.nodes().map(|n| (n, reason.clone()))),
@@ -105,6 +107,14 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
     }
     let (quantizers, of_tensor) = placer.finish(target.activations());
     Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes: Vec::new() })
+}
+
+/// A scale for each channel needs an axis of channels; a ConvTranspose in groups is stored `[C, O/groups, …]` and has none.
+fn weight_scheme(graph: &Graph, unit: &Unit, scheme: Scheme) -> Scheme {
+    match graph.node(unit.core).op {
+        Op::ConvTranspose(op) if op.groups > 1 => Scheme { granularity: Granularity::PerTensor, ..scheme },
+        _ => scheme,
+    }
 }
 
 /// The widths of a run, checked against the target.
@@ -174,23 +184,25 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 /// Blocks that no other block comes before, and blocks that no other block comes after.
 fn edge_units(graph: &Graph, units: &[Unit]) -> Vec<usize> {
-    let blocks: Vec<usize> = (0..units.len()).filter(|&u| units[u].block(graph).is_some()).collect();
+    let is_block: Vec<bool> = units.iter().map(|unit| unit.block(graph).is_some()).collect();
+    let mut is_edge = vec![false; units.len()];
     let mut after_block = vec![false; graph.tensors().len()];
     let mut edges = Vec::new();
     for (u, unit) in units.iter().enumerate() {
         let after = unit.inputs(graph).any(|t| after_block[t.0]);
-        if blocks.contains(&u) && !after {
+        if is_block[u] && !after {
+            is_edge[u] = true;
             edges.push(u);
         }
-        after_block[unit.output(graph).0] = after || blocks.contains(&u);
+        after_block[unit.output(graph).0] = after || is_block[u];
     }
     let mut before_block = vec![false; graph.tensors().len()];
     for (u, unit) in units.iter().enumerate().rev() {
         let before = before_block[unit.output(graph).0];
-        if blocks.contains(&u) && !before && !edges.contains(&u) {
+        if is_block[u] && !before && !is_edge[u] {
             edges.push(u);
         }
-        if before || blocks.contains(&u) {
+        if before || is_block[u] {
             unit.inputs(graph).for_each(|t| before_block[t.0] = true);
         }
     }
@@ -202,11 +214,30 @@ struct Placer<'g> {
     graph: &'g Graph,
     target: &'g Target,
     of_tensor: Vec<Option<usize>>,
+    /// Of each quantizer an earlier one that it was joined to, or itself.
+    joined: Vec<usize>,
     bits: Vec<u8>,
     names: Vec<TensorId>,
 }
 
-impl Placer<'_> {
+impl<'g> Placer<'g> {
+    fn new(graph: &'g Graph, target: &'g Target) -> Self {
+        let of_tensor = vec![None; graph.tensors().len()];
+        Placer { graph, target, of_tensor, joined: Vec::new(), bits: Vec::new(), names: Vec::new() }
+    }
+
+    /// The quantizer of a tensor; of joined ones the first.
+    fn find(&mut self, tensor: TensorId) -> Option<usize> {
+        let mut q = self.of_tensor[tensor.0]?;
+        while self.joined[q] != q {
+            // Every other step is spared to whoever comes next.
+            self.joined[q] = self.joined[self.joined[q]];
+            q = self.joined[q];
+        }
+        self.of_tensor[tensor.0] = Some(q);
+        Some(q)
+    }
+
     fn place(&mut self, unit: &Unit, bits: u8, input_bits: u8) -> Result<(), FloatReason> {
         let output = unit.output(self.graph);
         let op = &self.graph.node(unit.core).op;
@@ -237,6 +268,7 @@ impl Placer<'_> {
 
     fn own(&mut self, tensor: TensorId, bits: u8) {
         self.of_tensor[tensor.0] = Some(self.bits.len());
+        self.joined.push(self.bits.len());
         self.bits.push(bits);
         self.names.push(tensor);
     }
@@ -248,16 +280,14 @@ impl Placer<'_> {
     }
 
     fn join(&mut self, a: TensorId, b: TensorId) {
-        let (Some(a), Some(b)) = (self.of_tensor[a.0], self.of_tensor[b.0]) else { return };
+        let (Some(a), Some(b)) = (self.find(a), self.find(b)) else { return };
         let (low, high) = (a.min(b), a.max(b));
         self.bits[low] = self.bits[low].max(self.bits[high]);
-        for q in self.of_tensor.iter_mut().flatten().filter(|q| **q == high) {
-            *q = low;
-        }
+        self.joined[high] = low;
     }
 
     fn widen(&mut self, tensor: TensorId, bits: u8) {
-        if let Some(q) = self.of_tensor[tensor.0] {
+        if let Some(q) = self.find(tensor) {
             self.bits[q] = self.bits[q].max(bits);
         }
     }
@@ -269,20 +299,32 @@ impl Placer<'_> {
 
     /// Takes the quantizers from outputs that nothing inside the network reads and that share theirs with no other tensor.
     fn release_outputs(&mut self) {
+        let mut tensors = self.count();
+        let mut is_read = vec![false; self.of_tensor.len()];
+        self.graph.nodes().iter().flat_map(|n| &n.inputs).for_each(|t| is_read[t.0] = true);
         for &output in self.graph.outputs() {
-            let shared = self.of_tensor.iter().filter(|q| q.is_some() && **q == self.of_tensor[output.0]).count() > 1;
-            if self.graph.readers(output).next().is_none() && !shared {
-                self.of_tensor[output.0] = None;
-            }
+            let Some(q) = self.find(output).filter(|&q| !is_read[output.0] && tensors[q] == 1) else { continue };
+            self.of_tensor[output.0] = None;
+            tensors[q] = 0;
         }
     }
 
+    /// How many tensors each quantizer has, joined ones counted with the first.
+    fn count(&mut self) -> Vec<usize> {
+        let mut tensors = vec![0; self.bits.len()];
+        for t in 0..self.of_tensor.len() {
+            self.find(TensorId(t)).into_iter().for_each(|q| tensors[q] += 1);
+        }
+        tensors
+    }
+
     /// Numbers the quantizers that are left in the order of their tensors.
-    fn finish(self, scheme: Scheme) -> (Vec<ActivationQuantizer>, Vec<Option<QuantizerId>>) {
+    fn finish(mut self, scheme: Scheme) -> (Vec<ActivationQuantizer>, Vec<Option<QuantizerId>>) {
+        let tensors = self.count();
         let mut number = vec![None; self.bits.len()];
         let mut quantizers = Vec::new();
         for (q, &tensor) in self.names.iter().enumerate() {
-            if self.of_tensor.contains(&Some(q)) {
+            if tensors[q] > 0 {
                 number[q] = Some(QuantizerId(quantizers.len()));
                 let tensor = self.graph.tensor(tensor).name.clone();
                 quantizers.push(ActivationQuantizer { tensor, scheme: scheme.with_bits(self.bits[q]), range: None, fixed: None });

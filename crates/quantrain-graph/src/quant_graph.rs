@@ -230,7 +230,7 @@ impl QuantGraph {
     pub fn weights_of(&self, unit: usize) -> Option<Vec<f32>> {
         let block = self.units[unit].block(&self.graph)?;
         let values = self.graph.constant(block.weight)?;
-        Some(if block.channels_last { fold::transpose(values, values.len() / block.channels, block.channels) } else { values.to_vec() })
+        Some(block.layout.channels_first(values, block.channels))
     }
 
     /// Writes the weights of a block, given channels first.
@@ -239,8 +239,7 @@ impl QuantGraph {
     /// The unit is no block, or the count of values differs.
     pub fn set_weights_of(&mut self, unit: usize, values: Vec<f32>) {
         let block = self.units[unit].block(&self.graph).expect("only blocks have weights");
-        let values = if block.channels_last { fold::transpose(&values, block.channels, values.len() / block.channels) } else { values };
-        self.graph.set_constant(block.weight, values).expect("a trained weight keeps its count");
+        self.graph.set_constant(block.weight, block.layout.stored(&values, block.channels)).expect("a trained weight keeps its count");
     }
 
     /// The BatchNormalization of a unit.

@@ -61,8 +61,9 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 61] = [
+const RULE_NAMES: [&str; 65] = [
     "Conv",
+    "ConvTranspose",
     "Gemm",
     "MatMul",
     "BatchNormalization",
@@ -115,6 +116,9 @@ const RULE_NAMES: [&str; 61] = [
     "Pad",
     "Resize.nearest",
     "Resize.linear",
+    "Resize.cubic",
+    "LayerNormalization",
+    "InstanceNormalization",
     "Reshape",
     "Flatten",
     "Transpose",
@@ -210,7 +214,11 @@ impl Target {
 
     /// What happens to the output of an operator.
     pub fn placement(&self, op: &Op) -> Placement {
-        let name = rule_name(op);
+        self.placement_of(rule_name(op))
+    }
+
+    /// What happens to the output of an operator of this name; those of Resize end in `.nearest`, `.linear` and `.cubic`.
+    pub fn placement_of(&self, name: &str) -> Placement {
         let holds = |list: &[String]| list.iter().any(|o| o == name);
         if holds(&self.file.shared) {
             Placement::Shared
@@ -259,6 +267,7 @@ fn rule_name(op: &Op) -> &'static str {
         Op::Resize(r) => match r.interpolation {
             Interpolation::Nearest(_) => "Resize.nearest",
             Interpolation::Linear => "Resize.linear",
+            Interpolation::Cubic { .. } => "Resize.cubic",
         },
         other => other.name(),
     }

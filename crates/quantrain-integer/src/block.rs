@@ -7,6 +7,7 @@ mod wide;
 use std::sync::Arc;
 
 use quantrain_graph::fold::accumulator_scale;
+use quantrain_graph::op::{ConvTranspose, Convolution};
 use quantrain_graph::{Graph, Op, QuantGraph, TensorId, Unit};
 use quantrain_kernels::convolution::ConvolutionShape;
 use rayon::prelude::*;
@@ -192,7 +193,7 @@ fn shape(graph: &Graph, unit: &Unit, batch: usize) -> Result<Option<ConvolutionS
     let x = graph.tensor(node.inputs[0]).shape.at(batch);
     let y = graph.tensor(node.output).shape.at(batch);
     Ok(Some(match &node.op {
-        Op::Convolution(op) => ConvolutionShape {
+        Op::Convolution(Convolution { window, groups }) | Op::ConvTranspose(ConvTranspose { window, groups, .. }) => ConvolutionShape {
             batch: x[0],
             in_height: x[2],
             in_width: x[3],
@@ -200,11 +201,12 @@ fn shape(graph: &Graph, unit: &Unit, batch: usize) -> Result<Option<ConvolutionS
             out_height: y[2],
             out_width: y[3],
             out_channels: y[1],
-            kernel: op.window.kernel,
-            stride: op.window.strides,
-            padding_begin: [op.window.pads[0], op.window.pads[1]],
-            dilation: op.window.dilations,
-            groups: op.groups,
+            kernel: window.kernel,
+            stride: window.strides,
+            padding_begin: [window.pads[0], window.pads[1]],
+            dilation: window.dilations,
+            groups: *groups,
+            transposed: matches!(node.op, Op::ConvTranspose(_)),
         },
         // The last axis of an image is not the one that lies last in memory.
         op if x.len() == 4 => {
@@ -226,6 +228,7 @@ fn shape(graph: &Graph, unit: &Unit, batch: usize) -> Result<Option<ConvolutionS
                 padding_begin: [0, 0],
                 dilation: [1, 1],
                 groups: 1,
+                transposed: false,
             }
         }
     }))
@@ -236,7 +239,7 @@ fn weight_extents(net: &QuantGraph, unit: &Unit) -> [usize; 4] {
     let block = unit.block(net.graph()).expect("only blocks have weights");
     let extents = |t: TensorId| net.graph().tensor(t).shape.at(1);
     match extents(block.weight)[..] {
-        [o, i, h, w] => [o, i, h, w],
+        [a, b, h, w] => [block.channels, a * b / block.channels, h, w],
         ref shape => [block.channels, shape.iter().product::<usize>() / block.channels, 1, 1],
     }
 }

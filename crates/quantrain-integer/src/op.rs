@@ -72,16 +72,28 @@ impl Site<'_> {
 /// The kernel of a node.
 pub(crate) fn build(site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
     let (graph, node) = (site.graph, site.node);
-    let reads_constants = matches!(node.op, Op::Binary(_) | Op::BatchNormalization(_) | Op::Convolution(_) | Op::Gemm(_));
+    let reads_constants = matches!(
+        node.op,
+        Op::Binary(_)
+            | Op::BatchNormalization(_)
+            | Op::LayerNormalization(_)
+            | Op::InstanceNormalization(_)
+            | Op::MatMul(_)
+            | Op::Convolution(_)
+            | Op::ConvTranspose(_)
+            | Op::Gemm(_)
+    );
     if !reads_constants && node.inputs.iter().any(|&t| graph.constant(t).is_some()) {
         return Err(site.unsupported("constants among its inputs are not supported; fold them, or pass them in as network inputs"));
     }
     Ok(match &node.op {
-        Op::Convolution(_) | Op::Gemm(_) => {
+        Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) => {
             return Err(site.unsupported("its weights must be constants, alpha and beta 1, and a not transposed"));
         }
-        Op::MatMul(op) => matmul::build(op, site)?,
+        Op::MatMul(op) => matmul::build(op, site),
         Op::BatchNormalization(op) => in_steps(site, normalization::build(op, site)?),
+        Op::LayerNormalization(op) => in_steps(site, normalization::layer(op, site)?),
+        Op::InstanceNormalization(op) => in_steps(site, normalization::instance(op, site)?),
         Op::Activation(op) => activation::build(op, site),
         Op::Binary(op) => elementwise::build(*op, site)?,
         Op::Concat(op) => moved(site, Mover::Join(layout::concat(op, site))),
@@ -113,6 +125,20 @@ fn to_physical(logical: &[usize]) -> Vec<usize> {
         [n, c, h, w] => vec![n, h, w, c],
         _ => logical.to_vec(),
     }
+}
+
+/// Values as they lie in memory, in ONNX's order; `logical` is the shape there.
+fn in_onnx_order<T: Copy>(values: Vec<T>, logical: &[usize]) -> Vec<T> {
+    let [_, c, h, w] = *logical else { return values };
+    let from = |i: usize| (i / (c * h * w) * h * w + i % (h * w)) * c + i / (h * w) % c;
+    (0..values.len()).map(|i| values[from(i)]).collect()
+}
+
+/// Values in ONNX's order, as they lie in memory.
+fn in_memory_order<T: Copy>(values: Vec<T>, logical: &[usize]) -> Vec<T> {
+    let [_, c, h, w] = *logical else { return values };
+    let from = |i: usize| (i / (c * h * w) * c + i % c) * h * w + i / c % (h * w);
+    (0..values.len()).map(|i| values[from(i)]).collect()
 }
 
 /// Where an ONNX axis lies in memory.

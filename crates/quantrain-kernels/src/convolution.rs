@@ -5,13 +5,15 @@
 //! ```
 //!
 //! with `C = in_channels / groups`, `g` the group of `o`, and x zero outside the image. x and y are NHWC, w is OHWI:
-//! `[out_channels][kernel_h][kernel_w][in_channels / groups]`.
+//! `[out_channels][kernel_h][kernel_w][in_channels / groups]`. The transposed convolution is the same sum with the places of rows and columns
+//! exchanged: `x[n, h, w]` goes to `y[n, h·s₀ + i·d₀ − p₀, w·s₁ + j·d₁ − p₁]`.
 
-mod axis;
+pub(crate) mod axis;
 mod dense;
 mod depthwise;
 #[cfg(test)]
 mod reference;
+mod transposed;
 mod weight_gradient;
 mod wide;
 mod window;
@@ -42,12 +44,15 @@ pub struct ConvolutionShape {
     pub kernel: [usize; 2],
     /// Steps between outputs.
     pub stride: [usize; 2],
-    /// Padding above and to the left; below and to the right it follows from the size of the output.
+    /// Padding above and to the left; below and to the right it follows from the size of the output. A transposed convolution leaves out as
+    /// much of its result.
     pub padding_begin: [usize; 2],
     /// Steps between the taps of the kernel.
     pub dilation: [usize; 2],
     /// Groups; both numbers of channels are multiples of it.
     pub groups: usize,
+    /// Rows and columns go the other way round: strides are between the places that an input's rows are added to.
+    pub transposed: bool,
 }
 
 impl ConvolutionShape {
@@ -68,7 +73,20 @@ impl ConvolutionShape {
 
     /// Multiplications of [`forward`], padding counted; each gradient takes as many.
     pub fn multiplications(&self) -> usize {
-        self.batch * self.out_height * self.out_width * self.weight_len()
+        let places = if self.transposed { self.in_height * self.in_width } else { self.out_height * self.out_width };
+        self.batch * places * self.weight_len()
+    }
+
+    /// The row (axis 0) or column of the input that a tap of the kernel reads for a row or column of the output, where there is one.
+    #[inline(always)]
+    pub fn source(&self, axis: usize, out: usize, tap: usize) -> Option<usize> {
+        let (stride, padding, reach) = (self.stride[axis], self.padding_begin[axis], tap * self.dilation[axis]);
+        let place = if self.transposed {
+            (out + padding).checked_sub(reach).filter(|place| place.is_multiple_of(stride)).map(|place| place / stride)
+        } else {
+            (out * stride + reach).checked_sub(padding)
+        };
+        place.filter(|place| *place < [self.in_height, self.in_width][axis])
     }
 
     fn check(&self, x: usize, w: usize, y: usize) {
@@ -86,7 +104,9 @@ impl ConvolutionShape {
 /// `y` from `x` and `w`.
 pub fn forward(shape: &ConvolutionShape, x: &[f32], w: &[f32], y: &mut [f32]) {
     shape.check(x.len(), w.len(), y.len());
-    if depthwise::applies(shape) {
+    if shape.transposed {
+        transposed::forward(shape, x, w, y);
+    } else if depthwise::applies(shape) {
         depthwise::forward(shape, x, w, y);
     } else {
         dense::forward(shape, x, w, y);
@@ -96,7 +116,9 @@ pub fn forward(shape: &ConvolutionShape, x: &[f32], w: &[f32], y: &mut [f32]) {
 /// `dx` from `dy` and `w`. Overwrites `dx`, or adds to it.
 pub fn input_gradient(shape: &ConvolutionShape, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     shape.check(dx.len(), w.len(), dy.len());
-    if depthwise::applies(shape) {
+    if shape.transposed {
+        transposed::input_gradient(shape, dy, w, dx, accumulate);
+    } else if depthwise::applies(shape) {
         depthwise::input_gradient(shape, dy, w, dx, accumulate);
     } else {
         dense::input_gradient(shape, dy, w, dx, accumulate);
@@ -106,7 +128,9 @@ pub fn input_gradient(shape: &ConvolutionShape, dy: &[f32], w: &[f32], dx: &mut 
 /// `dw` from `x` and `dy`; overwrites `dw`.
 pub fn weight_gradient(shape: &ConvolutionShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     shape.check(x.len(), dw.len(), dy.len());
-    if depthwise::applies(shape) {
+    if shape.transposed {
+        transposed::weight_gradient(shape, x, dy, dw);
+    } else if depthwise::applies(shape) {
         depthwise::weight_gradient(shape, x, dy, dw);
     } else {
         weight_gradient::weight_gradient(shape, x, dy, dw);

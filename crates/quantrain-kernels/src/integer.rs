@@ -24,6 +24,7 @@ pub mod pooling;
 #[cfg(test)]
 mod reference;
 mod requantize;
+mod transposed;
 mod window;
 
 #[cfg(test)]

@@ -20,6 +20,7 @@
 //! | [`integer`] | the same on integers, for `quantrain-integer` |
 //! | [`elementwise`] | Add, Mul, Clip, sums of gradients |
 //! | [`activation`] | float functions of each element |
+//! | [`normalize`] | layer and instance normalisation |
 //! | [`pooling`], [`resize`], [`softmax`], [`permute`] | the rest |
 //!
 //! This crate knows slices and shapes; it must not know graphs, files or quantizers.
@@ -34,6 +35,7 @@ mod exponential;
 pub mod fake_quantize;
 pub mod integer;
 pub mod matmul;
+pub mod normalize;
 mod parallel;
 pub mod permute;
 pub mod pooling;

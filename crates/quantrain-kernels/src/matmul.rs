@@ -7,8 +7,11 @@ use crate::scratch::{Scratch, aligned, as_integers};
 use crate::simd::simd;
 use rayon::prelude::*;
 
+mod batched;
 #[cfg(test)]
 mod tests;
+
+pub use batched::Batched;
 
 /// Rows of a task.
 const ROWS: usize = 96;

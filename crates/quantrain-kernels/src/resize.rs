@@ -1,4 +1,4 @@
-//! Resize of two spatial axes, NHWC: nearest and linear. The caller makes a table for each axis, so every coordinate
+//! Resize of two spatial axes, NHWC: nearest, linear and cubic. The caller makes a table for each axis, so every coordinate
 //! rule of ONNX is the same work here.
 
 use crate::simd::{simd, simd_kernel};
@@ -14,6 +14,9 @@ pub struct AxisMap {
     /// The share of the upper one, in [0, 1]; the lower one has the rest. Unused by nearest.
     pub weight_high: Vec<f32>,
 }
+
+/// For every output index of one axis, four input indices and their weights.
+pub type CubicMap = Vec<[(u32, f32); 4]>;
 
 /// The sizes that the tables do not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,14 @@ impl ResizeShape {
         assert_eq!(x, self.batch * self.in_image(), "ResizeShape: elements of the input");
         let out_image = rows.low.len() * columns.low.len() * self.channels;
         assert_eq!(y, self.batch * out_image, "ResizeShape: elements of the output");
+    }
+
+    fn check_cubic(&self, rows: &CubicMap, columns: &CubicMap, x: usize, y: usize) {
+        for (map, length) in [(rows, self.in_height), (columns, self.in_width)] {
+            assert!(map.iter().flatten().all(|tap| (tap.0 as usize) < length), "CubicMap: every index lies on the input");
+        }
+        assert_eq!(x, self.batch * self.in_image(), "ResizeShape: elements of the input");
+        assert_eq!(y, self.batch * rows.len() * columns.len() * self.channels, "ResizeShape: elements of the output");
     }
 }
 
@@ -111,6 +122,42 @@ pub fn linear_backward(shape: &ResizeShape, rows: &AxisMap, columns: &AxisMap, d
             }
         }
     });
+}
+
+/// `y = Σ weight·x` over sixteen neighbours, the weight of each being the product of its weights along both axes.
+pub fn cubic_forward(shape: &ResizeShape, rows: &CubicMap, columns: &CubicMap, x: &[f32], y: &mut [f32]) {
+    shape.check_cubic(rows, columns, x.len(), y.len());
+    let simd = simd();
+    let line = columns.len() * shape.channels;
+    y.par_chunks_mut(line.max(1)).enumerate().for_each(|(i, y)| {
+        let (n, h) = (i / rows.len(), i % rows.len());
+        let x = &x[n * shape.in_image()..][..shape.in_image()];
+        y.fill(0.0);
+        for (y, column) in y.chunks_exact_mut(shape.channels).zip(columns) {
+            for (place, weight) in neighbours(shape, &rows[h], column) {
+                add_scaled(simd, weight, &x[place..][..shape.channels], y);
+            }
+        }
+    });
+}
+
+/// The gradient of [`cubic_forward`]: each `dy` goes to its neighbours by weight. Overwrites `dx`, or adds to it.
+pub fn cubic_backward(shape: &ResizeShape, rows: &CubicMap, columns: &CubicMap, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+    shape.check_cubic(rows, columns, dx.len(), dy.len());
+    let simd = simd();
+    for_each_image(shape, dy, dx, accumulate, |dy, dx| {
+        for (i, dy) in dy.chunks_exact(shape.channels).enumerate() {
+            for (place, weight) in neighbours(shape, &rows[i / columns.len()], &columns[i % columns.len()]) {
+                add_scaled(simd, weight, dy, &mut dx[place..][..shape.channels]);
+            }
+        }
+    });
+}
+
+fn neighbours(shape: &ResizeShape, row: &[(u32, f32); 4], column: &[(u32, f32); 4]) -> impl Iterator<Item = (usize, f32)> {
+    let (width, channels) = (shape.in_width, shape.channels);
+    let place = move |h: u32, w: u32| (h as usize * width + w as usize) * channels;
+    row.iter().flat_map(move |&(h, a)| column.iter().map(move |&(w, b)| (place(h, w), a * b)))
 }
 
 simd_kernel! {
@@ -182,6 +229,29 @@ mod tests {
 
     fn dot(a: &[f32], b: &[f32]) -> f64 {
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    }
+
+    #[test]
+    fn cubic_backward_is_the_transpose_of_forward() {
+        let shape = ResizeShape { batch: 2, in_height: 5, in_width: 4, channels: 19 };
+        let taps = |length: u32, outputs: u32| -> CubicMap {
+            (0..outputs).map(|o| [0, 1, 2, 3].map(|t| ((o + t) % length, (o + 2 * t) as f32 * 0.1 - 0.3))).collect()
+        };
+        let (rows, columns) = (taps(5, 7), taps(4, 3));
+        let (x, dy) = (floats(1, 2 * 20 * 19), floats(2, 2 * 21 * 19));
+        on_every_path(|simd| {
+            let (mut y, mut dx) = (vec![f32::NAN; dy.len()], vec![1.0; x.len()]);
+            cubic_forward(&shape, &rows, &columns, &x, &mut y);
+            cubic_backward(&shape, &rows, &columns, &dy, &mut dx, true);
+            for (i, y) in y.iter().enumerate() {
+                let (n, h, w, c) = (i / (21 * 19), i / (3 * 19) % 7, i / 19 % 3, i % 19);
+                let value = |h: u32, w: u32| x[((n * 5 + h as usize) * 4 + w as usize) * 19 + c];
+                let expected: f32 = rows[h].iter().flat_map(|r| columns[w].iter().map(move |c| value(r.0, c.0) * r.1 * c.1)).sum();
+                assert!((y - expected).abs() < 1e-4, "{simd:?}");
+            }
+            let added: Vec<f32> = dx.iter().map(|v| v - 1.0).collect();
+            assert!((dot(&y, &dy) - dot(&x, &added)).abs() < 1e-2, "{simd:?}");
+        });
     }
 
     #[test]

@@ -42,6 +42,7 @@ const SHAPE: ConvolutionShape = ConvolutionShape {
     padding_begin: [1, 1],
     dilation: [1, 1],
     groups: 1,
+    transposed: false,
 };
 
 #[test]

@@ -25,7 +25,7 @@ pub enum ReadError {
         reason: String,
     },
     /// The operator set is older or newer than those that are read.
-    #[error("{file}: operator set {found} found, 9 to 21 expected; convert the model (onnx.version_converter) or export it again")]
+    #[error("{file}: operator set {found} found, 7 to 23 expected; convert the model (onnx.version_converter) or export it again")]
     Opset {
         /// The file.
         file: PathBuf,
@@ -33,7 +33,7 @@ pub enum ReadError {
         found: i64,
     },
     /// An input is no float tensor with a known shape.
-    #[error("{file}: input `{input}`: {found} found, a FLOAT tensor with a known shape expected; export the model in float32")]
+    #[error("{file}: input `{input}`: {found} found, a float tensor with a known shape expected; export the model in float32")]
     InputType {
         /// The file.
         file: PathBuf,
@@ -44,7 +44,7 @@ pub enum ReadError {
     },
     /// An extent of an input, other than the batch, is not a number.
     #[error(
-        "{file}: input `{input}`: axis {axis} is {found}, a number from 1 to 2147483647 expected; export the model with a fixed input size"
+        "{file}: input `{input}`: axis {axis} is {found}, a number from 1 to 2147483647 expected; give its shape (--input-shape, or input-shape in the recipe)"
     )]
     InputExtent {
         /// The file.
@@ -55,6 +55,28 @@ pub enum ReadError {
         axis: usize,
         /// What the file says.
         found: String,
+    },
+    /// A shape was given for an input that the file does not have.
+    #[error("{file}: a shape was given (`{given}`) for an input that is not there; the inputs are {inputs}")]
+    InputUnknown {
+        /// The file.
+        file: PathBuf,
+        /// The shape as given.
+        given: String,
+        /// The inputs that are there.
+        inputs: String,
+    },
+    /// A shape was given that has another number of axes than the input.
+    #[error("{file}: input `{input}`: shape {given} given, {found} axes expected")]
+    InputRank {
+        /// The file.
+        file: PathBuf,
+        /// The input.
+        input: String,
+        /// The shape given.
+        given: String,
+        /// The number of axes in the file.
+        found: usize,
     },
     /// An operator that is not known.
     #[error(
@@ -110,8 +132,8 @@ pub enum ReadError {
         /// What is wrong.
         source: TensorError,
     },
-    /// An output that no node computes.
-    #[error("{file}: output `{output}` is not computed by any node")]
+    /// An output that no node computes, or that is a constant.
+    #[error("{file}: output `{output}` is not computed from the network's input; remove it from the model")]
     Output {
         /// The file.
         file: PathBuf,
@@ -237,6 +259,18 @@ pub enum NodeError {
         /// Its shape.
         shape: String,
     },
+    /// A result has no elements.
+    #[error("the result {shape} has no elements")]
+    Empty {
+        /// Its shape.
+        shape: String,
+    },
+    /// Large constants are read again and again, as damaged files do.
+    #[error("tensor `{tensor}` is read too often for its size; fold the model before (onnxsim)")]
+    ReadTooOften {
+        /// The tensor.
+        tensor: String,
+    },
     /// Codes meet other scales or zero points than those that made them.
     #[error("scale and zero point differ from those of the QuantizeLinear before it; only matching pairs are supported")]
     PairMismatch,
@@ -289,10 +323,28 @@ pub enum TensorError {
         /// The value.
         value: i64,
     },
-    /// The data lie in another file.
-    #[error("its data lie in another file (`{location}`); save the model as one file (onnx.save_model(..., save_as_external_data=False))")]
+    /// There are more axes than any network needs.
+    #[error("{found} axes found, at most 16 expected")]
+    Rank {
+        /// The axes found.
+        found: usize,
+    },
+    /// The data lie in another file, and that cannot be read.
+    #[error(
+        "its data lie in another file, `{location}`: {problem}; put it beside the model, or save the model as one file (onnx.save_model(..., save_as_external_data=False))"
+    )]
     External {
         /// The other file.
         location: String,
+        /// What is wrong.
+        problem: String,
     },
+}
+
+/// The text of an input's shape cannot be understood.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("`{found}` found, a shape like Nx3x224x224 expected, the input's name and = before it where there are several; N is the batch")]
+pub struct InputShapeError {
+    /// The text.
+    pub found: String,
 }

@@ -32,9 +32,9 @@ mod proto;
 mod read;
 mod write;
 
-pub use error::{NodeError, ReadError, TensorError};
+pub use error::{InputShapeError, NodeError, ReadError, TensorError};
 pub use inner::{Maker, Makers, code_tensors, with_outputs};
-pub use read::{Operator, operators, operators_page, read, read_bytes};
+pub use read::{InputShape, Operator, ReadOptions, operators, operators_page, read, read_bytes, read_with};
 pub use write::{
     ClipOptions, QdqOptions, WriteError, write_atomically, write_clip, write_encodings, write_float, write_float_folded, write_qdq,
     write_tidl_settings,

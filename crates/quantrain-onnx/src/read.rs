@@ -6,24 +6,30 @@ mod array;
 mod constant;
 mod convolution;
 mod elementwise;
+mod external;
 mod fold;
 mod identity;
 mod layout;
 mod logic;
 mod matmul;
+mod memory;
 mod node;
 mod normalization;
 mod number;
 mod operators;
+mod options;
 mod pooling;
 mod quantize;
 mod quantized;
 mod reduction;
 mod resize;
 mod shape;
+mod signal;
+mod split;
 mod tensor;
 
 pub use operators::{Operator, operators, operators_page};
+pub use options::{InputShape, ReadOptions};
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -33,48 +39,79 @@ use quantrain_graph::{Dim, Graph, GraphBuilder, GraphError, Shape};
 
 use self::node::{Model, NodeReader, Value, node_name};
 use crate::ReadError;
-use crate::proto::{GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, data_type};
+use crate::proto::{DimensionProto, GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, data_type};
 
 /// The operator sets that are read.
-const OPSETS: std::ops::RangeInclusive<i64> = 9..=21;
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=23;
 
 /// Elements that folding may make whatever the file's size: scalars grow by broadcasting.
 const SMALL_BUDGET: usize = 1 << 20;
 
-/// Reads a float network from an ONNX file of operator set 9 to 21.
+/// How often all constants together may be read; a constant is decoded at each of its readers.
+const READS_OF_ALL: usize = 64;
+
+/// Reads a float network from an ONNX file of operator set 7 to 23.
 ///
 /// Shape arithmetic is folded with the batch size unknown: the first extent of an input is the batch unless it is a positive number.
-/// QuantizeLinear and DequantizeLinear pairs become [`quantrain_graph::Op::FakeQuantize`].
+/// QuantizeLinear and DequantizeLinear pairs become [`quantrain_graph::Op::FakeQuantize`]. Weights of other float types become float32;
+/// weights in a file beside the model are fetched.
 ///
 /// # Errors
 /// The file cannot be opened, is no ONNX model, or holds what a [`Graph`] cannot: see [`ReadError`].
 pub fn read(path: impl AsRef<Path>) -> Result<Graph, ReadError> {
-    let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|source| ReadError::Io { file: path.into(), source })?;
-    read_bytes(path, &bytes)
+    read_with(path, &ReadOptions::default())
 }
 
-/// Reads a network from the bytes of an ONNX file; `name` stands for the file in errors.
+/// As [`read`], with shapes that go before those of the file.
+///
+/// # Errors
+/// As [`read`]; or a shape is of an input that the file does not have, or has another number of axes.
+pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Graph, ReadError> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|source| ReadError::Io { file: path.into(), source })?;
+    let mut model = decode(path, &bytes)?;
+    let size = bytes.len();
+    drop(bytes);
+    external::load(&mut model, path)?;
+    graph_of(path, &model, size, options)
+}
+
+/// Reads a network from the bytes of an ONNX file, all weights among them; `name` stands for the file in errors.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Graph, ReadError> {
-    let file = name.as_ref();
-    let not_onnx = |reason: String| ReadError::NotOnnx { file: file.into(), reason };
+    let model = decode(name.as_ref(), bytes)?;
+    graph_of(name.as_ref(), &model, bytes.len(), &ReadOptions::default())
+}
+
+fn decode(file: &Path, bytes: &[u8]) -> Result<ModelProto, ReadError> {
+    let not_onnx = |reason| ReadError::NotOnnx { file: file.into(), reason };
+    if let Some(taken) = memory::disproportion(bytes) {
+        return Err(not_onnx(format!("{} bytes that would take {taken} bytes of memory", bytes.len())));
+    }
     let mut model = ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
     model.graph.iter_mut().for_each(quantized::expand);
+    Ok(model)
+}
+
+/// The graph of a decoded model; the size of its file bounds what folding may make.
+fn graph_of(file: &Path, model: &ModelProto, size: usize, options: &ReadOptions) -> Result<Graph, ReadError> {
+    let not_onnx = |reason: String| ReadError::NotOnnx { file: file.into(), reason };
     let proto = model.graph.as_ref().filter(|_| model.ir_version.is_some()).ok_or_else(|| not_onnx("it has no graph".into()))?;
-    let opset = default_opset(&model).ok_or_else(|| not_onnx("it names no operator set of ONNX's own".into()))?;
+    let opset = default_opset(model).ok_or_else(|| not_onnx("it names no operator set of ONNX's own".into()))?;
     if !OPSETS.contains(&opset) {
         return Err(ReadError::Opset { file: file.into(), found: opset });
     }
     let mut builder = GraphBuilder::new(proto.name.as_deref().unwrap_or_default());
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     builder.describe(opset, model.metadata_props.iter().map(|p| (text(&p.key), text(&p.value))).collect());
-    let budget = bytes.len().saturating_add(SMALL_BUDGET);
-    let mut reader = Reader { file: file.into(), model: Model { builder, values: HashMap::new(), codes: HashMap::new(), opset, budget } };
+    let budget = size.saturating_add(SMALL_BUDGET);
+    let work = budget.saturating_mul(READS_OF_ALL);
+    let model = Model { builder, values: HashMap::new(), codes: HashMap::new(), opset, batch: None, budget, work, images: HashMap::new() };
+    let mut reader = Reader { file: file.into(), model };
     reader.initializers(proto)?;
-    reader.inputs(proto)?;
+    reader.inputs(proto, options)?;
     for node in &proto.node {
         reader.node(node)?;
     }
@@ -107,11 +144,22 @@ impl<'m> Reader<'m> {
     }
 
     /// Network inputs are those that have no initializer (older files list both).
-    fn inputs(&mut self, proto: &'m GraphProto) -> Result<(), ReadError> {
+    fn inputs(&mut self, proto: &'m GraphProto, options: &ReadOptions) -> Result<(), ReadError> {
         let initialized: HashSet<&str> = proto.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
-        for input in proto.input.iter().filter(|i| !initialized.contains(i.name.as_deref().unwrap_or_default())) {
-            let name = input.name.as_deref().unwrap_or_default();
-            let shape = self.input_shape(input)?;
+        let name_of = |input: &'m ValueInfoProto| input.name.as_deref().unwrap_or_default();
+        let inputs: Vec<&ValueInfoProto> = proto.input.iter().filter(|i| !initialized.contains(name_of(i))).collect();
+        let stands_for = |given: &InputShape, input| given.name.as_deref().map_or(inputs.len() == 1, |name| name == name_of(input));
+        if let Some(given) = options.input_shapes.iter().find(|given| !inputs.iter().any(|i| stands_for(given, i))) {
+            let inputs = inputs.iter().map(|i| format!("`{}`", name_of(i))).collect::<Vec<_>>().join(", ");
+            return Err(ReadError::InputUnknown { file: self.file.clone(), given: given.to_string(), inputs });
+        }
+        for &input in &inputs {
+            let name = name_of(input);
+            let given = options.input_shapes.iter().rev().find(|given| stands_for(given, input));
+            let shape = match given {
+                Some(given) => self.given_shape(input, &given.shape)?,
+                None => self.input_shape(input)?,
+            };
             let id = self.model.builder.input_shaped(name, shape).map_err(|e| self.graph_error(e))?;
             self.define(name, Value::Activation(id))?;
         }
@@ -126,15 +174,33 @@ impl<'m> Reader<'m> {
         ReadError::Graph { file: self.file.clone(), source: Box::new(source) }
     }
 
-    fn input_shape(&self, input: &ValueInfoProto) -> Result<Shape, ReadError> {
+    /// A shape that goes before the file's.
+    fn given_shape(&mut self, input: &ValueInfoProto, given: &Shape) -> Result<Shape, ReadError> {
+        if let Ok(dims) = self.input_extents(input) {
+            if dims.len() != given.rank() {
+                let (file, name) = (self.file.clone(), input.name.clone().unwrap_or_default());
+                return Err(ReadError::InputRank { file, input: name, given: given.to_string(), found: dims.len() });
+            }
+            let batch = dims.first().and_then(|d| d.dim_value).filter(|&n| n > 0);
+            self.model.batch = batch.zip(given.0.first().copied()).or(self.model.batch);
+        }
+        Ok(given.clone())
+    }
+
+    fn input_extents<'i>(&self, input: &'i ValueInfoProto) -> Result<&'i [DimensionProto], ReadError> {
         let (file, name) = (self.file.clone(), input.name.clone().unwrap_or_default());
         let tensor = input.r#type.as_ref().and_then(|TypeProto { tensor_type }| tensor_type.as_ref());
         let kind = tensor.and_then(|t| t.elem_type).unwrap_or(0);
-        let dims = match tensor.and_then(|t| t.shape.as_ref()) {
-            Some(shape) if kind == data_type::FLOAT => &shape.dim,
-            Some(_) => return Err(ReadError::InputType { file, input: name, found: data_type::name(kind) }),
-            None => return Err(ReadError::InputType { file, input: name, found: "no shape".into() }),
-        };
+        match tensor.and_then(|t| t.shape.as_ref()) {
+            Some(shape) if tensor::is_float_type(kind) => Ok(&shape.dim),
+            Some(_) => Err(ReadError::InputType { file, input: name, found: data_type::name(kind) }),
+            None => Err(ReadError::InputType { file, input: name, found: "no shape".into() }),
+        }
+    }
+
+    fn input_shape(&self, input: &ValueInfoProto) -> Result<Shape, ReadError> {
+        let (file, name) = (self.file.clone(), input.name.clone().unwrap_or_default());
+        let dims = self.input_extents(input)?;
         let mut shape = Vec::with_capacity(dims.len());
         for (axis, dim) in dims.iter().enumerate() {
             let fixed = dim.dim_value.filter(|n| (1..=tensor::LARGEST_EXTENT).contains(n)).and_then(|n| usize::try_from(n).ok());

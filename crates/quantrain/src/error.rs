@@ -175,6 +175,9 @@ pub enum RunError {
     /// Quantizers cannot be placed as the recipe says.
     #[error(transparent)]
     Placement(#[from] quantrain_graph::PlacementError),
+    /// A graph cannot be changed as training wants it.
+    #[error(transparent)]
+    Graph(#[from] quantrain_graph::GraphError),
     /// The recipe names no images for what was asked.
     #[error("no images for {what}: set `{key}` in the recipe or give --data")]
     NoData {
@@ -208,8 +211,20 @@ pub enum RunError {
         /// What the network wants.
         expected: [usize; 3],
     },
+    /// The network's file fixes the number of images in a batch.
+    #[error(
+        "input `{input}` takes batches of {fixed}, {images} images found; free the batch (--input-shape {input}=Nx…), or take that batch size"
+    )]
+    FixedBatch {
+        /// The input.
+        input: String,
+        /// The file's batch.
+        fixed: usize,
+        /// Images of the batch.
+        images: usize,
+    },
     /// The network has a form that image data cannot feed.
-    #[error("the network has {found}; one input of [N, channels, height, width] is needed")]
+    #[error("the network has {found}; one input of [N, channels, height, width] or [N, height, width, channels] is needed")]
     NotAnImageNetwork {
         /// What it has.
         found: String,
@@ -221,6 +236,40 @@ pub enum RunError {
         label: i64,
         /// Number of classes of the network.
         classes: usize,
+    },
+    /// A mask does not lie pixel on pixel over the output that it judges.
+    #[error(
+        "output `{output}` of shape {shape:?} (channels last) found, a class for each pixel of masks of {mask:?} (height, width) expected"
+    )]
+    MaskSize {
+        /// The output.
+        output: String,
+        /// Its shape in memory.
+        shape: Vec<usize>,
+        /// Height and width of the masks.
+        mask: [usize; 2],
+    },
+    /// Two networks that are compared have different outputs.
+    #[error("outputs of {found:?} values found, of {expected:?} expected; are both files of one network?")]
+    OtherOutputs {
+        /// Lengths of the outputs.
+        found: Vec<usize>,
+        /// Those of the other network.
+        expected: Vec<usize>,
+    },
+    /// The recipe names an output that the network does not have.
+    #[error("train.output.name: `{name}` found, one of {} expected", outputs.join(", "))]
+    NoOutput {
+        /// As named.
+        name: String,
+        /// The outputs there are.
+        outputs: Vec<String>,
+    },
+    /// A metric of the user's does not take what it was given.
+    #[error("metric: {message}")]
+    Metric {
+        /// What it says.
+        message: String,
     },
     /// The loss needs labels that the data set lacks.
     #[error("the data set has no labels; use `loss = \"distillation\"`, which needs none, or name the label column")]

@@ -1,86 +1,39 @@
-//! Accuracy over a data set.
+//! A network over a data set.
 
 use quantrain_data::{Batch, DataError};
-use quantrain_engine::{Mode, Network, Purpose};
-use serde::{Deserialize, Serialize};
+use quantrain_engine::{Mode, Network, Purpose, physical_shape};
 
+use crate::metric::{Metric, Output, Score};
 use crate::progress::Progress;
 use crate::runner::Runner;
 use crate::{RunError, check_images};
 
-/// How often the right class came first, or among the first five.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Accuracy {
-    /// Percent of images whose label has the highest score.
-    pub top1: f64,
-    /// Percent of images whose label is among the five highest scores.
-    pub top5: f64,
-    /// Number of images.
-    pub images: usize,
-}
-
-/// Counts right answers batch by batch.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    first: usize,
-    five: usize,
-    images: usize,
-}
-
-impl Tally {
-    /// Takes up `logits` of `[images, classes]` and their labels. Of equal scores the first class comes first, as with argmax.
-    ///
-    /// # Errors
-    /// A label is not the number of a class.
-    pub fn add(&mut self, logits: &[f32], labels: &[i64]) -> Result<(), RunError> {
-        let classes = logits.len() / labels.len().max(1);
-        for (scores, &label) in logits.chunks_exact(classes.max(1)).zip(labels) {
-            let right = usize::try_from(label).ok().filter(|&l| l < classes).ok_or(RunError::Label { label, classes })?;
-            let better = |(i, &s): (usize, &f32)| s > scores[right] || (s == scores[right] && i < right);
-            let rank = scores.iter().enumerate().filter(|&(i, s)| better((i, s))).count();
-            self.first += usize::from(rank == 0);
-            self.five += usize::from(rank < 5);
-            self.images += 1;
-        }
-        Ok(())
-    }
-
-    /// The shares in percent.
-    pub fn accuracy(&self) -> Accuracy {
-        let percent = |n: usize| 100.0 * n as f64 / self.images.max(1) as f64;
-        Accuracy { top1: percent(self.first), top5: percent(self.five), images: self.images }
-    }
-}
-
-/// Of each of `images`, the first of its largest scores.
-pub(crate) fn first_of(logits: &[f32], images: usize) -> Vec<usize> {
-    let rows = logits.chunks_exact((logits.len() / images.max(1)).max(1));
-    rows.map(|row| (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })).collect()
-}
-
-/// Accuracy of the network's first output over `batches`, or `None` where the images have no labels.
+/// What the network is worth over `batches`, or `None` where the metric cannot tell.
 ///
 /// # Errors
-/// A batch cannot be read or does not fit the network, a label is out of range, or there is no image.
+/// A batch cannot be read or does not fit the network, annotations do not fit the metric, or there is no image.
 pub fn evaluate(
     network: &mut Network,
     mode: Mode,
     batches: impl Iterator<Item = Result<Batch, DataError>>,
+    metric: &mut dyn Metric,
     progress: &mut dyn Progress,
-) -> Result<Option<Accuracy>, RunError> {
+) -> Result<Option<Score>, RunError> {
     let mut runner = Runner::new(Purpose::Inference);
-    let mut tally = Tally::default();
-    let mut labelled = true;
+    let mut values = Vec::new();
     let mut images = 0;
+    metric.start();
     for batch in batches {
         let batch = batch?;
         check_images(network, &batch)?;
-        let logits = runner.output(network, mode, batch.size, &batch.images, 0, &mut ())?;
+        runner.outputs(network, mode, batch.size, &batch.images, &mut values)?;
+        let graph = network.quant_graph().graph();
+        let tensors: Vec<_> = graph.outputs().iter().map(|&t| graph.tensor(t)).collect();
+        let shapes: Vec<_> = tensors.iter().map(|t| physical_shape(&t.shape, batch.size)).collect();
+        let outputs = tensors.iter().zip(&shapes).zip(&values);
+        let outputs: Vec<Output> = outputs.map(|((t, shape), values)| Output { name: &t.name, shape, values }).collect();
+        metric.add(&batch, &outputs)?;
         images += batch.size;
-        labelled &= batch.labels.len() == batch.size;
-        if labelled {
-            tally.add(&logits, &batch.labels)?;
-        }
         progress.advance(batch.size as u64, "");
         if progress.stop_requested() {
             return Err(RunError::Stopped { stage: "evaluation" });
@@ -89,24 +42,5 @@ pub fn evaluate(
     if images == 0 {
         return Err(RunError::NoImages);
     }
-    Ok(labelled.then(|| tally.accuracy()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_of_equal_scores_wins() {
-        let mut tally = Tally::default();
-        tally.add(&[1.0, 1.0, 0.0, 1.0, 1.0, 0.0], &[0, 1]).unwrap();
-        assert_eq!(tally.accuracy(), Accuracy { top1: 50.0, top5: 100.0, images: 2 });
-    }
-
-    #[test]
-    fn a_label_beyond_the_classes_is_an_error() {
-        let add = |label| Tally::default().add(&[0.0, 1.0], &[label]);
-        assert!(matches!(add(2), Err(RunError::Label { label: 2, classes: 2 })));
-        assert!(matches!(add(-1), Err(RunError::Label { label: -1, .. })));
-    }
+    Ok(metric.score())
 }

@@ -1,33 +1,119 @@
 //! What a network wants of images.
 
-use quantrain_data::Batch;
-use quantrain_engine::Network;
+use quantrain_data::{Batch, Order};
+use quantrain_engine::{Network, physical_shape};
 use quantrain_graph::Graph;
 
 use crate::RunError;
 
-/// Height, width and channels of the images that a network takes.
+/// Height, width and channels of the images that a network takes, whether its input has channels first or last.
 ///
 /// # Errors
 /// The network has not just one input, or that is no image.
 pub fn image_size(graph: &Graph) -> Result<[usize; 3], RunError> {
+    Ok(match input_extents(graph)? {
+        [height, width, channels] if is_channels_last([height, width, channels]) => [height, width, channels],
+        [channels, height, width] => [height, width, channels],
+    })
+}
+
+/// How the network has its images in memory.
+///
+/// # Errors
+/// As [`image_size`].
+pub(crate) fn image_order(graph: &Graph) -> Result<Order, RunError> {
+    let last = is_channels_last(input_extents(graph)?);
+    Ok(if last { Order::WidthChannelsHeight } else { Order::HeightWidthChannels })
+}
+
+/// The extents of a batch of images as the network has it in memory.
+///
+/// # Errors
+/// As [`image_size`].
+pub(crate) fn extents_in_memory(graph: &Graph, size: usize) -> Result<[usize; 4], RunError> {
+    let [first, second, third] = input_extents(graph)?;
+    Ok([size, second, third, first])
+}
+
+/// The extents of the only input, without the batch.
+fn input_extents(graph: &Graph) -> Result<[usize; 3], RunError> {
     let [input] = graph.inputs() else {
         return Err(RunError::NotAnImageNetwork { found: format!("{} inputs", graph.inputs().len()) });
     };
     let tensor = graph.tensor(*input);
     let not_an_image = |_| RunError::NotAnImageNetwork { found: format!("an input `{}` of shape {}", tensor.name, tensor.shape) };
-    let (channels, height, width) = tensor.shape.image().map_err(not_an_image)?;
-    Ok([height, width, channels])
+    let (first, second, third) = tensor.shape.image().map_err(not_an_image)?;
+    Ok([first, second, third])
+}
+
+/// `[height, width, channels]`, as TensorFlow has it: pixels have few channels, images more rows than that.
+fn is_channels_last([first, _, last]: [usize; 3]) -> bool {
+    last <= MOST_CHANNELS && first > MOST_CHANNELS
+}
+
+const MOST_CHANNELS: usize = 4;
+
+/// Checks that the labels or masks of a batch fit the first output of a network.
+pub(crate) fn check_annotations(graph: &Graph, batch: &Batch, ignored: Option<i64>) -> Result<(), RunError> {
+    let Some(output) = graph.outputs().first().map(|&t| graph.tensor(t)) else { return Ok(()) };
+    let shape = physical_shape(&output.shape, 1);
+    let mask = [batch.height, batch.width];
+    if batch.masks.is_some() && !matches!(shape[..], [_, height, width, _] if [height, width] == mask) {
+        return Err(RunError::MaskSize { output: output.name.clone(), shape, mask });
+    }
+    let classes = output.shape.0.get(1).and_then(|d| d.fixed()).unwrap_or(usize::MAX);
+    let masks = batch.masks.iter().flatten().map(|&class| i64::from(class));
+    let mut labels = batch.labels.iter().copied().chain(masks).filter(|label| Some(*label) != ignored);
+    match labels.find(|&label| usize::try_from(label).map_or(true, |l| l >= classes)) {
+        Some(label) => Err(RunError::Label { label, classes }),
+        None => Ok(()),
+    }
 }
 
 /// Checks that a batch fits a network.
 pub(crate) fn check_images(network: &Network, batch: &Batch) -> Result<(), RunError> {
     let graph = network.quant_graph().graph();
     let (expected, found) = (image_size(graph)?, [batch.height, batch.width, batch.channels]);
-    if found == expected {
-        Ok(())
-    } else {
-        let input = graph.inputs().first().map_or_else(String::new, |&t| graph.tensor(t).name.clone());
-        Err(RunError::ImageSize { input, found, expected })
+    let input = || graph.inputs().first().map_or_else(String::new, |&t| graph.tensor(t).name.clone());
+    if found != expected {
+        return Err(RunError::ImageSize { input: input(), found, expected });
+    }
+    match fixed_batch(graph) {
+        Some(fixed) if fixed != batch.size => Err(RunError::FixedBatch { input: input(), fixed, images: batch.size }),
+        _ => Ok(()),
+    }
+}
+
+/// The only batch size that a network takes, where its file says so.
+pub(crate) fn fixed_batch(graph: &Graph) -> Option<usize> {
+    graph.inputs().iter().find_map(|&t| graph.tensor(t).shape.0.first()?.fixed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quantrain_graph::{GraphBuilder, Op};
+
+    fn network(extents: &[usize]) -> Graph {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", extents);
+        let y = b.node("y", Op::Identity, &[x], "y").unwrap();
+        b.output(y);
+        b.finish().unwrap()
+    }
+
+    #[test]
+    fn channels_come_first_or_last() {
+        for (extents, size, order, memory) in [
+            ([3, 224, 192], [224, 192, 3], Order::HeightWidthChannels, [2, 224, 192, 3]),
+            ([224, 192, 3], [224, 192, 3], Order::WidthChannelsHeight, [2, 192, 3, 224]),
+            ([1, 28, 28], [28, 28, 1], Order::HeightWidthChannels, [2, 28, 28, 1]),
+        ] {
+            let graph = network(&extents);
+            assert_eq!(image_size(&graph).unwrap(), size);
+            assert_eq!(image_order(&graph).unwrap(), order);
+            assert_eq!(extents_in_memory(&graph, 2).unwrap(), memory);
+        }
+        assert!(image_size(&network(&[10])).is_err());
     }
 }

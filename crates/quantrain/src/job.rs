@@ -3,22 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quantrain_data::{BatchPlan, Dataset, Loader};
+use quantrain_data::{BatchPlan, Dataset, Loader, Preprocess};
 use quantrain_engine::{Mode, Network};
-use quantrain_graph::{QuantGraph, Target};
+use quantrain_graph::{Graph, QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
-use crate::evaluate::{Accuracy, evaluate};
+use crate::evaluate::evaluate;
+use crate::images::{check_annotations, fixed_batch, image_order};
+use crate::metric::{ByAnnotation, Fidelity, Metric, Score};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
-use crate::recipe::{ExportStyle, Recipe};
+use crate::recipe::{ExportStyle, Initialization, Recipe};
 use crate::refine::{CalibrationImages, StepReport, output_sqnr, refine};
+use crate::restore::restore_structure;
 use crate::sensitivity::{self, Sensitivity};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::verify::{self, OnnxRuntime, Verification};
-use crate::{RunError, calibrate, check_images, image_size};
+use crate::{RunError, calibrate, check_images, image_size, initialize, restore_batch_norm};
 
-/// Images of an evaluation or calibration batch; results do not depend on it.
+/// Images of an evaluation or calibration batch where the network's file does not fix it; results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
 
 /// A network under a recipe.
@@ -30,6 +33,9 @@ pub struct Job {
     float: QuantGraph,
     /// The observers of the calibration.
     ranges: Option<Ranges>,
+    metric: Box<dyn Metric>,
+    identity: Identity,
+    restored: usize,
 }
 
 impl Job {
@@ -38,13 +44,71 @@ impl Job {
     /// # Errors
     /// The model cannot be read, is no image network, or the target does not allow the recipe's widths.
     pub fn open(recipe: Recipe) -> Result<Self, RunError> {
-        let graph = quantrain_onnx::read(recipe.model())?;
-        image_size(&graph)?;
-        let net = match recipe.quantization().enabled {
-            true => QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?,
-            false => QuantGraph::float(graph),
+        let graph = read(&recipe)?;
+        Job::of(recipe, &graph.clone(), graph)
+    }
+
+    /// As [`Job::open`], with what training wants before it starts: new weights where the recipe says so, and BatchNormalization restored
+    /// where it was folded away.
+    ///
+    /// # Errors
+    /// As [`Job::open`]; calibration images that are needed to restore cannot be read.
+    pub fn for_training(recipe: Recipe) -> Result<Self, RunError> {
+        let graph = read(&recipe)?;
+        let mut prepared = graph.clone();
+        if recipe.train().initialization == Initialization::He {
+            initialize(&mut prepared, recipe.seed());
+        }
+        if restores(&recipe, &prepared) {
+            let loader = calibration_loader(&recipe, &prepared, None)?;
+            prepared = restore_batch_norm(prepared, loader.batches(0, 0, recipe.data().loader_threads))?;
+        }
+        Job::of(recipe, &graph, prepared)
+    }
+
+    /// The network of [`Job::for_training`] without its numbers, which [`Job::restore`] brings; needs no images.
+    ///
+    /// # Errors
+    /// As [`Job::open`].
+    pub fn for_checkpoint(recipe: Recipe) -> Result<Self, RunError> {
+        let graph = read(&recipe)?;
+        let prepared = if restores(&recipe, &graph) { restore_structure(graph.clone())? } else { graph.clone() };
+        Job::of(recipe, &graph, prepared)
+    }
+
+    /// Of the network in the recipe's file and what is to be trained of it.
+    fn of(recipe: Recipe, file: &Graph, graph: Graph) -> Result<Self, RunError> {
+        let place = |graph: Graph| match recipe.quantization().enabled {
+            true => QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings()),
+            false => Ok(QuantGraph::float(graph)),
         };
-        Ok(Job { float: net.clone(), network: Some(Network::new(net)), ranges: None, recipe })
+        let identity = Identity { network: network_fingerprint(&place(file.clone())?), recipe: recipe.fingerprint() };
+        let restored = graph.nodes().len() - file.nodes().len();
+        let compares = recipe.quantization().enabled && recipe.data().eval.is_some();
+        let reference = compares.then(|| Fidelity::new(QuantGraph::float(file.clone())));
+        let metric = Box::new(ByAnnotation::new(recipe.data().ignored_label, reference));
+        let net = place(graph)?;
+        Ok(Job { float: net.clone(), network: Some(Network::new(net)), ranges: None, metric, identity, restored, recipe })
+    }
+
+    /// Judges the network by another metric than accuracy, mean IoU, or the distance from the float network's outputs.
+    pub fn set_metric(&mut self, metric: Box<dyn Metric>) {
+        self.metric = metric;
+    }
+
+    /// Without labels, compares with the network of this file, not with the recipe's own in float.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn compare_with(&mut self, float: &Path) -> Result<(), RunError> {
+        let reference = Fidelity::new(QuantGraph::float(quantrain_onnx::read_with(float, self.recipe.read_options())?));
+        self.metric = Box::new(ByAnnotation::new(self.recipe.data().ignored_label, Some(reference)));
+        Ok(())
+    }
+
+    /// Layers that got a BatchNormalization for training.
+    pub fn restored_layers(&self) -> usize {
+        self.restored
     }
 
     /// The recipe.
@@ -64,9 +128,9 @@ impl Job {
         self.network.as_mut().expect("a trainer gives the network back")
     }
 
-    /// What the checkpoints of this job say they belong to. Ask before the network is trained or restored.
-    pub fn identity(&mut self) -> Identity {
-        Identity { network: network_fingerprint(self.net()), recipe: self.recipe.fingerprint() }
+    /// What the checkpoints of this job say they belong to.
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Goes back to the network of a checkpoint: parameters, statistics and ranges.
@@ -93,50 +157,52 @@ impl Job {
     pub fn check_data(&self, training: bool) -> Result<(), RunError> {
         let network = self.network.as_ref().expect("a trainer gives the network back");
         let graph = network.quant_graph().graph();
-        let classes = graph.outputs().first().and_then(|&t| graph.tensor(t).shape.0.get(1)?.fixed()).unwrap_or(usize::MAX);
+        let losses = &self.recipe.train().losses;
+        let outputs: Vec<&str> = graph.outputs().iter().map(|&t| graph.tensor(t).name.as_str()).collect();
+        losses.distances(&outputs)?;
         let train = training.then(|| self.train_loader()).transpose()?;
-        let calibration = self.recipe.quantization().enabled.then(|| self.calibration_loader()).transpose()?;
+        let calibration = self.recipe.quantization().enabled.then(|| calibration_loader(&self.recipe, graph, None)).transpose()?;
         let eval = self.eval_loader()?;
-        let learns_labels = self.recipe.train().losses.labels.is_some();
+        let learns_labels = losses.labels.is_some();
         for (loader, reads_labels, needs_labels) in
             [(train, learns_labels, learns_labels), (calibration, false, false), (eval, true, false)]
         {
             let Some(batch) = loader.and_then(|l| l.batches(0, 0, 1).next()).transpose()? else { continue };
             check_images(network, &batch)?;
-            if needs_labels && batch.labels.is_empty() {
+            if needs_labels && batch.labels.is_empty() && batch.masks.is_none() {
                 return Err(RunError::NoLabels);
             }
-            let wrong = |label: &&i64| usize::try_from(**label).map_or(true, |l| l >= classes);
-            if let Some(&label) = batch.labels.iter().find(wrong).filter(|_| reads_labels) {
-                return Err(RunError::Label { label, classes });
+            if reads_labels {
+                check_annotations(graph, &batch, self.recipe.data().ignored_label)?;
             }
         }
         Ok(())
     }
 
-    /// Accuracy of the float network on the evaluation images; `None` without such images or labels.
+    /// What the float network is worth on the evaluation images; `None` without such images, or where they do not tell.
     ///
     /// # Errors
     /// Images cannot be read or do not fit.
-    pub fn float_accuracy(&mut self, progress: &mut dyn Progress) -> Result<Option<Accuracy>, RunError> {
-        self.accuracy(Mode::FLOAT, "float network", progress)
+    pub fn float_score(&mut self, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
+        self.score(Mode::FLOAT, "float network", progress)
     }
 
-    /// Accuracy of the network as simulated, in the target's integers.
+    /// What the network is worth as simulated, in the target's integers.
     ///
     /// # Errors
     /// The network is not calibrated, images cannot be read or do not fit.
-    pub fn simulated_accuracy(&mut self, progress: &mut dyn Progress) -> Result<Option<Accuracy>, RunError> {
-        self.accuracy(Mode::SIMULATE, "simulated integers", progress)
+    pub fn simulated_score(&mut self, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
+        self.score(Mode::SIMULATE, "simulated integers", progress)
     }
 
-    fn accuracy(&mut self, mode: Mode, stage: &str, progress: &mut dyn Progress) -> Result<Option<Accuracy>, RunError> {
+    fn score(&mut self, mode: Mode, stage: &str, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
         let Some(loader) = self.eval_loader()? else { return Ok(None) };
         let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
         progress.begin(stage, loader.samples() as u64);
-        let accuracy = evaluate(self.network_mut(), mode, batches, progress)?;
+        let network = self.network.as_mut().expect("a trainer gives the network back");
+        let score = evaluate(network, mode, batches, &mut *self.metric, progress)?;
         progress.end();
-        Ok(accuracy)
+        Ok(score)
     }
 
     /// Output SQNR of the network as simulated against the file's float network, in dB, on the evaluation images.
@@ -179,7 +245,7 @@ impl Job {
     /// # Errors
     /// There are no images, they cannot be read or do not fit, or values are not finite.
     pub fn calibrate(&mut self, progress: &mut dyn Progress) -> Result<usize, RunError> {
-        let loader = self.calibration_loader()?;
+        let loader = self.calibration_images()?;
         let (batches, observer) = (loader.batches(0, 0, self.recipe.data().loader_threads), self.recipe.quantization().observer);
         progress.begin("calibrating", loader.samples() as u64);
         let (images, ranges) = calibrate(self.network_mut(), batches, &observer, progress)?;
@@ -197,7 +263,7 @@ impl Job {
         if settings.steps.is_empty() {
             return Ok(Vec::new());
         }
-        let batches = self.images_of_calibration(None)?.batches(0, 0, self.recipe.data().loader_threads);
+        let batches = calibration_loader(&self.recipe, self.graph(), None)?.batches(0, 0, self.recipe.data().loader_threads);
         let images = CalibrationImages::read(batches, settings.held_out)?;
         let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
         let refined = refine(net.clone(), &images, self.recipe.quantization().observer, settings, progress);
@@ -213,7 +279,7 @@ impl Job {
     /// # Errors
     /// See [`sensitivity::measure`].
     pub fn sensitivity(&mut self, images: usize, progress: &mut dyn Progress) -> Result<Sensitivity, RunError> {
-        let loader = self.images_of_calibration(Some(images.min(self.recipe.data().calibration_images)))?;
+        let loader = calibration_loader(&self.recipe, self.graph(), Some(images.min(self.recipe.data().calibration_images)))?;
         let batches: Vec<_> = loader.batches(0, 0, self.recipe.data().loader_threads).collect::<Result<_, _>>()?;
         sensitivity::measure(self.net(), &batches, progress)
     }
@@ -234,7 +300,8 @@ impl Job {
         let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
         let mut trainer = Trainer::new(&recipe, net, self.ranges.take()).taught_by(&self.float);
         let trained = resume.map_or(Ok(()), |state| trainer.restore(state));
-        let report = trained.and_then(|()| trainer.fit(&loader, eval.as_ref(), keeper, progress));
+        let eval = eval.as_ref().map(|loader| (loader, &mut *self.metric as &mut dyn Metric));
+        let report = trained.and_then(|()| trainer.fit(&loader, eval, keeper, progress));
         self.network = Some(trainer.into_network());
         report
     }
@@ -274,49 +341,74 @@ impl Job {
         Ok(written)
     }
 
+    fn graph(&self) -> &Graph {
+        self.network.as_ref().expect("a trainer gives the network back").quant_graph().graph()
+    }
+
     fn train_loader(&self) -> Result<Loader, RunError> {
         let data = self.recipe.data();
         let path = data.train.as_ref().ok_or(RunError::NoData { what: "training", key: "data.train" })?;
         let size = self.recipe.train().batch_size;
         let plan = BatchPlan { batch_size: size, shuffle: true, seed: self.recipe.seed(), drop_last: true, limit: data.train_images };
-        self.loader(path, plan, true)
+        loader(&self.recipe, self.graph(), path, plan, true)
     }
 
     /// The images of a calibration; where a refinement follows, without those that it holds out.
-    fn calibration_loader(&self) -> Result<Loader, RunError> {
-        let (all, refine) = (self.images_of_calibration(None)?, self.recipe.refine());
+    fn calibration_images(&self) -> Result<Loader, RunError> {
+        let (all, refine) = (calibration_loader(&self.recipe, self.graph(), None)?, self.recipe.refine());
         match refine.steps.is_empty() || all.samples() < 2 {
             true => Ok(all),
-            false => self.images_of_calibration(Some(CalibrationImages::seen_of(all.samples(), refine.held_out))),
+            false => {
+                let seen = CalibrationImages::seen_of(all.samples(), refine.held_out);
+                calibration_loader(&self.recipe, self.graph(), Some(seen))
+            }
         }
-    }
-
-    fn images_of_calibration(&self, limit: Option<usize>) -> Result<Loader, RunError> {
-        let data = self.recipe.data();
-        let path = data.calibration.as_ref().or(data.train.as_ref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })?;
-        let limit = limit.unwrap_or(data.calibration_images);
-        let plan = BatchPlan {
-            batch_size: EVALUATION_BATCH.min(limit),
-            shuffle: true,
-            seed: self.recipe.seed(),
-            drop_last: false,
-            limit: Some(limit),
-        };
-        self.loader(path, plan, false)
     }
 
     fn eval_loader(&self) -> Result<Option<Loader>, RunError> {
         let data = self.recipe.data();
-        let plan = BatchPlan { batch_size: EVALUATION_BATCH, shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
-        data.eval.as_ref().map(|path| self.loader(path, plan, false)).transpose()
+        let plan = BatchPlan { batch_size: self.evaluation_batch(), shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
+        data.eval.as_ref().map(|path| loader(&self.recipe, self.graph(), path, plan, false)).transpose()
     }
 
-    fn loader(&self, path: &Path, plan: BatchPlan, augment: bool) -> Result<Loader, RunError> {
-        let graph = self.network.as_ref().expect("a trainer gives the network back").quant_graph().graph();
-        let [_, _, channels] = image_size(graph)?;
-        let data = self.recipe.data();
-        let dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &data.columns)?);
-        let augmentation = augment.then(|| self.recipe.augmentation());
-        Ok(Loader::new(dataset, &data.preprocess(channels), augmentation, plan)?)
+    /// Images that are run at once, without training.
+    fn evaluation_batch(&self) -> usize {
+        evaluation_batch(self.graph())
     }
+}
+
+/// The recipe's model, which must take images.
+fn read(recipe: &Recipe) -> Result<Graph, RunError> {
+    let graph = quantrain_onnx::read_with(recipe.model(), recipe.read_options())?;
+    image_size(&graph)?;
+    Ok(graph)
+}
+
+/// Whether BatchNormalization is restored for training.
+fn restores(recipe: &Recipe, graph: &Graph) -> bool {
+    recipe.quantization().enabled && recipe.quantization().restore_batch_norm && !graph.not_normalized().is_empty()
+}
+
+/// Images that are run at once, without training.
+fn evaluation_batch(graph: &Graph) -> usize {
+    fixed_batch(graph).unwrap_or(EVALUATION_BATCH)
+}
+
+/// Calibration images, so many of them or as many as the recipe says.
+fn calibration_loader(recipe: &Recipe, graph: &Graph, limit: Option<usize>) -> Result<Loader, RunError> {
+    let data = recipe.data();
+    let path = data.calibration.as_ref().or(data.train.as_ref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })?;
+    let limit = limit.unwrap_or(data.calibration_images);
+    let batch_size = evaluation_batch(graph).min(limit);
+    let plan = BatchPlan { batch_size, shuffle: true, seed: recipe.seed(), drop_last: false, limit: Some(limit) };
+    loader(recipe, graph, path, plan, false)
+}
+
+fn loader(recipe: &Recipe, graph: &Graph, path: &Path, plan: BatchPlan, augment: bool) -> Result<Loader, RunError> {
+    let [_, _, channels] = image_size(graph)?;
+    let data = recipe.data();
+    let dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &data.columns)?);
+    let augmentation = augment.then(|| recipe.augmentation());
+    let preprocess = Preprocess { order: image_order(graph)?, ..data.preprocess(channels) };
+    Ok(Loader::new(dataset, &preprocess, augmentation, plan)?)
 }

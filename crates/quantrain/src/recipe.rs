@@ -14,8 +14,13 @@ mod size;
 mod suggestion;
 mod table;
 
-pub use choice::{BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName, TrainObserver};
-pub use file::{AugmentationFile, DataFile, ExportFile, LayerFile, QuantizationFile, RecipeFile, RefineFile, TABLES, TrainFile};
+pub use choice::{
+    BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName,
+    TrainObserver,
+};
+pub use file::{
+    AugmentationFile, DataFile, ExportFile, LayerFile, OutputFile, QuantizationFile, RecipeFile, RefineFile, TABLES, TrainFile,
+};
 pub use overrides::Overrides;
 pub use reference::reference;
 pub use size::Size;
@@ -24,8 +29,9 @@ pub use table::{Default, Key, Table};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quantrain_data::{Augment, Channels, Columns, PixelRange, Preprocess};
+use quantrain_data::{Augment, Channels, Columns, Order, PixelRange, Preprocess};
 use quantrain_graph::{LayerSettings, Settings, Target};
+use quantrain_onnx::ReadOptions;
 
 use crate::checkpoint::Fingerprint;
 use crate::error::Location;
@@ -35,12 +41,13 @@ use crate::optimizer::{Optimizer, Rule};
 use crate::oscillation::OscillationSettings;
 use crate::refine::Refinement;
 use crate::schedule::{Decay, FreezeSchedule, RateSchedule};
-use crate::{CheckError, RecipeError};
+use crate::{CheckError, RecipeError, RunError};
 
 /// A checked recipe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
     model: PathBuf,
+    read: ReadOptions,
     target: Target,
     out: PathBuf,
     seed: u64,
@@ -74,6 +81,8 @@ pub struct Quantization {
     pub gradient_path: GradientPath,
     /// BatchNormalization in training.
     pub batch_norm: BatchNorm,
+    /// Whether layers without BatchNormalization get one for training.
+    pub restore_batch_norm: bool,
     /// What finds ranges in calibration.
     pub observer: ObserverSettings,
     /// What moves ranges in training.
@@ -93,6 +102,8 @@ pub struct Data {
     pub calibration: Option<PathBuf>,
     /// Columns of parquet files.
     pub columns: Columns,
+    /// A label that does not count.
+    pub ignored_label: Option<i64>,
     /// What 255 becomes.
     pub range: PixelRange,
     /// Subtracted; one or one for each channel.
@@ -125,6 +136,7 @@ impl Data {
             mean: self.mean.clone(),
             std: self.std.clone(),
             channels: Channels::Convert(self.channels.unwrap_or(network_channels)),
+            order: Order::default(),
         }
     }
 }
@@ -132,6 +144,8 @@ impl Data {
 /// The table `[train]`, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Train {
+    /// What weights training starts from.
+    pub initialization: Initialization,
     /// Passes over the training images.
     pub epochs: u32,
     /// Images of a step.
@@ -196,6 +210,39 @@ pub struct Losses {
     pub labels: Option<(f32, CrossEntropy)>,
     /// Weight of, and distance from, the float network's outputs.
     pub teacher: Option<(f32, Distillation)>,
+    /// Outputs with a distance of their own.
+    pub outputs: Vec<OutputLoss>,
+}
+
+/// The distance of one output from the float network's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputLoss {
+    /// Name of the output.
+    pub name: String,
+    /// Its weight, on top of that of the whole distance.
+    pub weight: f32,
+    /// How it is compared.
+    pub distance: Distillation,
+}
+
+impl Losses {
+    /// Weight and distance of each of a network's outputs, where it is compared with the float network's.
+    ///
+    /// # Errors
+    /// An output with a distance of its own that the network does not have.
+    pub fn distances(&self, outputs: &[&str]) -> Result<Vec<Option<(f32, Distillation)>>, RunError> {
+        if let Some(unknown) = self.outputs.iter().find(|o| !outputs.contains(&o.name.as_str())) {
+            let outputs = outputs.iter().map(|&name| name.into()).collect();
+            return Err(RunError::NoOutput { name: unknown.name.clone(), outputs });
+        }
+        let of_output = |name: &&str| {
+            let (weight, distance) = self.teacher?;
+            let own = self.outputs.iter().find(|o| o.name == *name);
+            let (weight, distance) = own.map_or((weight, distance), |own| (weight * own.weight, own.distance));
+            (weight > 0.0).then_some((weight, distance))
+        };
+        Ok(outputs.iter().map(of_output).collect())
+    }
 }
 
 /// The table `[export]`, checked.
@@ -274,6 +321,11 @@ impl Recipe {
     /// The float network's file.
     pub fn model(&self) -> &Path {
         &self.model
+    }
+
+    /// How it is read.
+    pub fn read_options(&self) -> &ReadOptions {
+        &self.read
     }
 
     /// The runtime to quantize for.

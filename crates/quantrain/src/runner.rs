@@ -53,4 +53,28 @@ impl Runner {
         network.forward(plan, workspace, mode, &[images], monitor)?;
         Ok(network.output(plan, workspace, i))
     }
+
+    /// Runs a batch of images (NHWC) and writes every output, as it lies in memory, to `outputs`.
+    ///
+    /// # Errors
+    /// See [`Network::forward`].
+    pub fn outputs(
+        &mut self,
+        network: &mut Network,
+        mode: Mode,
+        batch: usize,
+        images: &[f32],
+        outputs: &mut Vec<Vec<f32>>,
+    ) -> Result<(), EngineError> {
+        let (plan, workspace) = self.plan(network, batch)?;
+        network.forward(plan, workspace, mode, &[images], &mut ())?;
+        read_outputs(network, plan, workspace, outputs);
+        Ok(())
+    }
+}
+
+/// Writes every output of the last forward to `outputs`, whose memory is used again.
+pub(crate) fn read_outputs(network: &Network, plan: &Plan, workspace: &Workspace, outputs: &mut Vec<Vec<f32>>) {
+    outputs.resize_with(network.quant_graph().graph().outputs().len(), Vec::new);
+    outputs.iter_mut().enumerate().for_each(|(i, values)| network.read_output(plan, workspace, i, values));
 }

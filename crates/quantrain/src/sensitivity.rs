@@ -13,7 +13,7 @@ use quantrain_engine::{Mode, Network, Purpose};
 use quantrain_graph::{QuantGraph, QuantizerId, Range};
 use serde::Serialize;
 
-use crate::evaluate::Tally;
+use crate::metric::Tally;
 use crate::observe::{ObserverKind, ObserverSettings};
 use crate::progress::Progress;
 use crate::ranges::Ranges;

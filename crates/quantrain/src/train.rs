@@ -1,23 +1,25 @@
 //! Training: steps over batches, with what freezes, what is logged and what a resumed run needs.
 
+mod step;
+
 use std::time::{Duration, Instant};
 
-use quantrain_data::{Batch, Loader};
-use quantrain_engine::{BatchNormMode, GradientPath, Mode, Network, Parameter, Purpose, Training};
+use quantrain_data::Loader;
+use quantrain_engine::Network;
 use quantrain_graph::QuantGraph;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{Accuracy, evaluate};
+use crate::RunError;
+use crate::evaluate::evaluate;
 use crate::learned_ranges::LearnedRanges;
+use crate::metric::{Metric, Score};
 use crate::observe::ObserverState;
-use crate::optimizer::{Optimizer, OptimizerState, ParameterView};
+use crate::optimizer::{Optimizer, OptimizerState};
 use crate::oscillation::Oscillations;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
-use crate::recipe::{self, Losses, Recipe};
-use crate::runner::Runner;
-use crate::schedule::RateSchedule;
-use crate::{RunError, check_images};
+use crate::recipe::Recipe;
+use step::Stepper;
 
 /// Keeps what a training tells: log lines and states to resume from.
 pub trait Keeper {
@@ -76,8 +78,8 @@ pub enum LogLine {
         epoch: u32,
         /// Mean loss of the epoch.
         loss: f32,
-        /// Accuracy as simulated, where there are labels to measure it with.
-        accuracy: Option<Accuracy>,
+        /// What the network is worth as simulated, where there are images that tell.
+        score: Option<Score>,
     },
 }
 
@@ -114,7 +116,7 @@ pub struct Position {
     pub observers: Vec<(String, ObserverState)>,
     /// The range of each quantizer: tensor, lower and upper limit.
     pub ranges: Vec<(String, f32, f32)>,
-    /// The best accuracy so far, in percent.
+    /// The value of the best score so far.
     pub best: Option<f64>,
     /// Sum of the losses since the last log line, and their number.
     pub unlogged_loss: (f64, u64),
@@ -125,8 +127,8 @@ pub struct Position {
 /// How a training ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainReport {
-    /// Accuracy after the last epoch, as simulated.
-    pub last: Option<Accuracy>,
+    /// What the network is worth after the last epoch, as simulated.
+    pub last: Option<Score>,
     /// Steps done in this run.
     pub steps: u64,
     /// Time in steps, without evaluation.
@@ -181,14 +183,15 @@ impl<'r> Trainer<'r> {
         Trainer { teacher, ..self }
     }
 
-    /// Trains until the recipe's last epoch, or until the user stops it.
+    /// Trains until the recipe's last epoch, or until the user stops it. After each epoch the metric judges the network on images of its
+    /// own.
     ///
     /// # Errors
     /// Images cannot be read or do not fit, a loss or a gradient is not finite, a state cannot be kept. What was kept before stays.
     pub fn fit(
         &mut self,
         train: &Loader,
-        eval: Option<&Loader>,
+        mut eval: Option<(&Loader, &mut dyn Metric)>,
         keeper: &mut dyn Keeper,
         progress: &mut dyn Progress,
     ) -> Result<TrainReport, RunError> {
@@ -196,7 +199,7 @@ impl<'r> Trainer<'r> {
         let per_epoch = train.batches_per_epoch() as u64;
         let rates = settings.rate_schedule(per_epoch);
         let mut report = TrainReport::default();
-        let mut step = Stepper::new(self.recipe, rates);
+        let mut step = Stepper::new(self.recipe, rates, &self.network)?;
         if self.position.step == 0 {
             keeper.keep(&self.state(), false)?;
         }
@@ -240,19 +243,19 @@ impl<'r> Trainer<'r> {
             }
             report.waited += batches.waited();
             progress.end();
-            report.last = match eval {
-                Some(eval) => {
+            report.last = match &mut eval {
+                Some((eval, metric)) => {
                     progress.begin("evaluating", eval.samples() as u64);
                     // What is measured and kept is the network that will be exported.
                     self.network.widen(None);
-                    let accuracy = evaluate(&mut self.network, step.evaluation(), eval.batches(0, 0, threads), progress);
+                    let score = evaluate(&mut self.network, step.evaluation(), eval.batches(0, 0, threads), *metric, progress);
                     progress.end();
-                    if let Err(RunError::Stopped { .. }) = accuracy {
+                    if let Err(RunError::Stopped { .. }) = score {
                         keeper.keep(&self.state(), false)?;
                         report.stopped = true;
                         return Ok(report);
                     }
-                    accuracy?
+                    score?
                 }
                 None => None,
             };
@@ -260,10 +263,11 @@ impl<'r> Trainer<'r> {
             let loss = (sum / count.max(1) as f64) as f32;
             self.position.epoch += 1;
             self.position.step_in_epoch = 0;
-            keeper.log(&LogLine::Epoch { step: self.position.step, epoch, loss, accuracy: report.last })?;
-            let best = report.last.is_some_and(|a| self.position.best.is_none_or(|best| a.top1 > best));
-            if let Some(accuracy) = report.last.filter(|_| best) {
-                self.position.best = Some(accuracy.top1);
+            keeper.log(&LogLine::Epoch { step: self.position.step, epoch, loss, score: report.last.clone() })?;
+            let value = report.last.as_ref().map(Score::value);
+            let best = value.is_some_and(|value| self.position.best.is_none_or(|best| value > best));
+            if best {
+                self.position.best = value;
             }
             keeper.keep(&self.state(), best)?;
         }
@@ -352,116 +356,4 @@ pub fn restore_parameters(network: &mut Network, tensors: &[(String, Vec<f32>)])
         values.copy_from_slice(find(format!("{STATISTIC}{name}"), values.len()).ok_or(other("statistics"))?);
     }
     Ok(())
-}
-
-/// One training step after the other, with the plans they run by.
-struct Stepper<'r> {
-    recipe: &'r Recipe,
-    rates: RateSchedule,
-    runner: Runner,
-    teacher_runner: Runner,
-    gradient: Vec<f32>,
-    teacher_gradient: Vec<f32>,
-    rate: f32,
-    gradient_norm: f32,
-}
-
-impl<'r> Stepper<'r> {
-    fn new(recipe: &'r Recipe, rates: RateSchedule) -> Self {
-        Stepper {
-            runner: Runner::new(Purpose::Training(gradient_path(recipe))),
-            teacher_runner: Runner::new(Purpose::Inference),
-            gradient: Vec::new(),
-            teacher_gradient: Vec::new(),
-            rate: 0.0,
-            gradient_norm: 0.0,
-            recipe,
-            rates,
-        }
-    }
-
-    /// How the trained network is evaluated.
-    fn evaluation(&self) -> Mode {
-        Mode { simulate: self.recipe.quantization().enabled, training: None }
-    }
-
-    /// Forward, loss, backward, update. Returns the loss.
-    fn run(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<f32, RunError> {
-        let Trainer { network, teacher, optimizer, ranges, learned, oscillations, position, .. } = trainer;
-        check_images(network, batch)?;
-        let (settings, epoch) = (self.recipe.train(), position.epoch);
-        let batch_norm = match self.recipe.quantization().batch_norm {
-            _ if settings.freeze.batch_norm_is_frozen(epoch) && self.recipe.quantization().enabled => BatchNormMode::Frozen,
-            recipe::BatchNorm::Running => BatchNormMode::Running,
-            recipe::BatchNorm::Corrected => BatchNormMode::Corrected,
-            recipe::BatchNorm::Frozen => BatchNormMode::Frozen,
-        };
-        let training = Training { gradient_path: gradient_path(self.recipe), batch_norm };
-        let mode = Mode { training: Some(training), ..self.evaluation() };
-        let watching = !settings.freeze.ranges_are_frozen(epoch);
-        network.widen(settings.step_down.get(epoch as usize).copied());
-        let (plan, workspace) = self.runner.plan(network, batch.size)?;
-        match ranges.as_mut().filter(|_| watching) {
-            Some(ranges) => network.forward(plan, workspace, mode, &[&batch.images], ranges)?,
-            None => network.forward(plan, workspace, mode, &[&batch.images], &mut ())?,
-        }
-        let output = network.output(plan, workspace, 0);
-        let taught = match teacher {
-            Some(teacher) => Some(self.teacher_runner.output(teacher, Mode::FLOAT, batch.size, &batch.images, 0, &mut ())?),
-            None => None,
-        };
-        let loss = self.loss(&settings.losses, batch, &output, taught.as_deref())?;
-        let (plan, workspace) = self.runner.plan(network, batch.size)?;
-        network.backward(plan, workspace, mode, &[&self.gradient]);
-        self.rate = self.rates.rate_at(position.step);
-        if let Some(learned) = learned.as_mut() {
-            learned.take_up(network);
-        }
-        let mut parameters: Vec<ParameterView> = network.parameters().into_iter().map(optimized).collect();
-        parameters.extend(learned.iter_mut().flat_map(LearnedRanges::views));
-        self.gradient_norm = optimizer.step(self.rate, &mut parameters)?;
-        if let Some(learned) = learned.as_ref().filter(|_| watching) {
-            learned.apply(network);
-        }
-        if let Some(oscillations) = oscillations {
-            oscillations.after_step(network, self.rate);
-        }
-        if let Some(ranges) = ranges.as_ref().filter(|_| watching) {
-            ranges.apply(network)?;
-        }
-        Ok(loss)
-    }
-
-    /// The weighted sum of the recipe's losses; leaves its gradient in `self.gradient`.
-    fn loss(&mut self, losses: &Losses, batch: &Batch, output: &[f32], taught: Option<&[f32]>) -> Result<f32, RunError> {
-        let width = output.len() / batch.size.max(1);
-        self.gradient.clear();
-        self.gradient.resize(output.len(), 0.0);
-        let mut total = 0.0;
-        if let Some((weight, cross_entropy)) = &losses.labels {
-            if batch.labels.len() != batch.size {
-                return Err(RunError::NoLabels);
-            }
-            total += weight * cross_entropy.loss_and_gradient(output, &batch.labels, width, &mut self.gradient)?;
-            self.gradient.iter_mut().for_each(|g| *g *= weight);
-        }
-        if let (Some((weight, distillation)), Some(taught)) = (&losses.teacher, taught) {
-            self.teacher_gradient.resize(output.len(), 0.0);
-            total += weight * distillation.loss_and_gradient(output, taught, width, &mut self.teacher_gradient)?;
-            self.gradient.iter_mut().zip(&self.teacher_gradient).for_each(|(g, t)| *g += weight * t);
-        }
-        Ok(total)
-    }
-}
-
-/// Weight decay acts on every parameter, as in the devkit.
-fn optimized(p: Parameter<'_>) -> ParameterView<'_> {
-    ParameterView { name: p.name, value: p.value, gradient: p.gradient, decay: true, rate_factor: 1.0 }
-}
-
-fn gradient_path(recipe: &Recipe) -> GradientPath {
-    match recipe.quantization().gradient_path {
-        recipe::GradientPath::Float => GradientPath::Float,
-        recipe::GradientPath::Quantized => GradientPath::Quantized,
-    }
 }

@@ -16,7 +16,8 @@ use serde::Serialize;
 
 use self::compare::{Outputs, Tensors};
 use self::origin::Origins;
-use crate::evaluate::{Tally, first_of};
+use crate::images::extents_in_memory;
+use crate::metric::{Tally, first_of};
 use crate::progress::Progress;
 use crate::runner::Runner;
 use crate::{RunError, check_images};
@@ -148,7 +149,7 @@ pub fn verify(
             let integer = program.run(size, &[x], &mut tensors.monitor(&network, plan, workspace))?;
             let mut logits = vec![network.output(plan, workspace, 0), integer[0].clone()];
             if let Some(runtime) = runtime.as_deref_mut() {
-                let shape = [size, batch.height, batch.width, batch.channels];
+                let shape = extents_in_memory(network.quant_graph().graph(), size)?;
                 let found = runtime.run(x, &shape)?;
                 if outputs.compare(&integer, &found)? > 0 && origins.images() < INNER_IMAGES {
                     origins.compare(&program, runtime, x, &shape, &found)?;

@@ -1,28 +1,32 @@
-//! `quantrain evaluate`: the accuracy of an ONNX file.
+//! `quantrain evaluate`: what an ONNX file is worth on some images.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use quantrain::Job;
+use quantrain::metric::Score;
 use quantrain::recipe::{Overrides, Recipe};
-use quantrain::{Accuracy, Job};
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::flags::{MachineFlags, PreprocessFlags};
+use crate::flags::{MachineFlags, NetworkFlags, PreprocessFlags};
 use crate::progress::Console;
-use crate::report::{percent, seconds};
+use crate::report::{seconds, sentence};
 use crate::table::grouped;
 
-/// Measure the accuracy of a float or QDQ ONNX file
+/// Measure a float or QDQ ONNX file: accuracy, mean IoU, or without labels the distance from another file's outputs
 #[derive(Debug, Args)]
 pub struct Evaluate {
     /// The network, an ONNX file
     model: PathBuf,
-    /// Images with labels: parquet, IDX or a folder; several with commas between them, some rows of one with #START..END behind it
+    /// Images with labels or masks: parquet, .npz, IDX or a folder; several with commas between them, some rows of one with #START..END behind it
     #[arg(long, value_name = "PATH", required_unless_present = "recipe")]
     data: Option<PathBuf>,
+    /// Where the images have no labels: the float network whose outputs are the right ones, an ONNX file
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Use only so many images, from the start
     #[arg(long, value_name = "N")]
     images: Option<usize>,
@@ -30,18 +34,20 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
     #[command(flatten)]
+    network: NetworkFlags,
+    #[command(flatten)]
     preprocess: PreprocessFlags,
     #[command(flatten)]
     machine: MachineFlags,
 }
 
-/// The accuracy of a network.
+/// What a network is worth.
 #[derive(Debug, Serialize)]
 pub struct EvaluateReport {
     model: PathBuf,
     data: PathBuf,
     #[serde(flatten)]
-    accuracy: Accuracy,
+    score: Score,
     seconds: f64,
 }
 
@@ -51,22 +57,23 @@ impl Evaluate {
         let started = Instant::now();
         let mut overrides = Overrides { model: Some(self.model), eval_data: self.data, eval_images: self.images, ..Overrides::default() };
         overrides.enabled = Some(false);
+        self.network.over(&mut overrides);
         self.preprocess.over(&mut overrides);
         self.machine.over(&mut overrides);
         let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
         let data = recipe.data().eval.clone().ok_or(quantrain::RunError::NoData { what: "evaluation", key: "data.eval" })?;
         super::start(&recipe)?;
         let model = recipe.model().to_owned();
-        let accuracy = Job::open(recipe)?.float_accuracy(console)?;
-        let accuracy = accuracy.ok_or_else(|| CliError::Unlabelled { data: data.clone() })?;
-        Ok(EvaluateReport { model, data, accuracy, seconds: seconds(started.elapsed()) })
+        let mut job = Job::open(recipe)?;
+        self.against.as_deref().map_or(Ok(()), |float| job.compare_with(float))?;
+        let score = job.float_score(console)?.ok_or_else(|| CliError::Unlabelled { data: data.clone() })?;
+        Ok(EvaluateReport { model, data, score, seconds: seconds(started.elapsed()) })
     }
 }
 
 impl fmt::Display for EvaluateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Accuracy { top1, top5, images } = self.accuracy;
         writeln!(f, "{} on {}", self.model.display(), self.data.display())?;
-        writeln!(f, "top-1 {}, top-5 {}, {} images, {:.1} s", percent(top1), percent(top5), grouped(images), self.seconds)
+        writeln!(f, "{}, {} images, {:.1} s", sentence(&self.score), grouped(self.score.images()), self.seconds)
     }
 }

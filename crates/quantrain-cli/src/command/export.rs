@@ -70,7 +70,9 @@ impl Export {
         self.machine.over(&mut overrides);
         let recipe = Recipe::load(Some(&run.recipe()), overrides)?;
         super::start(&recipe)?;
-        let mut job = Job::open(recipe.clone())?;
+        // A trained network has what training added to it.
+        let open = if run.last_checkpoint().exists() { Job::for_checkpoint } else { Job::open };
+        let mut job = open(recipe.clone())?;
         let identity = job.identity();
         let checkpoint = match self.checkpoint {
             Which::Last => Checkpoint::last(&run, &identity)?,
@@ -87,7 +89,7 @@ impl Export {
             (other, checkpoint) => {
                 if let Some(other) = other {
                     console.warn(&format!("the run is for {}: placing quantizers for {name} and calibrating them", recipe.target().name()));
-                    job = Job::open(other)?;
+                    job = open(other)?;
                 }
                 if let Some(checkpoint) = checkpoint {
                     job.restore_parameters(&checkpoint.state)?;

@@ -33,8 +33,8 @@ impl Init {
     pub fn run(self) -> Result<InitReport, CliError> {
         let mut overrides = Overrides { model: Some(self.model.clone()), out: self.out, ..Overrides::default() };
         self.settings.over(&mut overrides);
-        Recipe::load(None, overrides.clone())?;
-        quantrain::image_size(&quantrain_onnx::read(&self.model)?)?;
+        let recipe = Recipe::load(None, overrides.clone())?;
+        quantrain::image_size(&quantrain_onnx::read_with(recipe.model(), recipe.read_options())?)?;
         Ok(InitReport { recipe: RecipeFile::from(overrides).commented() })
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::coverage::Coverage;
 use crate::error::CliError;
-use crate::flags::QuantizationFlags;
+use crate::flags::{NetworkFlags, QuantizationFlags};
 use crate::keeper::Checkpoint;
 use crate::scheme;
 use crate::table::{Align, Table, grouped};
@@ -27,6 +27,8 @@ pub struct Inspect {
     /// Take targets, widths and layers from this recipe, where no flag says otherwise
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
+    #[command(flatten)]
+    network: NetworkFlags,
     #[command(flatten)]
     quantization: QuantizationFlags,
     /// Show how a training step runs: what backward replays and what it skips
@@ -152,13 +154,14 @@ impl Inspect {
     /// Reads the network and places quantizers; runs nothing.
     pub fn run(self) -> Result<InspectReport, CliError> {
         let mut overrides = Overrides { gradient_path: self.gradient_path, batch_size: self.batch, ..Overrides::default() };
+        self.network.over(&mut overrides);
         self.quantization.over(&mut overrides);
         let (recipe, net) = match self.model.is_dir() {
             true => of_run(&RunDirectory::open(&self.model)?, overrides)?,
             false => {
                 overrides.model = Some(self.model);
                 let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
-                let graph = quantrain_onnx::read(recipe.model())?;
+                let graph = quantrain_onnx::read_with(recipe.model(), recipe.read_options())?;
                 let net = QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?;
                 (recipe, net)
             }
@@ -170,9 +173,11 @@ impl Inspect {
 
 /// The network of a run as its last checkpoint has it, if there is one.
 fn of_run(run: &RunDirectory, overrides: Overrides) -> Result<(Recipe, QuantGraph), CliError> {
-    let stored = Job::open(Recipe::load(Some(&run.recipe()), Overrides::default())?)?.identity();
+    // A trained network has what training added to it.
+    let open = if run.last_checkpoint().exists() { Job::for_checkpoint } else { Job::open };
+    let stored = open(Recipe::load(Some(&run.recipe()), Overrides::default())?)?.identity();
     let recipe = Recipe::load(Some(&run.recipe()), overrides)?;
-    let mut job = Job::open(recipe.clone())?;
+    let mut job = open(recipe.clone())?;
     if let Some(checkpoint) = Checkpoint::last(run, &stored)?.filter(|_| job.identity() == stored) {
         job.restore(&checkpoint.state)?;
     }

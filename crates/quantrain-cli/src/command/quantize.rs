@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use quantrain::metric::Score;
 use quantrain::refine::StepReport;
-use quantrain::{Accuracy, Job, RunDirectory};
+use quantrain::{Job, RunDirectory};
 use serde::Serialize;
 
 use crate::coverage::Coverage;
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::progress::Console;
-use crate::report::{self, accuracies, seconds};
+use crate::report::{self, scores, seconds};
 
 /// Calibrate a network and export it, without training (PTQ)
 #[derive(Debug, Args)]
@@ -29,10 +30,10 @@ pub struct QuantizeReport {
     model: PathBuf,
     quantized: Coverage,
     calibration_images: usize,
-    float: Option<Accuracy>,
+    float: Option<Score>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refinement: Vec<StepReport>,
-    ptq: Option<Accuracy>,
+    ptq: Option<Score>,
     /// Output SQNR in dB on the evaluation images.
     sqnr: Option<f64>,
     files: Vec<PathBuf>,
@@ -51,10 +52,10 @@ impl Quantize {
         super::start(&recipe)?;
         let mut job = Job::open(recipe.clone())?;
         job.check_data(false)?;
-        let float = job.float_accuracy(console)?;
+        let float = job.float_score(console)?;
         let calibration_images = job.calibrate(console)?;
         let refinement = job.refine(console)?;
-        let ptq = job.simulated_accuracy(console)?;
+        let ptq = job.simulated_score(console)?;
         let sqnr = job.output_sqnr(console)?;
 
         let run = RunDirectory::create(recipe.out())?;
@@ -104,7 +105,7 @@ impl fmt::Display for QuantizeReport {
         writeln!(f)?;
         report::refinement(f, &self.refinement)?;
         if self.float.is_some() {
-            writeln!(f, "{}", accuracies(&[("float", self.float), (self.after(), self.ptq)]))?;
+            writeln!(f, "{}", scores(&[("float", &self.float), (self.after(), &self.ptq)]))?;
         }
         if let Some(sqnr) = self.sqnr {
             writeln!(f, "output SQNR {sqnr:.2} dB on the evaluation images")?;

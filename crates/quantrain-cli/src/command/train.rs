@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use clap::Args;
 use quantrain::checkpoint::Identity;
+use quantrain::metric::Score;
 use quantrain::recipe::Recipe;
 use quantrain::refine::StepReport;
-use quantrain::{Accuracy, Job, RunDirectory};
+use quantrain::{Job, RunDirectory};
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
@@ -17,7 +18,7 @@ use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::keeper::{Checkpoint, RunKeeper};
 use crate::progress::Console;
-use crate::report::{self, accuracies, percent, seconds};
+use crate::report::{self, scores, seconds, sentence};
 
 /// Calibrate a network, train it quantization-aware (QAT) and export it
 #[derive(Debug, Args)]
@@ -36,13 +37,16 @@ pub struct TrainReport {
     model: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     quantized: Option<Coverage>,
+    /// Layers that got a BatchNormalization for training.
+    #[serde(skip_serializing_if = "is_zero")]
+    restored_batch_norm: usize,
     #[serde(flatten)]
     before: Before,
     /// After quantization-aware training, as simulated.
-    qat: Option<Accuracy>,
+    qat: Option<Score>,
     /// After training without quantization.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trained_float: Option<Accuracy>,
+    trained_float: Option<Score>,
     epochs: u32,
     /// Steps done by this process.
     steps: u64,
@@ -60,8 +64,8 @@ struct Before {
     calibration_images: Option<usize>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     refinement: Vec<StepReport>,
-    float: Option<Accuracy>,
-    ptq: Option<Accuracy>,
+    float: Option<Score>,
+    ptq: Option<Score>,
 }
 
 impl Train {
@@ -74,7 +78,7 @@ impl Train {
             false => super::check_out(&recipe, self.flags.overwrite).map(|()| None)?,
         };
         super::start(&recipe)?;
-        let mut job = Job::open(recipe.clone())?;
+        let mut job = Job::for_training(recipe.clone())?;
         let identity = job.identity();
         let checkpoint = interrupted.as_ref().map_or(Ok(None), |run| Checkpoint::last(run, &identity))?;
         job.check_data(true)?;
@@ -108,32 +112,32 @@ impl Train {
 }
 
 impl Before {
+    /// After what the accuracy before training was measured.
+    fn after(&self) -> &'static str {
+        if self.refinement.is_empty() { "calibrated" } else { "refined" }
+    }
+
     /// What an interrupted run has measured.
     fn stored(run: &RunDirectory) -> Option<Self> {
         serde_json::from_slice(&fs::read(run.summary()).ok()?).ok()
     }
 
     fn measure(recipe: &Recipe, job: &mut Job, console: &mut Console) -> Result<Self, CliError> {
-        let mut before = Before { float: job.float_accuracy(console)?, ..Before::default() };
-        before.note(console, "float", before.float);
+        let mut before = Before { float: job.float_score(console)?, ..Before::default() };
+        note(console, "float", &before.float);
         if recipe.quantization().enabled {
             before.calibration_images = Some(job.calibrate(console)?);
             before.refinement = job.refine(console)?;
-            before.ptq = job.simulated_accuracy(console)?;
-            before.note(console, before.after(), before.ptq);
+            before.ptq = job.simulated_score(console)?;
+            note(console, before.after(), &before.ptq);
         }
         Ok(before)
     }
+}
 
-    /// After what the accuracy before training was measured.
-    fn after(&self) -> &'static str {
-        if self.refinement.is_empty() { "calibrated" } else { "refined" }
-    }
-
-    fn note(&self, console: &Console, what: &str, accuracy: Option<Accuracy>) {
-        if let Some(accuracy) = accuracy {
-            console.note(&format!("{what}: top-1 {}", percent(accuracy.top1)));
-        }
+fn note(console: &Console, what: &str, score: &Option<Score>) {
+    if let Some(score) = score {
+        console.note(&format!("{what}: {}", sentence(score)));
     }
 }
 
@@ -166,15 +170,19 @@ impl Work<'_> {
         report.stepping_seconds = seconds(trained.stepping);
         report.waiting_seconds = seconds(trained.waited);
         let quantized = self.recipe.quantization().enabled;
-        let accuracy = match trained.last {
-            Some(accuracy) => Some(accuracy),
-            None if quantized => self.job.simulated_accuracy(console)?,
-            None => self.job.float_accuracy(console)?,
+        let score = match trained.last {
+            Some(score) => Some(score),
+            None if quantized => self.job.simulated_score(console)?,
+            None => self.job.float_score(console)?,
         };
-        *(if quantized { &mut report.qat } else { &mut report.trained_float }) = accuracy;
+        *(if quantized { &mut report.qat } else { &mut report.trained_float }) = score;
         report.files = self.job.export(&self.run.exports())?;
         report.write_summary(self.run, self.started)
     }
+}
+
+fn is_zero(layers: &usize) -> bool {
+    *layers == 0
 }
 
 impl TrainReport {
@@ -183,6 +191,7 @@ impl TrainReport {
             run: recipe.out().into(),
             model: recipe.model().into(),
             quantized: recipe.quantization().enabled.then(|| Coverage::of(job.net())),
+            restored_batch_norm: job.restored_layers(),
             before: Before::default(),
             qat: None,
             trained_float: None,
@@ -207,14 +216,18 @@ impl fmt::Display for TrainReport {
         if let Some(quantized) = &self.quantized {
             write!(f, "{quantized}")?;
         }
+        if self.restored_batch_norm > 0 {
+            writeln!(f, "  {} layers without BatchNormalization got one for training", self.restored_batch_norm)?;
+        }
         if let Some(images) = self.before.calibration_images {
             writeln!(f, "  ranges from {images} images")?;
         }
         writeln!(f)?;
         report::refinement(f, &self.before.refinement)?;
-        let rows = [("float", self.before.float), (self.before.after(), self.before.ptq), ("trained", self.qat.or(self.trained_float))];
-        if rows.iter().any(|(_, accuracy)| accuracy.is_some()) {
-            writeln!(f, "{}", accuracies(&rows))?;
+        let trained = if self.qat.is_some() { &self.qat } else { &self.trained_float };
+        let rows = [("float", &self.before.float), (self.before.after(), &self.before.ptq), ("trained", trained)];
+        if rows.iter().any(|(_, score)| score.is_some()) {
+            writeln!(f, "{}", scores(&rows))?;
         }
         report::files(f, &self.run, &self.files)?;
         let step = 1e3 * self.stepping_seconds / self.steps.max(1) as f64;

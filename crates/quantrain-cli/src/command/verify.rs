@@ -11,7 +11,7 @@ use quantrain::{Job, RunError};
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::flags::{MachineFlags, PreprocessFlags};
+use crate::flags::{MachineFlags, NetworkFlags, PreprocessFlags};
 use crate::progress::Console;
 use crate::report::{percent, seconds};
 use crate::table::{Align, Table, grouped};
@@ -44,6 +44,8 @@ pub struct Verify {
     /// Show every tensor, also where none differs
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    network: NetworkFlags,
     #[command(flatten)]
     preprocess: PreprocessFlags,
     #[command(flatten)]
@@ -80,6 +82,7 @@ impl Verify {
         let mut overrides = Overrides { model: Some(self.model), eval_data: self.data, eval_images: self.images, ..Overrides::default() };
         overrides.enabled = Some(false);
         overrides.target = self.target;
+        self.network.over(&mut overrides);
         self.preprocess.over(&mut overrides);
         self.machine.over(&mut overrides);
         let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;

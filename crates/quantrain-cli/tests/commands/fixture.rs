@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use quantrain_graph::GraphBuilder;
+use quantrain_graph::{Graph, GraphBuilder};
 use tempfile::TempDir;
 
 /// Height and width of the images.
@@ -48,6 +48,34 @@ impl Fixture {
         let side = SIDE as u32;
         fs::write(self.path(&format!("{name}-images-idx3-ubyte")), idx(&[count as u32, side, side], &images)).unwrap();
         fs::write(self.path(&format!("{name}-labels-idx1-ubyte")), idx(&[count as u32], &labels)).unwrap();
+    }
+
+    /// Writes a network into the folder.
+    pub fn write_graph(&self, name: &str, graph: &Graph) {
+        quantrain_onnx::write_float(graph, self.path(name)).unwrap();
+    }
+
+    /// Writes a NumPy archive of arrays of bytes, stored as they are.
+    pub fn write_npz(&self, name: &str, arrays: &[(&str, &[usize], Vec<u8>)]) {
+        let (mut file, mut directory) = (Vec::new(), Vec::new());
+        for (name, shape, bytes) in arrays {
+            let extents: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
+            let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({extents}), }}");
+            let mut array = b"\x93NUMPY\x01\x00".to_vec();
+            array.extend((header.len() as u16).to_le_bytes());
+            array.extend(header.as_bytes());
+            array.extend(bytes);
+            let (name, size) = (format!("{name}.npy"), (array.len() as u32).to_le_bytes());
+            let fields =
+                [&[20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &size[..], &size, &(name.len() as u16).to_le_bytes(), &[0, 0]].concat();
+            let start = (file.len() as u32).to_le_bytes();
+            directory.extend([&b"PK\x01\x02\x14\x00"[..], &fields, &[0; 10], &start, name.as_bytes()].concat());
+            file.extend([&b"PK\x03\x04"[..], &fields, name.as_bytes(), &array].concat());
+        }
+        let (count, start) = ((arrays.len() as u16).to_le_bytes(), (file.len() as u32).to_le_bytes());
+        file.extend(&directory);
+        file.extend([b"PK\x05\x06\x00\x00\x00\x00", &count[..], &count, &(directory.len() as u32).to_le_bytes(), &start, &[0, 0]].concat());
+        fs::write(self.path(name), file).unwrap();
     }
 
     /// Writes a recipe for the network and the images, with more keys behind; gives its path.

@@ -8,6 +8,7 @@ use crate::fixture::Fixture;
 /// Flag, value, and the lines that the effective recipe then has.
 const ROWS: &[(&str, &str, &str)] = &[
     ("--target", "tidl-pow2", "target = \"tidl-pow2\""),
+    ("--input-shape", "Nx1x8x8", "input-shape = [\"Nx1x8x8\"]"),
     ("--seed", "7", "seed = 7"),
     ("--threads", "2", "threads = 2"),
     ("--device", "cpu", "device = \"cpu\""),

@@ -7,3 +7,4 @@ mod full_disk;
 mod help;
 mod interruption;
 mod reports;
+mod tasks;

@@ -181,7 +181,7 @@ fn train_writes_a_run() {
     let lines: Vec<Value> = metrics.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let kinds: Vec<&str> = lines.iter().map(|l| l["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["epoch", "step", "epoch"]);
-    assert_eq!(lines[2]["accuracy"], report["qat"]);
+    assert_eq!(lines[2]["score"], report["qat"]);
     let effective = fs::read_to_string(fixture.path("run/recipe.toml")).unwrap();
     assert!(effective.contains("learning-rate = 0.05") && effective.contains("observer = \"percentile\""), "{effective}");
 }

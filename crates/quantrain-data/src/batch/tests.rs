@@ -66,7 +66,7 @@ fn collect(batches: Batches) -> Vec<Batch> {
 }
 
 fn everything_on() -> Augment {
-    Augment { flip: true, padded_crop: Some(2), resized_crop: Some((0.3, 1.0)), color: Some(0.4) }
+    Augment { flip: true, padded_crop: Some(2), resized_crop: Some((0.3, 1.0)), color: Some(0.4), ..Augment::default() }
 }
 
 #[test]

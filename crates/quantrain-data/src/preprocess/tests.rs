@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixture::patterned;
+use crate::{geometry, resize};
 
 fn pipeline(given: Preprocess) -> Pipeline {
     Pipeline::new(&given, None).expect("good parameters")
@@ -35,6 +36,17 @@ fn each_channel_has_its_own_mean() {
     let (range, mean) = (PixelRange::Byte, vec![1.0, 2.0, 3.0]);
     pipeline(Preprocess { range, mean, ..Preprocess::default() }).values(&image, &mut values);
     assert_eq!(values, [0.0, 0.0, 0.0, 3.0, 3.0, 3.0]);
+}
+
+#[test]
+fn values_lie_in_the_order_that_is_asked_for() {
+    // Rows of two pixels: channel c of pixel (y, x) holds 100·y + 10·x + c.
+    let pixels = (0..2u8).flat_map(|y| (0..2u8).flat_map(move |x| (0..3u8).map(move |c| 100 * y + 10 * x + c))).collect();
+    let image = Image { height: 2, width: 2, channels: 3, pixels };
+    let mut values = vec![0.0; 12];
+    let given = Preprocess { range: PixelRange::Byte, order: Order::WidthChannelsHeight, ..Preprocess::default() };
+    pipeline(given).values(&image, &mut values);
+    assert_eq!(values, [0.0, 100.0, 1.0, 101.0, 2.0, 102.0, 10.0, 110.0, 11.0, 111.0, 12.0, 112.0]);
 }
 
 #[test]

@@ -13,11 +13,13 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
+use self::boxes::{BoxLeaves, Boxes, read_values};
 use self::columns::{Leaves, Picked};
 use self::pages::Checked;
 use super::{Columns, name_of, read_error};
-use crate::{Annotation, DataError, Dataset, DecodeError, Image, Sample, decode};
+use crate::{Annotation, BoxForm, DataError, Dataset, DecodeError, Image, Sample, decode};
 
+mod boxes;
 mod columns;
 mod pages;
 
@@ -27,8 +29,10 @@ pub(super) struct Parquet {
     image: Column<ByteArray>,
     label: Option<Column<i64>>,
     mask: Option<Column<ByteArray>>,
+    boxes: Option<Boxes>,
 }
 
+/// A value for each row, `None` for null.
 struct Column<T> {
     name: String,
     rows: Vec<Option<T>>,
@@ -53,6 +57,7 @@ impl Parquet {
             image: source.images(picked.image)?,
             label: picked.label.map(|leaf| source.labels(leaf)).transpose()?,
             mask: picked.mask.map(|leaf| source.images(leaf)).transpose()?,
+            boxes: picked.boxes.map(|leaves| source.boxes(leaves, columns.box_form)).transpose()?,
         })
     }
 
@@ -74,6 +79,10 @@ impl Dataset for Parquet {
     fn sample(&self, index: usize) -> Result<Sample, DataError> {
         let image = self.decode(&self.image, index, decode::image)?;
         let annotation = match (&self.mask, &self.label) {
+            (None, None) => match &self.boxes {
+                Some(boxes) => Annotation::Boxes(boxes.of_row(&self.path, index)?),
+                None => Annotation::None,
+            },
             (Some(mask), _) => Annotation::Mask(self.decode(mask, index, decode::mask)?),
             (None, Some(label)) => {
                 let class = label.rows.get(index).copied().flatten();
@@ -83,7 +92,6 @@ impl Dataset for Parquet {
                     column: label.name.clone(),
                 })?)
             }
-            (None, None) => Annotation::None,
         };
         Ok(Sample { image, annotation })
     }
@@ -92,7 +100,7 @@ impl Dataset for Parquet {
         let annotated = match (&self.mask, &self.label) {
             (Some(mask), _) => format!("masks in `{}`", mask.name),
             (None, Some(label)) => format!("labels in `{}`", label.name),
-            (None, None) => "no labels".into(),
+            (None, None) => self.boxes.as_ref().map_or("no labels".into(), |boxes| format!("boxes in `{}`", boxes.name)),
         };
         let (file, image) = (name_of(&self.path), &self.image.name);
         format!("{file}: {} images in `{image}`, {annotated}", self.len())
@@ -128,12 +136,27 @@ impl Source<'_> {
         })
     }
 
-    /// Reads a column, row group by row group, and checks the number of rows of each.
+    fn boxes(&self, leaves: BoxLeaves, form: BoxForm) -> Result<Boxes, DataError> {
+        let name = leaves.coordinates.name.clone();
+        let coordinates = self.rows(&leaves.coordinates, read_values)?;
+        let classes = leaves.classes.map(|leaf| self.rows(&leaf, read_values)).transpose()?;
+        Ok(Boxes { name, form, coordinates, classes })
+    }
+
     fn column<T>(
         &self,
         leaf: Leaf,
         read: impl Fn(ColumnReader, i16, usize, &mut Vec<Option<T>>) -> Result<(), ParquetError>,
     ) -> Result<Column<T>, DataError> {
+        Ok(Column { rows: self.rows(&leaf, read)?, name: leaf.name })
+    }
+
+    /// Reads a column, row group by row group, and checks the number of rows of each.
+    fn rows<R>(
+        &self,
+        leaf: &Leaf,
+        read: impl Fn(ColumnReader, i16, usize, &mut Vec<R>) -> Result<(), ParquetError>,
+    ) -> Result<Vec<R>, DataError> {
         let metadata = self.reader.metadata();
         let descriptor = metadata.file_metadata().schema_descr().column(leaf.index);
         let (levels, kind) = (descriptor.max_def_level(), descriptor.physical_type());
@@ -151,11 +174,11 @@ impl Source<'_> {
                 .and_then(|pages| read(checked(pages), levels, count, &mut rows))
                 .map_err(|source| DataError::Column { file: self.path.into(), column: leaf.name.clone(), source })?;
             if rows.len() != expected {
-                return Err(DataError::Rows { file: self.path.into(), column: leaf.name, found: rows.len(), expected });
+                return Err(DataError::Rows { file: self.path.into(), column: leaf.name.clone(), found: rows.len(), expected });
             }
         }
         rows.shrink_to_fit();
-        Ok(Column { name: leaf.name, rows })
+        Ok(rows)
     }
 
     /// Refuses a file whose header claims more than its bytes can hold, before allocating it, and

@@ -62,10 +62,13 @@ impl Network {
         self.prepare_block(u)
     }
 
-    /// What block `u` reads when it runs next; `None` where the unit is no block.
+    /// What block `u` reads when it runs next; `None` where the unit is no block, or a transposed convolution, whose outputs see no patch.
     pub fn block_input<'w>(&self, u: usize, plan: &Plan, workspace: &'w Workspace) -> Option<BlockInput<'w>> {
         let unit = plan.units.get(u)?;
         let Work::Block { shape, .. } = &unit.work else { return None };
+        if shape.transposed {
+            return None;
+        }
         let x = *unit.inputs.first()?;
         Some(BlockInput { shape: *shape, values: self.values(plan, workspace, x), scale: workspace.scales[x.0] })
     }

@@ -26,7 +26,7 @@ fn weight_extents(net: &QuantGraph, u: usize) -> [usize; 4] {
     let block = unit.block(net.graph()).expect("only blocks have weights");
     let shape = net.graph().tensor(block.weight).shape.at(1);
     match shape[..] {
-        [o, i, h, w] => [o, i, h, w],
+        [a, b, h, w] => [block.channels, a * b / block.channels, h, w],
         _ => [block.channels, shape.iter().product::<usize>() / block.channels, 1, 1],
     }
 }

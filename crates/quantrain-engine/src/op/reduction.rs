@@ -94,12 +94,12 @@ impl Kernel for Sum {
     }
 
     fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
-        if !codes.exceed_f32(&[0], self.count) {
+        if !codes.exceed_f32(&[0], self.falls.count) {
             return false;
         }
         let mut sums = vec![0.0; y.len()];
-        self.walk(|i, o| sums[o] += f64::from(x[0].values[i]));
-        let factor = x[0].scale / (codes.output.map_or(1.0, |q| q.scale()) * self.count as f32);
+        self.falls.walk(|i, o| sums[o] += f64::from(x[0].values[i]));
+        let factor = x[0].scale / (codes.output.map_or(1.0, |q| q.scale()) * self.divisor);
         y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum as f32 * factor);
         true
     }

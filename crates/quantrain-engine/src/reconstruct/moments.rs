@@ -238,5 +238,6 @@ fn rows_shape(rows: usize, width: usize) -> ConvolutionShape {
         padding_begin: [0, 0],
         dilation: [1, 1],
         groups: 1,
+        transposed: false,
     }
 }

@@ -29,6 +29,7 @@ fn shapes() -> [ConvolutionShape; 3] {
         padding_begin: [1, 1],
         dilation: [1, 1],
         groups,
+        transposed: false,
     };
     [of(4, 5, 1), of(6, 4, 2), of(6, 6, 6)]
 }

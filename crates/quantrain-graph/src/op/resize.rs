@@ -13,6 +13,8 @@ pub enum Coordinates {
     Asymmetric,
     /// `i·(in − 1)/(out − 1)`
     AlignCorners,
+    /// As half pixel, with the middle of the output kept in the middle of the input where a scale does not give a whole extent.
+    HalfPixelSymmetric,
 }
 
 /// Which neighbour nearest interpolation takes.
@@ -29,12 +31,19 @@ pub enum NearestMode {
 }
 
 /// How values between pixels arise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Interpolation {
     /// One neighbour's value.
     Nearest(NearestMode),
     /// Linear in both axes.
     Linear,
+    /// Keys' cubic convolution in both axes.
+    Cubic {
+        /// The coefficient a, usually −0.75 or −0.5.
+        a: f32,
+        /// Pixels outside the image have no weight and the others share it; else they are the nearest ones of the edge.
+        exclude_outside: bool,
+    },
 }
 
 /// The size asked for.
@@ -44,6 +53,14 @@ pub enum ResizeTo {
     Scales([f32; 2]),
     /// Height and width of the output.
     Sizes([usize; 2]),
+    /// One factor for both axes: the largest with which the output fits into this height and width, or the smallest with which it covers
+    /// them; the output is `round(in·factor)`.
+    Fit {
+        /// Height and width.
+        sizes: [usize; 2],
+        /// The output covers them (`not_smaller`), else fits into them (`not_larger`).
+        covers: bool,
+    },
 }
 
 /// Resize of the last two axes of `[N, C, H, W]`.
@@ -60,58 +77,96 @@ pub struct Resize {
 impl Resize {
     pub(super) fn output_shape(&self, x: &Shape) -> Result<Shape, ShapeError> {
         let (_, height, width) = x.image()?;
-        let [h, w] = match self.to {
-            ResizeTo::Sizes(sizes) => sizes,
-            ResizeTo::Scales(scales) => {
-                let scaled = |n: usize, s: f32| (n as f32 * s).floor();
-                let sizes = [scaled(height, scales[0]), scaled(width, scales[1])];
-                if sizes.iter().any(|s| !(*s >= 1.0 && *s < 65536.0)) {
-                    return Err(ShapeError::Value { what: "scales", value: scales[0] as i64 });
-                }
-                [sizes[0] as usize, sizes[1] as usize]
-            }
+        let scales = self.scales([height, width]);
+        let rounded = |axis: usize| match self.to {
+            ResizeTo::Sizes(sizes) => sizes[axis] as f32,
+            ResizeTo::Scales(_) => ([height, width][axis] as f32 * scales[axis]).floor(),
+            ResizeTo::Fit { .. } => ([height, width][axis] as f32 * scales[axis] + 0.5).floor(),
         };
+        if let Some(axis) = [0, 1].into_iter().find(|&axis| !(1.0..65536.0).contains(&rounded(axis))) {
+            return Err(ShapeError::Value { what: "scales", value: scales[axis] as i64 });
+        }
+        let [h, w] = if let ResizeTo::Sizes(sizes) = self.to { sizes } else { [rounded(0) as usize, rounded(1) as usize] };
         let y = x.with(2, h).with(3, w);
         if h == 0 || w == 0 { Err(ShapeError::Empty { shape: y }) } else { Ok(y) }
     }
 
-    /// For each of `output` positions along one axis: lower neighbour, upper neighbour, weight of the upper.
-    pub fn axis_map(&self, axis: usize, input: usize, output: usize) -> Vec<(usize, usize, f32)> {
-        let scale = match self.to {
-            ResizeTo::Scales(scales) => scales[axis],
-            ResizeTo::Sizes(_) => output as f32 / input as f32,
-        };
-        let last = (input - 1) as f32;
-        (0..output)
-            .map(|i| {
-                let i = i as f32;
-                let at = match self.coordinates {
-                    Coordinates::HalfPixel => (i + 0.5) / scale - 0.5,
-                    Coordinates::PytorchHalfPixel if output == 1 => 0.0,
-                    Coordinates::PytorchHalfPixel => (i + 0.5) / scale - 0.5,
-                    Coordinates::Asymmetric => i / scale,
-                    Coordinates::AlignCorners if output == 1 => 0.0,
-                    Coordinates::AlignCorners => i * last / (output - 1) as f32,
-                };
-                match self.interpolation {
-                    Interpolation::Nearest(mode) => {
-                        let nearest = match mode {
-                            NearestMode::RoundPreferFloor => (at - 0.5).ceil(),
-                            NearestMode::RoundPreferCeil => (at + 0.5).floor(),
-                            NearestMode::Floor => at.floor(),
-                            NearestMode::Ceil => at.ceil(),
-                        };
-                        let index = nearest.clamp(0.0, last) as usize;
-                        (index, index, 0.0)
-                    }
-                    Interpolation::Linear => {
-                        let at = at.clamp(0.0, last);
-                        let low = at.floor();
-                        (low as usize, (low as usize + 1).min(input - 1), at - low)
-                    }
+    /// The factors of height and width for an input of these.
+    fn scales(&self, input: [usize; 2]) -> [f32; 2] {
+        match self.to {
+            ResizeTo::Scales(scales) => scales,
+            ResizeTo::Sizes(sizes) => [0, 1].map(|axis| sizes[axis] as f32 / input[axis] as f32),
+            ResizeTo::Fit { sizes, covers } => {
+                let [h, w] = [0, 1].map(|axis| sizes[axis] as f32 / input[axis] as f32);
+                [if covers { h.max(w) } else { h.min(w) }; 2]
+            }
+        }
+    }
+
+    /// Where each of the output's positions along one axis lies in the input.
+    fn places(&self, axis: usize, input: [usize; 2], output: usize) -> impl Iterator<Item = f32> {
+        let (scale, coordinates) = (self.scales(input)[axis], self.coordinates);
+        let (input, outputs) = (input[axis] as f32, output as f32);
+        (0..output).map(move |i| {
+            let i = i as f32;
+            match coordinates {
+                Coordinates::PytorchHalfPixel | Coordinates::AlignCorners if output == 1 => 0.0,
+                Coordinates::HalfPixel | Coordinates::PytorchHalfPixel => (i + 0.5) / scale - 0.5,
+                Coordinates::Asymmetric => i / scale,
+                Coordinates::AlignCorners => i * (input - 1.0) / (outputs - 1.0),
+                Coordinates::HalfPixelSymmetric => {
+                    let adjustment = outputs / (scale * input);
+                    input / 2.0 * (1.0 - adjustment) + (i + 0.5) / scale - 0.5
+                }
+            }
+        })
+    }
+
+    /// For each of `output` positions along one axis of an input of `input` rows and columns, with nearest or linear interpolation: lower
+    /// neighbour, upper neighbour, weight of the upper.
+    pub fn axis_map(&self, axis: usize, input: [usize; 2], output: usize) -> Vec<(usize, usize, f32)> {
+        let last = (input[axis] - 1) as f32;
+        self.places(axis, input, output)
+            .map(|at| match self.interpolation {
+                Interpolation::Nearest(mode) => {
+                    let nearest = match mode {
+                        NearestMode::RoundPreferFloor => (at - 0.5).ceil(),
+                        NearestMode::RoundPreferCeil => (at + 0.5).floor(),
+                        NearestMode::Floor => at.floor(),
+                        NearestMode::Ceil => at.ceil(),
+                    };
+                    let index = nearest.clamp(0.0, last) as usize;
+                    (index, index, 0.0)
+                }
+                Interpolation::Linear | Interpolation::Cubic { .. } => {
+                    let at = at.clamp(0.0, last);
+                    let low = at.floor();
+                    (low as usize, (low as usize + 1).min(input[axis] - 1), at - low)
                 }
             })
             .collect()
+    }
+
+    /// With cubic interpolation: four neighbours and their weights,
+    /// `(a+2)|t|³ − (a+3)|t|² + 1` for `|t| ≤ 1`, `a|t|³ − 5a|t|² + 8a|t| − 4a` up to 2 (Keys 1981).
+    pub fn cubic_map(&self, axis: usize, input: [usize; 2], output: usize) -> Vec<[(usize, f32); 4]> {
+        let Interpolation::Cubic { a, exclude_outside } = self.interpolation else { return Vec::new() };
+        let weight = |t: f32| {
+            let (t, a) = (f64::from(t.abs()), f64::from(a));
+            let weight = if t <= 1.0 { ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0 } else { ((a * t - 5.0 * a) * t + 8.0 * a) * t - 4.0 * a };
+            weight as f32
+        };
+        let last = (input[axis] - 1) as f32;
+        let taps = |at: f32| {
+            let taps = [-1.0, 0.0, 1.0, 2.0].map(|offset| {
+                let place = at.floor() + offset;
+                let outside = exclude_outside && !(0.0..=last).contains(&place);
+                (place.clamp(0.0, last) as usize, if outside { 0.0 } else { weight(at - place) })
+            });
+            let sum: f32 = taps.iter().map(|tap| tap.1).sum();
+            if exclude_outside { taps.map(|(place, weight)| (place, weight / sum)) } else { taps }
+        };
+        self.places(axis, input, output).map(taps).collect()
     }
 }
 
@@ -126,14 +181,37 @@ mod tests {
             coordinates: Coordinates::Asymmetric,
             interpolation: Interpolation::Nearest(NearestMode::Floor),
         };
-        let low: Vec<usize> = resize.axis_map(0, 3, 6).iter().map(|m| m.0).collect();
+        let low: Vec<usize> = resize.axis_map(0, [3, 3], 6).iter().map(|m| m.0).collect();
         assert_eq!(low, [0, 0, 1, 1, 2, 2]);
     }
 
     #[test]
     fn linear_half_pixel_holds_the_edges() {
         let resize = Resize { to: ResizeTo::Sizes([4, 4]), coordinates: Coordinates::HalfPixel, interpolation: Interpolation::Linear };
-        assert_eq!(resize.axis_map(0, 2, 4), [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]);
+        assert_eq!(resize.axis_map(0, [2, 2], 4), [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]);
+    }
+
+    #[test]
+    fn an_output_that_keeps_its_aspect_ratio_has_one_factor() {
+        let fit = |covers| Resize {
+            to: ResizeTo::Fit { sizes: [8, 6], covers },
+            coordinates: Coordinates::HalfPixel,
+            interpolation: Interpolation::Linear,
+        };
+        let x = Shape::batched(&[1, 4, 5]);
+        assert_eq!(fit(false).output_shape(&x).unwrap(), Shape::batched(&[1, 5, 6]));
+        assert_eq!(fit(true).output_shape(&x).unwrap(), Shape::batched(&[1, 8, 10]));
+    }
+
+    #[test]
+    fn cubic_weights_sum_to_one() {
+        for exclude_outside in [false, true] {
+            let interpolation = Interpolation::Cubic { a: -0.75, exclude_outside };
+            let resize = Resize { to: ResizeTo::Sizes([7, 7]), coordinates: Coordinates::HalfPixel, interpolation };
+            for taps in resize.cubic_map(0, [4, 4], 7) {
+                assert!((taps.iter().map(|t| t.1).sum::<f32>() - 1.0).abs() < 1e-6);
+            }
+        }
     }
 
     #[test]

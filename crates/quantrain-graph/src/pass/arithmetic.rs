@@ -1,18 +1,19 @@
 //! Arithmetic with single numbers, as exporters spell functions out: chains of Add, Sub, Mul and Div with constants.
 
+use super::Linked;
 use crate::Op;
-use crate::graph::{Graph, NodeId, TensorId};
+use crate::graph::{NodeId, TensorId};
 use crate::op::Binary;
 
 /// The node that writes a tensor.
-pub(super) fn producer(graph: &Graph, tensor: TensorId) -> Option<(NodeId, &Op, &[TensorId])> {
+pub(super) fn producer(graph: &Linked, tensor: TensorId) -> Option<(NodeId, &Op, &[TensorId])> {
     let id = graph.producer(tensor)?;
     let node = graph.node(id);
     Some((id, &node.op, &node.inputs))
 }
 
 /// A constant of one value.
-pub(super) fn number(graph: &Graph, tensor: TensorId) -> Option<f64> {
+pub(super) fn number(graph: &Linked, tensor: TensorId) -> Option<f64> {
     match graph.constant(tensor)? {
         [value] => Some(f64::from(*value)),
         _ => None,
@@ -25,7 +26,7 @@ pub(super) fn is(value: f64, meant: f64) -> bool {
 }
 
 /// An operand that is a single number, the other operand, and whether the number is the second.
-fn with_number(graph: &Graph, inputs: &[TensorId]) -> Option<(TensorId, f64, bool)> {
+fn with_number(graph: &Linked, inputs: &[TensorId]) -> Option<(TensorId, f64, bool)> {
     let &[a, b] = inputs else { return None };
     match (number(graph, a), number(graph, b)) {
         (None, Some(n)) => Some((a, n, true)),
@@ -49,7 +50,7 @@ pub(super) struct Affine {
 
 impl Affine {
     /// A tensor as an affine function of the first tensor that is none of another, or that several nodes read.
-    pub fn of(graph: &Graph, tensor: TensorId) -> Affine {
+    pub fn of(graph: &Linked, tensor: TensorId) -> Affine {
         let mut f = Affine { x: tensor, slope: 1.0, offset: 0.0, nodes: Vec::new() };
         // What several nodes read is what the function is of.
         while f.nodes.len() < MOST_NODES && (f.nodes.is_empty() || graph.single_reader(f.x).is_some()) {
@@ -82,13 +83,13 @@ pub(super) struct Product {
 
 impl Product {
     /// The product that the node `at` ends; `None` where it is no Mul and no Div by a number.
-    pub fn ending_at(graph: &Graph, at: NodeId) -> Option<Product> {
+    pub fn ending_at(graph: &Linked, at: NodeId) -> Option<Product> {
         let mut p = Product { scale: 1.0, factors: Vec::new(), nodes: Vec::new() };
         p.take(graph, graph.node(at).output, true);
         (!p.nodes.is_empty()).then_some(p)
     }
 
-    fn take(&mut self, graph: &Graph, tensor: TensorId, last: bool) {
+    fn take(&mut self, graph: &Linked, tensor: TensorId, last: bool) {
         if self.nodes.len() >= MOST_NODES || !last && graph.single_reader(tensor).is_none() {
             return self.factors.push(tensor);
         }

@@ -3,9 +3,9 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::arithmetic::{Affine, Product, is, producer};
-use super::{Outcome, Pass, Patch};
+use super::{Linked, Outcome, Pass, Patch};
 use crate::Op;
-use crate::graph::{Graph, NodeId, TensorId};
+use crate::graph::{NodeId, TensorId};
 use crate::op::{Activation, Binary};
 
 /// Recognises activations that exporters spell out: SiLU, HardSwish, HardSigmoid, Mish and Gelu.
@@ -19,7 +19,7 @@ impl Pass for FuseActivations {
         "fuse activations"
     }
 
-    fn find(&self, graph: &Graph, at: NodeId) -> Outcome {
+    fn find(&self, graph: &Linked, at: NodeId) -> Outcome {
         let found = match graph.node(at).op {
             Op::Binary(Binary::Mul | Binary::Div) => Product::ending_at(graph, at).and_then(|p| of_product(graph, p)),
             Op::Activation(Activation::Clip { .. }) => {
@@ -44,7 +44,7 @@ struct Found {
     nodes: Vec<NodeId>,
 }
 
-fn of_product(graph: &Graph, product: Product) -> Option<Found> {
+fn of_product(graph: &Linked, product: Product) -> Option<Found> {
     let found = match product.factors[..] {
         // A clip alone, scaled.
         [clip] if product.scale != 1.0 => hard_sigmoid(graph, clip, product.scale),
@@ -58,7 +58,7 @@ fn of_product(graph: &Graph, product: Product) -> Option<Found> {
 }
 
 /// `scale·clamp(p·x + q, 0, h)`, where it reaches from 0 to 1.
-fn hard_sigmoid(graph: &Graph, clip: TensorId, scale: f64) -> Option<Found> {
+fn hard_sigmoid(graph: &Linked, clip: TensorId, scale: f64) -> Option<Found> {
     let (id, Op::Activation(Activation::Clip { min: 0.0, max }), inputs) = producer(graph, clip)? else { return None };
     let f = Affine::of(graph, *inputs.first()?);
     let (alpha, beta) = ((scale * f.slope) as f32, (scale * f.offset) as f32);
@@ -67,7 +67,7 @@ fn hard_sigmoid(graph: &Graph, clip: TensorId, scale: f64) -> Option<Found> {
 }
 
 /// `scale·x·gate`
-fn gated(graph: &Graph, x: TensorId, gate: TensorId, scale: f64) -> Option<Found> {
+fn gated(graph: &Linked, x: TensorId, gate: TensorId, scale: f64) -> Option<Found> {
     let whole = is(scale, 1.0);
     let hard = |alpha: f64, beta: f64| is(alpha, 1.0 / 6.0) && is(beta, 0.5);
     let (id, op, inputs) = producer(graph, gate)?;
@@ -95,7 +95,7 @@ fn gated(graph: &Graph, x: TensorId, gate: TensorId, scale: f64) -> Option<Found
 }
 
 /// The nodes of `ln(1 + exp(x))`.
-fn softplus(graph: &Graph, y: TensorId, x: TensorId) -> Option<Vec<NodeId>> {
+fn softplus(graph: &Linked, y: TensorId, x: TensorId) -> Option<Vec<NodeId>> {
     let (last, op, inputs) = producer(graph, y)?;
     match op {
         Op::Activation(Activation::Softplus) if inputs == [x] => Some(vec![last]),
@@ -110,7 +110,7 @@ fn softplus(graph: &Graph, y: TensorId, x: TensorId) -> Option<Vec<NodeId>> {
 }
 
 /// The nodes of `erf(x/√2)`, or of its approximation by tanh, which is `true`.
-fn odd(graph: &Graph, y: TensorId, x: TensorId) -> Option<(bool, Vec<NodeId>)> {
+fn odd(graph: &Linked, y: TensorId, x: TensorId) -> Option<(bool, Vec<NodeId>)> {
     let (last, Op::Activation(function), inputs) = producer(graph, y)? else { return None };
     let argument = Affine::of(graph, *inputs.first()?);
     let nodes = [vec![last], argument.nodes].concat();
@@ -125,7 +125,7 @@ fn odd(graph: &Graph, y: TensorId, x: TensorId) -> Option<(bool, Vec<NodeId>)> {
 }
 
 /// The nodes of `x + 0.044715·x³`.
-fn cubic(graph: &Graph, y: TensorId, x: TensorId) -> Option<Vec<NodeId>> {
+fn cubic(graph: &Linked, y: TensorId, x: TensorId) -> Option<Vec<NodeId>> {
     let (last, Op::Binary(Binary::Add), inputs) = producer(graph, y)? else { return None };
     let &other = inputs.iter().find(|&&t| t != x).filter(|_| inputs.contains(&x))?;
     let scaled = Affine::of(graph, other);
@@ -134,7 +134,7 @@ fn cubic(graph: &Graph, y: TensorId, x: TensorId) -> Option<Vec<NodeId>> {
 }
 
 /// The nodes of `x³`: a power, or two products.
-fn cube(graph: &Graph, y: TensorId, x: TensorId) -> Option<Vec<NodeId>> {
+fn cube(graph: &Linked, y: TensorId, x: TensorId) -> Option<Vec<NodeId>> {
     let (last, op, inputs) = producer(graph, y)?;
     match op {
         Op::Activation(Activation::Pow { exponent: 3.0 }) if inputs == [x] => Some(vec![last]),

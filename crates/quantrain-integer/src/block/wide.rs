@@ -39,9 +39,7 @@ impl Wide {
                 *sum = bias.into();
             }
             for tap in 0..taps {
-                let row = (oh * s.stride[0] + tap / s.kernel[1] * s.dilation[0]).checked_sub(s.padding_begin[0]);
-                let column = (ow * s.stride[1] + tap % s.kernel[1] * s.dilation[1]).checked_sub(s.padding_begin[1]);
-                let (Some(row), Some(column)) = (row.filter(|r| *r < s.in_height), column.filter(|c| *c < s.in_width)) else { continue };
+                let (Some(row), Some(column)) = (s.source(0, oh, tap / s.kernel[1]), s.source(1, ow, tap % s.kernel[1])) else { continue };
                 let pixel = &x[(row * s.in_width + column) * s.in_channels..][..s.in_channels];
                 for (o, sum) in sums.iter_mut().enumerate() {
                     let x = &pixel[o / outputs * inputs..][..inputs];

@@ -1,41 +1,33 @@
-//! The product of two activations, over the last two axes.
+//! The product of two activations, or of one and a constant that is no matrix of weights, over the last two axes.
 
 use quantrain_graph::op::MatMul;
-use quantrain_kernels::matmul::matmul;
+use quantrain_kernels::matmul::Batched;
 
 use super::steps::{Scaled, Steps, in_steps, put};
-use super::{Kernel, Site};
-use crate::LowerError;
+use super::{Kernel, Site, in_memory_order, in_onnx_order};
 use crate::buffer::{Buffer, View};
 use crate::grid::{Grid, centred_integers, scale};
 
-/// The factors' extents, of each of `batch` products.
-#[derive(Clone, Copy)]
-struct Extents {
-    batch: usize,
-    m: usize,
-    n: usize,
-    k: usize,
+/// The products, and the extents of factors and result in ONNX's order.
+struct Shapes {
+    products: Batched,
+    factors: [Vec<usize>; 2],
+    result: Vec<usize>,
 }
 
-pub(super) fn build(_: &MatMul, site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
-    let (a, b) = (site.input(0), site.input(1));
-    let rank = a.len();
-    if rank != b.len() || rank == 4 || a[..rank - 2] != b[..rank - 2] {
-        return Err(site.unsupported(
-            "only products of two activations of rank 2 or 3 with equal outer axes, or with a constant matrix, are supported",
-        ));
+pub(super) fn build(_: &MatMul, site: &Site) -> Box<dyn Kernel> {
+    let factors = [site.input(0), site.input(1)];
+    let shapes = Shapes { products: Batched::new(&factors[0], &factors[1]), factors, result: site.output() };
+    let constants = [0, 1].map(|i| site.graph.constant(site.node.inputs[i]).map(<[f32]>::to_vec));
+    match (site.inputs.as_slice(), &constants) {
+        (&[Some(a), Some(b)], [None, None]) => Box::new(OfCodes { shapes, inputs: [a, b], output: site.output, clip: site.clip_steps() }),
+        _ => in_steps(site, OfReals { shapes, constants }),
     }
-    let extents = Extents { batch: a[..rank - 2].iter().product(), m: a[rank - 2], n: b[rank - 1], k: a[rank - 1] };
-    Ok(match site.inputs[..] {
-        [Some(a), Some(b)] => Box::new(OfCodes { extents, inputs: [a, b], output: site.output, clip: site.clip_steps() }),
-        _ => in_steps(site, OfReals(extents)),
-    })
 }
 
 /// `f32(Σ a·b)·(s_a·s_b / s_y)`, the sum an integer.
 struct OfCodes {
-    extents: Extents,
+    shapes: Shapes,
     inputs: [Grid; 2],
     output: Option<Grid>,
     clip: (f32, f32),
@@ -43,33 +35,44 @@ struct OfCodes {
 
 impl Kernel for OfCodes {
     fn run(&self, x: &[View], y: &mut Buffer) {
-        let Extents { batch, m, n, k } = self.extents;
-        let [a, b] = [0, 1].map(|i| centred_integers(&self.inputs[i], x[i]));
+        let Batched { m, n, k, places } = &self.shapes.products;
+        let [a, b] = [0, 1].map(|i| in_onnx_order(centred_integers(&self.inputs[i], x[i]), &self.shapes.factors[i]));
         let factor = self.inputs[0].scale() * self.inputs[1].scale() / scale(self.output);
-        let mut steps = Vec::with_capacity(batch * m * n);
-        for i in 0..batch * m {
-            let row = &a[i * k..][..k];
-            let columns = &b[i / m * k * n..][..k * n];
-            steps.extend((0..n).map(|j| {
-                let sum: i64 = row.iter().zip(columns[j..].iter().step_by(n)).map(|(&a, &b)| i64::from(a) * i64::from(b)).sum();
-                sum as f32 * factor
-            }));
+        let mut steps = Vec::with_capacity(places.len() * m * n);
+        for [at_a, at_b] in places {
+            for row in a[*at_a..][..m * k].chunks_exact(*k) {
+                let columns = &b[*at_b..][..k * n];
+                steps.extend((0..*n).map(|j| {
+                    let sum: i64 = row.iter().zip(columns[j..].iter().step_by(*n)).map(|(&a, &b)| i64::from(a) * i64::from(b)).sum();
+                    sum as f32 * factor
+                }));
+            }
         }
-        put(self.output, self.clip, &mut steps, y);
+        put(self.output, self.clip, &mut in_memory_order(steps, &self.shapes.result), y);
     }
 }
 
 /// A product of which a factor is real.
-struct OfReals(Extents);
+struct OfReals {
+    shapes: Shapes,
+    constants: [Option<Vec<f32>>; 2],
+}
 
 impl Steps for OfReals {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        let Extents { batch, m, n, k } = self.0;
-        for i in 0..batch {
-            let (a, b) = (&x[0].values[i * m * k..][..m * k], &x[1].values[i * k * n..][..k * n]);
-            matmul(m, n, k, a, false, b, false, &mut y[i * m * n..][..m * n], false);
-        }
-        let factor = x[0].scale * x[1].scale / out_scale;
+        let mut given = x.iter();
+        let mut factor = |i: usize| match &self.constants[i] {
+            Some(values) => (values.clone(), 1.0),
+            None => {
+                let x = given.next().expect("one input for each factor that is no constant");
+                (in_onnx_order(x.values.clone(), &self.shapes.factors[i]), x.scale)
+            }
+        };
+        let ((a, s_a), (b, s_b)) = (factor(0), factor(1));
+        let mut products = vec![0.0; y.len()];
+        self.shapes.products.forward(&a, &b, &mut products);
+        y.copy_from_slice(&in_memory_order(products, &self.shapes.result));
+        let factor = s_a * s_b / out_scale;
         y.iter_mut().for_each(|v| *v *= factor);
     }
 }

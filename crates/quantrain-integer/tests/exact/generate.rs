@@ -1,8 +1,9 @@
 //! Random networks of every operator.
 
 use quantrain_graph::op::{
-    Activation, ArgMax, AveragePool, BatchNormalization, Binary, Concat, Coordinates, DepthOrder, DepthToSpace, Gather, Interpolation,
-    MatMul, MaxPool, NearestMode, Pad, PadMode, Reduce, Reduction, Resize, ResizeTo, Slice, Softmax, SpaceToDepth, Tile, Transpose, Window,
+    Activation, ArgMax, AveragePool, BatchNormalization, Binary, Concat, ConvTranspose, Coordinates, DepthOrder, DepthToSpace, Gather,
+    InstanceNormalization, Interpolation, LayerNormalization, MatMul, MaxPool, NearestMode, Pad, PadMode, Reduce, Reduction, Resize,
+    ResizeTo, Slice, Softmax, SpaceToDepth, Tile, Transpose, Window,
 };
 use quantrain_graph::{Graph, GraphBuilder, Op, TensorId};
 
@@ -107,14 +108,59 @@ impl Draft {
         Some(y)
     }
 
+    /// A transposed convolution, which makes small images larger.
+    fn transposed(&mut self, x: TensorId) -> Option<TensorId> {
+        let [channels, ..] = self.extents(x);
+        let mut window = self.window(3);
+        window.strides = [1 + self.random.below(2), 1 + self.random.below(2)];
+        let divisors: Vec<usize> = (1..=channels).filter(|d| channels % d == 0).collect();
+        let groups = if self.random.chance(50) { 1 } else { self.random.pick(&divisors) };
+        let outputs = 1 + self.random.below(self.most_channels.div_ceil(groups));
+        let taps = window.kernel[0] * window.kernel[1];
+        let spread = 1.5 / ((channels / groups * taps) as f32).sqrt();
+        let name = format!("transposed{}", self.nodes);
+        let weights = self.random.values(channels * outputs * taps, -spread, spread);
+        let bias = self.random.values(groups * outputs, -0.4, 0.4);
+        let shape = [channels, outputs, window.kernel[0], window.kernel[1]];
+        let weights = self.b.constant(&format!("{name}.weight"), &shape, weights).unwrap();
+        let bias = self.b.constant(&format!("{name}.bias"), &[groups * outputs], bias).unwrap();
+        let output_padding = [self.random.below(2), self.random.below(2)];
+        self.node(Op::ConvTranspose(ConvTranspose { window, output_padding, groups }), &[x, weights, bias])
+    }
+
+    /// A normalisation by each sample's own statistics.
+    fn normalised(&mut self, x: TensorId) -> Option<TensorId> {
+        let [channels, _, width] = self.extents(x);
+        let name = format!("own{}", self.nodes);
+        let (op, count) = if self.random.chance(50) {
+            (Op::LayerNormalization(LayerNormalization { axis: -1, epsilon: 1e-3 }), width)
+        } else {
+            (Op::InstanceNormalization(InstanceNormalization { epsilon: 1e-3 }), channels)
+        };
+        let mut inputs = vec![x];
+        for (suffix, low, high) in [("scale", 0.5, 1.5), ("shift", -0.3, 0.3)] {
+            let values = self.random.values(count, low, high);
+            inputs.push(self.b.constant(&format!("{name}.{suffix}"), &[count], values).unwrap());
+        }
+        self.node(op, &inputs)
+    }
+
     /// One more operator on an image.
     fn grow(&mut self) {
         let x = self.image();
         let [channels, height, width] = self.extents(x);
-        let op = match self.random.below(16) {
+        let op = match self.random.below(18) {
             0..=3 => {
                 self.block(x);
                 return;
+            }
+            16 if height * width < 150 => {
+                let y = self.transposed(x);
+                return self.images.extend(y);
+            }
+            17 => {
+                let y = self.normalised(x);
+                return self.images.extend(y);
             }
             4 | 5 => return self.binary(x),
             6 => {
@@ -156,12 +202,14 @@ impl Draft {
             11 => {
                 let nearest = self.random.chance(50);
                 let modes = [NearestMode::RoundPreferFloor, NearestMode::RoundPreferCeil, NearestMode::Floor, NearestMode::Ceil];
-                let interpolation = if nearest { Interpolation::Nearest(self.random.pick(&modes)) } else { Interpolation::Linear };
+                let smooth = [Interpolation::Linear, Interpolation::Cubic { a: -0.75, exclude_outside: false }];
+                let interpolation = if nearest { Interpolation::Nearest(self.random.pick(&modes)) } else { self.random.pick(&smooth) };
                 let coordinates = self.random.pick(&[
                     Coordinates::HalfPixel,
                     Coordinates::PytorchHalfPixel,
                     Coordinates::Asymmetric,
                     Coordinates::AlignCorners,
+                    Coordinates::HalfPixelSymmetric,
                 ]);
                 let to = ResizeTo::Sizes([3 + self.random.below(8), 3 + self.random.below(8)]);
                 Op::Resize(Resize { to, coordinates, interpolation })
@@ -253,6 +301,11 @@ impl Draft {
                 self.node(Op::Reduce(Reduce::mean(&[-1], true)), &[rows]).unwrap()
             }
         };
+        // The narrow networks have codes of 16 bits, whose products f32 does not sum exactly.
+        if self.most_channels > 3 && self.random.chance(50) {
+            let products = self.node(Op::MatMul(MatMul), &[x, x]);
+            products.into_iter().for_each(|y| self.b.output(y));
+        }
         let flat = self.b.flatten("flat", pooled).unwrap();
         let (weights, bias) = (self.random.values(6 * channels, -0.8, 0.8), self.random.values(6, -0.3, 0.3));
         let logits = self.b.gemm("logits", flat, 6, weights, bias).unwrap();

@@ -73,6 +73,9 @@ fn random_networks_of_8_and_4_bits_give_the_codes_of_the_simulation() {
     assert_eq!((counts.differ, counts.reals_differ), (0, 0));
     let all = [
         "Conv",
+        "ConvTranspose",
+        "LayerNormalization",
+        "InstanceNormalization",
         "Gemm",
         "MatMul",
         "BatchNormalization",

@@ -59,6 +59,7 @@ impl Case {
             padding_begin: [kernel / 2; 2],
             dilation: [1, 1],
             groups: if depthwise { in_channels } else { 1 },
+            transposed: false,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// An axis, in the direction in which it is walked.
 #[derive(Clone, Copy)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     /// Places that are read.
     pub source: usize,
     /// Places that are written.
@@ -24,14 +24,14 @@ pub(super) struct Axis {
 
 /// A tap of a phase: its index in the kernel, and how far from `i·step` it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tap {
+pub(crate) struct Tap {
     pub index: usize,
     pub distance: isize,
 }
 
 /// The taps of a phase: equal steps from one to the next, of the index as of the distance, which rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Progression {
+pub(crate) struct Progression {
     pub count: usize,
     pub index: isize,
     pub index_step: isize,
@@ -80,6 +80,11 @@ impl Axis {
     /// Rows and columns, reading the gradient of the output.
     pub fn backward(shape: &ConvolutionShape) -> [Axis; 2] {
         Self::forward(shape).map(|axis| Axis { source: axis.target, target: axis.source, backward: true, ..axis })
+    }
+
+    /// Rows and columns of a transposed convolution, reading its input.
+    pub fn transposed(shape: &ConvolutionShape) -> [Axis; 2] {
+        Self::forward(shape).map(|axis| Axis { backward: true, ..axis })
     }
 
     pub fn phases(&self) -> usize {

@@ -32,12 +32,8 @@ fn for_each_product(shape: &ConvolutionShape, mut product: impl FnMut(usize, usi
                 for o in 0..s.out_channels {
                     let y_at = ((n * s.out_height + oh) * s.out_width + ow) * s.out_channels + o;
                     for i in 0..s.kernel[0] {
-                        let h = (oh * s.stride[0] + i * s.dilation[0]).wrapping_sub(s.padding_begin[0]);
                         for j in 0..s.kernel[1] {
-                            let w = (ow * s.stride[1] + j * s.dilation[1]).wrapping_sub(s.padding_begin[1]);
-                            if h >= s.in_height || w >= s.in_width {
-                                continue;
-                            }
+                            let (Some(h), Some(w)) = (s.source(0, oh, i), s.source(1, ow, j)) else { continue };
                             let x_at = ((n * s.in_height + h) * s.in_width + w) * s.in_channels;
                             let w_at = ((o * s.kernel[0] + i) * s.kernel[1] + j) * channels;
                             for c in 0..channels {

@@ -64,6 +64,7 @@ fn shape(
         padding_begin: padding,
         dilation,
         groups,
+        transposed: false,
     }
 }
 
@@ -169,5 +170,25 @@ proptest! {
         let natural = shape(batch, size, [channels; 2], kernel, stride, padding, dilation, channels);
         check(&natural);
         check(&ConvolutionShape { out_height: out[0], out_width: out[1], ..natural });
+    }
+}
+
+#[test]
+fn transposed_shapes_agree_to_the_bit() {
+    let transposed =
+        |batch, side: [usize; 2], channels, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2], dilation, more: usize, groups| {
+            let natural = shape(batch, side, channels, kernel, [1, 1], [0, 0], dilation, groups);
+            let out =
+                |axis: usize| (side[axis] - 1) * stride[axis] + (kernel[axis] - 1) * natural.dilation[axis] + 1 + more - 2 * padding[axis];
+            check(&ConvolutionShape { out_height: out(0), out_width: out(1), stride, padding_begin: padding, transposed: true, ..natural });
+        };
+    for [input, output, groups] in [[16, 8, 1], [3, 17, 1], [8, 12, 4], [24, 24, 24], [1, 1, 1]] {
+        let channels = [input, output];
+        transposed(2, [5, 6], channels, [2, 2], [2, 2], [0, 0], [1, 1], 0, groups);
+        transposed(2, [5, 6], channels, [4, 4], [2, 2], [1, 1], [1, 1], 0, groups);
+        transposed(3, [4, 5], channels, [3, 3], [2, 2], [1, 1], [1, 1], 1, groups);
+        transposed(1, [5, 4], channels, [3, 2], [3, 1], [0, 1], [1, 2], 2, groups);
+        transposed(1, [4, 4], channels, [1, 1], [2, 3], [0, 0], [1, 1], 0, groups);
+        transposed(2, [6, 6], channels, [3, 3], [1, 1], [2, 2], [1, 1], 0, groups);
     }
 }

@@ -47,11 +47,7 @@ simd_kernel! {
                 let mut sum = f64::from(bias[o]);
                 for tap in 0..rows * columns {
                     let (i, j) = (tap / columns, tap % columns);
-                    let row = (oh * shape.stride[0] + i * shape.dilation[0]).wrapping_sub(shape.padding_begin[0]);
-                    let column = (ow * shape.stride[1] + j * shape.dilation[1]).wrapping_sub(shape.padding_begin[1]);
-                    if row >= in_height || column >= in_width {
-                        continue;
-                    }
+                    let (Some(row), Some(column)) = (shape.source(0, oh, i), shape.source(1, ow, j)) else { continue };
                     let at = ((n * in_height + row) * in_width + column) * in_channels + o / outputs * inputs;
                     sum += dot(&x[at..][..inputs], &w[(o * rows * columns + tap) * inputs..][..inputs]);
                 }
@@ -98,6 +94,7 @@ mod tests {
         padding_begin: [1, 1],
         dilation: [1, 1],
         groups: 1,
+        transposed: false,
     };
 
     fn codes(count: usize, limit: i64) -> Vec<f32> {

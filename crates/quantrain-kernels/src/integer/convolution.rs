@@ -1,7 +1,8 @@
-//! Convolution of codes, prepared once for its weights: dense, grouped and depthwise; strided, dilated, padded.
+//! Convolution of codes, prepared once for its weights: dense, grouped, depthwise and transposed; strided, dilated, padded.
 
 use super::pairs::Path;
 use super::requantize::{Codes, Finish, Keep, Multiply, Requantize, Shift};
+use super::transposed::{self, Phase};
 use super::window::Window;
 use super::{dense, depthwise};
 use crate::convolution::ConvolutionShape;
@@ -33,6 +34,8 @@ pub struct Convolution {
     pub(super) bias: Vec<i32>,
     requantize: Option<(Requantize, Codes)>,
     is_depthwise: bool,
+    /// Of a transposed convolution, which has no packed weights of its own.
+    phases: Vec<Phase>,
 }
 
 /// The most channels of a tile: parameters reach that far beyond the channels.
@@ -52,10 +55,16 @@ impl Convolution {
         assert_eq!(bias.len(), shape.out_channels, "integer::Convolution: one bias a channel");
         let path = Path::of(simd());
         let is_depthwise = shape.groups > 1 && shape.groups == shape.in_channels && shape.groups == shape.out_channels;
-        let (weights, bias) =
-            if is_depthwise { depthwise::pack(path, shape, weights, bias) } else { dense::pack(path, shape, weights, bias) };
+        let phases = if shape.transposed { transposed::phases(parameters) } else { Vec::new() };
+        let (weights, bias) = if shape.transposed {
+            (Vec::new(), Vec::new())
+        } else if is_depthwise {
+            depthwise::pack(path, shape, weights, bias)
+        } else {
+            dense::pack(path, shape, weights, bias)
+        };
         let requantize = requantize.map(|(formula, codes)| (extended(formula, shape.out_channels), codes));
-        Self { shape: *shape, path, zero: i16::from(*zero), weights, bias, requantize, is_depthwise }
+        Self { shape: *shape, path, zero: i16::from(*zero), weights, bias, requantize, is_depthwise, phases }
     }
 
     /// Stored codes `y` `[batch][out_height][out_width][out_channels]` from stored codes `x`.
@@ -77,14 +86,16 @@ impl Convolution {
         self.finish(batch, x, Keep, y);
     }
 
-    fn finish<F: Finish>(&self, batch: usize, x: &[u8], finish: F, y: &mut [F::Out]) {
+    pub(super) fn finish<F: Finish>(&self, batch: usize, x: &[u8], finish: F, y: &mut [F::Out]) {
         let shape = ConvolutionShape { batch, ..self.shape };
         assert_eq!(x.len(), shape.input_len(), "integer::Convolution: elements of the input");
         assert_eq!(y.len(), shape.output_len(), "integer::Convolution: elements of the output");
         if y.is_empty() {
             return;
         }
-        if self.is_depthwise {
+        if shape.transposed {
+            transposed::run(&self.phases, &shape, x, finish, y);
+        } else if self.is_depthwise {
             let window = Window::new(&shape, self.zero, 2 * self.path.lanes(), true);
             depthwise::run(self, &window, x, finish, y);
         } else {

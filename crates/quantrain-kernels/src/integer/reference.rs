@@ -13,9 +13,7 @@ pub(super) fn accumulate(shape: &ConvolutionShape, x: &[u8], zero: u8, weights: 
         let n = i / s.out_channels / s.out_width / s.out_height;
         let mut sum = i64::from(bias[o]);
         for (kh, kw) in (0..s.kernel[0]).flat_map(|kh| (0..s.kernel[1]).map(move |kw| (kh, kw))) {
-            let row = (oh * s.stride[0] + kh * s.dilation[0]).checked_sub(s.padding_begin[0]).filter(|r| *r < s.in_height);
-            let column = (ow * s.stride[1] + kw * s.dilation[1]).checked_sub(s.padding_begin[1]).filter(|c| *c < s.in_width);
-            let (Some(row), Some(column)) = (row, column) else { continue };
+            let (Some(row), Some(column)) = (s.source(0, oh, kh), s.source(1, ow, kw)) else { continue };
             for c in 0..inputs {
                 let at = ((n * s.in_height + row) * s.in_width + column) * s.in_channels + o / outputs * inputs + c;
                 let weight = weights[((o * s.kernel[0] + kh) * s.kernel[1] + kw) * inputs + c];

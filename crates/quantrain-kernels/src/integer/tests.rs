@@ -35,6 +35,7 @@ fn shapes() -> impl Strategy<Value = ConvolutionShape> {
             padding_begin: [h.4, w.4],
             dilation: [h.3, w.3],
             groups,
+            transposed: false,
         })
     })
 }
@@ -87,6 +88,41 @@ fn every_path_gives_the_sums_and_codes_of_the_reference() {
 }
 
 #[test]
+fn transposed_convolutions_give_the_sums_and_codes_of_the_reference() {
+    let mut compared = 0;
+    for (seed, (groups, in_channels, out_channels)) in [(1, 16, 8), (1, 3, 5), (2, 6, 4), (24, 24, 24), (3, 3, 6)].into_iter().enumerate() {
+        for (kernel, stride, padding, dilation, more) in [
+            ([2, 2], [2, 2], [0, 0], [1, 1], 0),
+            ([4, 4], [2, 2], [1, 1], [1, 1], 0),
+            ([3, 3], [2, 2], [1, 1], [1, 1], 1),
+            ([3, 2], [3, 1], [0, 1], [1, 2], 2),
+            ([3, 3], [2, 2], [2, 3], [2, 3], 1),
+            ([1, 1], [2, 3], [0, 0], [1, 1], 1),
+            ([1, 3], [1, 1], [1, 2], [1, 1], 0),
+        ] {
+            let out = |axis: usize, n: usize| (n - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1 + more - 2 * padding[axis];
+            let shape = ConvolutionShape {
+                batch: 2,
+                in_height: 5,
+                in_width: 6,
+                in_channels,
+                out_height: out(0, 5),
+                out_width: out(1, 6),
+                out_channels,
+                kernel,
+                stride,
+                padding_begin: padding,
+                dilation,
+                groups,
+                transposed: true,
+            };
+            compared += check(&shape, 100, 100 + seed as u64);
+        }
+    }
+    assert!(compared > 10_000, "{compared}");
+}
+
+#[test]
 fn extreme_codes_and_weights_do_not_saturate() {
     let shape = ConvolutionShape {
         batch: 1,
@@ -101,6 +137,7 @@ fn extreme_codes_and_weights_do_not_saturate() {
         padding_begin: [1, 1],
         dilation: [1, 1],
         groups: 1,
+        transposed: false,
     };
     for groups in [1, 64] {
         let shape = ConvolutionShape { groups, ..shape };

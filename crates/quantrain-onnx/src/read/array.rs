@@ -5,6 +5,7 @@ use quantrain_graph::{GraphError, Op, Shape, ShapeError};
 
 use super::fold;
 use super::number::Number;
+use super::tensor;
 use crate::NodeError;
 
 /// Row-major values with a shape.
@@ -36,7 +37,7 @@ impl Constant {
         let shape_error = |source: ShapeError| GraphError::Shape { node: node.into(), op: op.name(), source };
         let output = op.output_shape(&shapes.iter().collect::<Vec<_>>()).map_err(shape_error)?;
         let elements = output.0.iter().try_fold(1usize, |p, d| p.checked_mul(d.at(1)));
-        if elements.is_none_or(|n| n > limit) {
+        if elements.is_none_or(|n| n > limit) || output.rank() > tensor::MOST_AXES {
             return Err(NodeError::TooLarge { shape: output.to_string() });
         }
         let shape = output.at(1);

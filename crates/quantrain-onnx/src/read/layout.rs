@@ -11,10 +11,46 @@ use super::node::{NodeReader, Operand, dimension, extent};
 use super::number::Number;
 use crate::NodeError;
 
+/// With constants of one value at its ends, a Concat is a Pad.
 pub(super) fn concat(node: &mut NodeReader) -> Result<(), NodeError> {
     let operands = node.operands(0)?;
     let axis = node.int("axis")?.ok_or(NodeError::AttributeMissing { attribute: "axis" })?;
+    match &operands[..] {
+        [x @ Operand::Activation(_), Operand::Constant { value, .. }] => {
+            if let Some((pads, fill)) = padding(node, x, value, axis, false)? {
+                return node.add(Op::Pad(Pad { pads, mode: PadMode::Constant(fill) }), vec![x.clone()]);
+            }
+        }
+        [Operand::Constant { value, .. }, x @ Operand::Activation(_)] => {
+            if let Some((pads, fill)) = padding(node, x, value, axis, true)? {
+                return node.add(Op::Pad(Pad { pads, mode: PadMode::Constant(fill) }), vec![x.clone()]);
+            }
+        }
+        _ => {}
+    }
     node.add(Op::Concat(Concat { axis }), operands)
+}
+
+/// The pads and the value that stand for a constant before or after `x`, where it has but one value.
+fn padding(node: &NodeReader, x: &Operand, constant: &Constant, axis: i64, before: bool) -> Result<Option<(Vec<usize>, f32)>, NodeError> {
+    let Constant::Floats(array) = constant else { return Ok(None) };
+    let (shape, rank) = (node.shape(x), array.shape.len());
+    let Some((&fill, rest)) = array.values.split_first().filter(|(first, _)| first.is_finite()) else { return Ok(None) };
+    if rank != shape.rank() || rest.iter().any(|&v| v != fill) {
+        return Ok(None);
+    }
+    let axis = shape.axis(axis).map_err(|e| shape_error(node, "Concat", e))?;
+    let follows = |i: usize| {
+        let batch = node.model.batch.filter(|&(_, given)| i == 0 && shape.0[0] == given);
+        let file = batch.and_then(|(file, _)| usize::try_from(file).ok());
+        i == axis || shape.0[i] == Dim::Fixed(array.shape[i]) || file == Some(array.shape[i])
+    };
+    if !(0..rank).all(follows) || matches!(shape.0[axis], Dim::Batch(_)) {
+        return Ok(None);
+    }
+    let mut pads = vec![0; 2 * rank];
+    pads[if before { axis } else { axis + rank }] = array.shape[axis];
+    Ok(Some((pads, fill)))
 }
 
 /// Starts, ends and axes are attributes before operator set 10; inputs, with steps, since.
@@ -78,12 +114,16 @@ pub(super) fn reshape(node: &mut NodeReader) -> Result<(), NodeError> {
         None => return Err(NodeError::InputMissing { position: 1 }),
     };
     let zero_is_zero = node.opset() >= 14 && node.flag("allowzero", false)?;
-    let extent = |n: &Number| match *n {
+    let leading = node.shape(&x).0.first().copied();
+    // A target made for the file's batch follows the one that a user gave.
+    let is_batch = |n: i64| node.model.batch.is_some_and(|(file, given)| n == file && leading == Some(given));
+    let extent = |(axis, n): (usize, &Number)| match *n {
         Number::Fixed(-1) => Ok(Extent::Infer),
         Number::Fixed(0) if !zero_is_zero => Ok(Extent::Copy),
+        Number::Fixed(n) if axis == 0 && is_batch(n) => Ok(Extent::Copy),
         n => dimension("shape", n).map(Extent::Is),
     };
-    let extents = target.iter().map(extent).collect::<Result<Vec<_>, _>>()?;
+    let extents = target.iter().enumerate().map(extent).collect::<Result<Vec<_>, _>>()?;
     add_reshape(node, x, extents)
 }
 

@@ -1,33 +1,138 @@
 //! Gemm and MatMul.
 
-use quantrain_graph::Op;
-use quantrain_graph::op::{Gemm, MatMul};
+use quantrain_graph::op::{Binary, Extent, Gemm, MatMul, Reshape, Transpose};
+use quantrain_graph::{Dim, Op, Shape};
 
-use super::node::NodeReader;
+use super::array::{Array, Constant};
+use super::node::{NodeReader, Operand};
 use crate::NodeError;
 
+/// A product with constant weights takes up alpha and beta in weights and bias; any other becomes Transpose, MatMul, Mul and Add.
 pub(super) fn gemm(node: &mut NodeReader) -> Result<(), NodeError> {
-    let operands = node.operands(0)?;
-    let op = Gemm {
-        alpha: node.float("alpha")?.unwrap_or(1.0),
-        beta: node.float("beta")?.unwrap_or(1.0),
-        transpose_a: node.flag("transA", false)?,
-        transpose_b: node.flag("transB", false)?,
+    let mut operands = node.operands(0)?;
+    let (alpha, beta) = (node.float("alpha")?.unwrap_or(1.0), node.float("beta")?.unwrap_or(1.0));
+    let (transpose_a, transpose_b) = (node.flag("transA", false)?, node.flag("transB", false)?);
+    let c = if operands.len() > 2 { Some(operands.remove(2)) } else { None };
+    let (Some(b), Some(a), None) = (operands.pop(), operands.pop(), operands.pop()) else {
+        return Err(NodeError::InputMissing { position: 1 });
     };
-    if let [_, b, c] = &operands[..] {
-        let (b, c) = (node.shape(b), node.shape(c));
-        let columns = b.0.get(usize::from(!op.transpose_b)).and_then(|d| d.fixed());
-        let last = c.0.last().and_then(|d| d.fixed());
-        let row = c.0.iter().rev().skip(1).all(|d| d.fixed() == Some(1));
-        if !row || last.is_none() || last != columns {
-            let expected = "one value for each column of the product".into();
-            return Err(NodeError::Value { what: "C", found: c.to_string(), expected });
+    let weights = node.shape(&b);
+    let columns = weights.0.get(usize::from(!transpose_b)).and_then(|d| d.fixed());
+    let bias = c.as_ref().map_or(Some(None), |c| row(c, columns).map(Some));
+    let has_weights = !transpose_a && matches!((&a, &b), (Operand::Activation(_), Operand::Constant { .. }));
+    if let Some(bias) = bias.filter(|_| has_weights) {
+        let mut operands = vec![a, scaled(node, b, alpha, "weight")?];
+        if let Some(values) = bias {
+            let as_it_is = beta == 1.0 && c.as_ref().is_some_and(|c| node.shape(c).elements(1) == values.len());
+            operands.push(match c.filter(|_| as_it_is) {
+                Some(c) => c,
+                None => {
+                    let values: Vec<f32> = values.iter().map(|v| v * beta).collect();
+                    let value = Constant::Floats(Array { shape: vec![values.len()], values });
+                    Operand::Constant { name: format!("{}.bias", node.output()?), value }
+                }
+            });
         }
+        return node.add(Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, transpose_a: false, transpose_b }), operands);
     }
-    node.add(Op::Gemm(op), operands)
+    let turned = |node: &mut NodeReader, x: Operand, turn: bool| {
+        if turn { node.step(Op::Transpose(Transpose { permutation: vec![1, 0] }), vec![x]) } else { Ok(x) }
+    };
+    let (a, b) = (turned(node, a, transpose_a)?, turned(node, b, transpose_b)?);
+    let (a, b) =
+        if matches!(a, Operand::Constant { .. }) { (scaled(node, a, alpha, "left")?, b) } else { (a, scaled(node, b, alpha, "right")?) };
+    let Some(c) = c else { return node.add(Op::MatMul(MatMul), vec![a, b]) };
+    let product = node.step(Op::MatMul(MatMul), vec![a, b])?;
+    let c = scaled(node, c, beta, "addend")?;
+    node.add(Op::Binary(Binary::Add), vec![product, c])
 }
 
+/// The values of a constant that has one for each column, or one for all.
+fn row(c: &Operand, columns: Option<usize>) -> Option<Vec<f32>> {
+    let Operand::Constant { value: Constant::Floats(array), .. } = c else { return None };
+    let rows = array.shape.iter().rev().skip(1).product::<usize>();
+    match (&array.values[..], columns?) {
+        (&[one], n) => Some(vec![one; n]),
+        (values, n) if values.len() == n && rows == 1 => Some(values.to_vec()),
+        _ => None,
+    }
+}
+
+/// `x·factor`: a constant with other values, or a Mul.
+fn scaled(node: &mut NodeReader, x: Operand, factor: f32, what: &str) -> Result<Operand, NodeError> {
+    if factor == 1.0 {
+        return Ok(x);
+    }
+    let name = format!("{}.{what}", node.output()?);
+    match x {
+        Operand::Constant { value: Constant::Floats(array), .. } => {
+            let values = array.values.iter().map(|v| v * factor).collect();
+            Ok(Operand::Constant { name, value: Constant::Floats(Array { shape: array.shape, values }) })
+        }
+        x => {
+            let factor = Constant::Floats(Array { shape: Vec::new(), values: vec![factor] });
+            node.step(Op::Binary(Binary::Mul), vec![x, Operand::Constant { name: format!("{name}.factor"), value: factor }])
+        }
+    }
+}
+
+/// Vectors become matrices of one row or one column, as in NumPy; rows of an image that meet a matrix become one axis.
 pub(super) fn matmul(node: &mut NodeReader) -> Result<(), NodeError> {
     let operands = node.operands(0)?;
-    node.add(Op::MatMul(MatMul), operands)
+    let [a, b] = <[Operand; 2]>::try_from(operands).map_err(|all| NodeError::InputMissing { position: all.len() })?;
+    let (left, right) = (node.shape(&a), node.shape(&b));
+    let is_weight = matches!(b, Operand::Constant { .. }) && right.rank() == 2;
+    if left.rank() == 1 || right.rank() == 1 {
+        let a = if left.rank() == 1 { reshaped(node, a, [&[Dim::Fixed(1)], &left.0[..]].concat())? } else { a };
+        let b = if right.rank() == 1 { reshaped(node, b, [&right.0[..], &[Dim::Fixed(1)]].concat())? } else { b };
+        let product = node.step(Op::MatMul(MatMul), vec![a, b])?;
+        let mut dims = node.shape(&product).0;
+        if right.rank() == 1 {
+            dims.pop();
+        }
+        if left.rank() == 1 {
+            dims.remove(dims.len().saturating_sub(if right.rank() == 1 { 1 } else { 2 }));
+        }
+        let from = node.shape(&product);
+        return node.add(Op::Reshape(reshape(&from, dims)), vec![product]);
+    }
+    match (&left.0[..], is_weight) {
+        (&[n, rows, columns, k], true) => {
+            let joined = joined(rows, columns).ok_or_else(|| {
+                let expected = "at most one axis that depends on the batch".into();
+                NodeError::Value { what: "A", found: left.to_string(), expected }
+            })?;
+            let a = reshaped(node, a, vec![n, joined, k])?;
+            let product = node.step(Op::MatMul(MatMul), vec![a, b])?;
+            let from = node.shape(&product);
+            let last = from.0.last().copied().unwrap_or(Dim::Fixed(1));
+            node.add(Op::Reshape(reshape(&from, vec![n, rows, columns, last])), vec![product])
+        }
+        _ => node.add(Op::MatMul(MatMul), vec![a, b]),
+    }
+}
+
+/// The extent of two axes as one.
+fn joined(a: Dim, b: Dim) -> Option<Dim> {
+    match (a, b) {
+        (Dim::Fixed(a), Dim::Fixed(b)) => a.checked_mul(b).map(Dim::Fixed),
+        (Dim::Batch(k), Dim::Fixed(n)) | (Dim::Fixed(n), Dim::Batch(k)) => k.checked_mul(n).map(Dim::Batch),
+        (Dim::Batch(_), Dim::Batch(_)) => None,
+    }
+}
+
+fn reshaped(node: &mut NodeReader, x: Operand, to: Vec<Dim>) -> Result<Operand, NodeError> {
+    let from = node.shape(&x);
+    if let Operand::Constant { name, value: Constant::Floats(array) } = x {
+        let shape = to.iter().filter_map(|d| d.fixed()).collect();
+        let value = Constant::Floats(Array { shape, values: array.values });
+        return Ok(Operand::Constant { name: format!("{name}.matrix"), value });
+    }
+    node.step(Op::Reshape(reshape(&from, to)), vec![x])
+}
+
+/// Extents that are where they were are copied, whatever the batch.
+fn reshape(from: &Shape, to: Vec<Dim>) -> Reshape {
+    let extent = |(i, d): (usize, Dim)| if from.0.get(i) == Some(&d) { Extent::Copy } else { Extent::Is(d) };
+    Reshape { extents: to.into_iter().enumerate().map(extent).collect() }
 }

@@ -23,6 +23,18 @@ pub(super) enum Value<'m> {
     Codes(Codes),
 }
 
+impl Value<'_> {
+    /// Elements that a reader of the value copies.
+    fn elements(&self) -> usize {
+        let count = |shape: &[usize]| shape.iter().fold(1usize, |n, &extent| n.saturating_mul(extent));
+        match self {
+            Value::Activation(_) | Value::Codes(Codes { source: Operand::Activation(_), .. }) => 0,
+            Value::Stored(stored) => tensor::elements(stored),
+            Value::Constant(value) | Value::Codes(Codes { source: Operand::Constant { value, .. }, .. }) => count(value.shape()),
+        }
+    }
+}
+
 /// The result of a QuantizeLinear, waiting for its DequantizeLinear.
 #[derive(Clone, Debug)]
 pub(super) struct Codes {
@@ -47,8 +59,14 @@ pub(super) struct Model<'m> {
     /// The integers behind float constants.
     pub codes: HashMap<String, StoredCodes>,
     pub opset: i64,
+    /// The file's batch, and what goes in its place where a user says so.
+    pub batch: Option<(i64, Dim)>,
     /// How many elements folding may still make; files justify no more than a few times their size.
     pub budget: usize,
+    /// Of signals `[N, C, L]` that an operator on images of one row made: the image.
+    pub images: HashMap<TensorId, TensorId>,
+    /// How many elements of constants may still be read.
+    pub work: usize,
 }
 
 impl<'m> Model<'m> {
@@ -170,8 +188,9 @@ impl<'r, 'm> NodeReader<'r, 'm> {
     pub fn value(&mut self, position: usize) -> Result<Option<Value<'m>>, NodeError> {
         let Some(name) = self.input_name(position) else { return Ok(None) };
         self.inputs_read[position] = true;
-        let value = self.model.values.get(name).cloned();
-        value.map(Some).ok_or_else(|| NodeError::NotDefined { tensor: name.into() })
+        let value = self.model.values.get(name).ok_or_else(|| NodeError::NotDefined { tensor: name.into() })?;
+        self.model.work = self.model.work.checked_sub(value.elements()).ok_or_else(|| NodeError::ReadTooOften { tensor: name.into() })?;
+        Ok(Some(value.clone()))
     }
 
     /// An optional input.
@@ -252,7 +271,9 @@ impl<'r, 'm> NodeReader<'r, 'm> {
 
     /// Says that the output is a constant, and counts it against the budget of folding.
     pub fn define_constant(&mut self, value: Constant) -> Result<(), NodeError> {
-        let elements = value.shape().iter().product();
+        // An integer takes four times the memory of a float.
+        let size = if matches!(value, Constant::Integers(_)) { 4 } else { 1 };
+        let elements = value.shape().iter().product::<usize>().saturating_mul(size);
         let too_large = || NodeError::TooLarge { shape: format!("{:?}", value.shape()) };
         self.model.budget = self.model.budget.checked_sub(elements).ok_or_else(too_large)?;
         self.define(Value::Constant(value))
@@ -265,12 +286,29 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         Ok(())
     }
 
-    fn output(&self) -> Result<&'m str, NodeError> {
+    /// Number of outputs, empty ones at the end left out.
+    pub fn output_count(&self) -> usize {
+        self.proto.output.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1)
+    }
+
+    /// Adds the operator that makes output `position`; its node has the output's name. An output without a name is not made.
+    pub fn add_output(&mut self, position: usize, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+        let Some(output) = self.proto.output.get(position).map(String::as_str).filter(|o| !o.is_empty()) else { return Ok(()) };
+        match self.apply(op, operands, output, output)? {
+            Operand::Activation(id) => Ok(self.model.define(output, Value::Activation(id))?),
+            Operand::Constant { value, .. } => Ok(self.model.define(output, Value::Constant(value))?),
+        }
+    }
+
+    pub fn output(&self) -> Result<&'m str, NodeError> {
         self.proto.output.first().map(String::as_str).filter(|o| !o.is_empty()).ok_or(NodeError::OutputMissing)
     }
 
     /// Adds the operator to the graph; where all inputs are constants, computes it at once.
     pub fn add(&mut self, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+        if let Some(images) = self.images_of(&op, &operands) {
+            return self.add_signal(op, images);
+        }
         match self.apply(op, operands, self.name(), self.output()?)? {
             Operand::Activation(id) => self.define(Value::Activation(id)),
             Operand::Constant { value, .. } => self.define_constant(value),
@@ -285,7 +323,7 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         self.apply(op, operands, &format!("{name}.{k}"), &format!("{output}.{k}"))
     }
 
-    fn apply(&mut self, op: Op, operands: Vec<Operand>, name: &str, output: &str) -> Result<Operand, NodeError> {
+    pub fn apply(&mut self, op: Op, operands: Vec<Operand>, name: &str, output: &str) -> Result<Operand, NodeError> {
         let (fewest, most) = op.input_count();
         if operands.len() < fewest {
             return Err(NodeError::InputMissing { position: operands.len() });
@@ -303,8 +341,11 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         let id = self.model.builder.node(name, op, &inputs, output)?;
         let shape = &self.model.builder.graph().tensor(id).shape;
         let elements = shape.0.iter().try_fold(1usize, |p, d| p.checked_mul(d.at(1)));
-        if elements.is_none_or(|n| n > tensor::MOST_ELEMENTS) {
+        if elements.is_none_or(|n| n > tensor::MOST_ELEMENTS) || shape.rank() > tensor::MOST_AXES {
             return Err(NodeError::TooLarge { shape: shape.to_string() });
+        }
+        if elements == Some(0) {
+            return Err(NodeError::Empty { shape: shape.to_string() });
         }
         Ok(Operand::Activation(id))
     }

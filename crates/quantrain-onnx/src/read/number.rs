@@ -105,6 +105,22 @@ pub(super) fn narrow(x: f64) -> f32 {
     x as f32
 }
 
+/// The value of an IEEE 754 half-precision float: 1 bit of sign, 5 of exponent, 10 of fraction.
+pub(super) fn half(bits: u16) -> f32 {
+    let (sign, exponent, fraction) = (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 0x3ff));
+    match exponent {
+        // Zero, or a multiple of 2^-24.
+        0 => f32::from(bits & 0x3ff) * 2f32.powi(-24) * if sign == 0 { 1.0 } else { -1.0 },
+        31 => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
+        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
+    }
+}
+
+/// The value of a bfloat16, the upper half of a float32.
+pub(super) fn brain(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
 #[cfg(test)]
 mod tests {
     use super::Number::{Batch, Fixed};
@@ -126,5 +142,16 @@ mod tests {
         assert!(matches!(Fixed(i64::MAX).apply(Binary::Mul, Fixed(2)), Err(NodeError::Overflow { .. })));
         assert!(Batch(3).apply(Binary::Div, Fixed(0)).is_err());
         assert_eq!(Fixed(-7).apply(Binary::Div, Fixed(2)).unwrap(), Fixed(-3));
+    }
+
+    #[test]
+    fn floats_of_two_bytes_are_exact() {
+        for (bits, value) in
+            [(0x3c00, 1.0), (0xc500, -5.0), (0x0001, 5.960_464_5e-8), (0x8000, 0.0), (0x7bff, 65504.0), (0x7c00, f32::INFINITY)]
+        {
+            assert_eq!(half(bits), value);
+        }
+        assert!(half(0x8000).is_sign_negative() && half(0x7e00).is_nan());
+        assert_eq!((brain(0x3f80), brain(0xc040)), (1.0, -3.0));
     }
 }

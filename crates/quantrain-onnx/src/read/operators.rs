@@ -1,9 +1,11 @@
 //! The table of operators: the only place where one is registered. docs/operators.md is printed from it.
 
+use quantrain_graph::{Placement, Target};
+
 use super::node::NodeReader;
 use super::{
     activation, constant, convolution, elementwise, identity, layout, logic, matmul, normalization, pooling, quantize, reduction, resize,
-    shape,
+    shape, split,
 };
 use crate::NodeError;
 
@@ -25,87 +27,93 @@ macro_rules! operators {
 }
 
 const OPERATORS: &[Operator] = operators! {
-    Abs 9..=21 activation::abs, "";
-    Add 9..=21 elementwise::add, "broadcasting; folded between constants";
-    And 9..=21 logic::and, "constants and shapes only";
-    ArgMax 9..=21 reduction::arg_max, "not the batch; its indices are floats, and derivative 0";
-    AveragePool 9..=21 pooling::average_pool, "two-dimensional";
-    BatchNormalization 9..=21 normalization::batch_normalization, "inference form";
-    Cast 9..=21 shape::cast, "constants and shapes: FLOAT, INT32, INT64; activations: to floats, and of whole numbers to INT32 and INT64; all stay FLOAT";
-    Ceil 9..=21 activation::ceil, "derivative 0";
-    Celu 12..=21 activation::celu, "";
-    Clip 9..=21 activation::clip, "limits constant";
-    Concat 9..=21 layout::concat, "not along the batch";
-    Constant 9..=21 constant::constant, "tensors, numbers and lists of them";
-    ConstantOfShape 9..=21 shape::constant_of_shape, "shape constant";
-    Conv 9..=21 convolution::conv, "two-dimensional: dense, grouped, depthwise; every auto_pad; weights constant";
-    DepthToSpace 9..=21 layout::depth_to_space, "DCR and CRD";
-    DequantizeLinear 10..=21 quantize::dequantize_linear, "of constants, and after a QuantizeLinear of the same scale; not in blocks";
-    Div 9..=21 elementwise::div, "as Add";
-    Dropout 9..=21 identity::dropout, "inference: Identity";
-    Elu 9..=21 activation::elu, "";
-    Equal 9..=21 logic::equal, "constants and shapes only";
-    Erf 9..=21 activation::erf, "";
-    Exp 9..=21 activation::exp, "";
-    Expand 9..=21 layout::expand, "becomes Tile; shape constant, or computed from shapes";
-    Flatten 9..=21 layout::flatten, "";
-    Floor 9..=21 activation::floor, "derivative 0";
-    Gather 9..=21 shape::gather, "indices constant; not along the batch";
-    Gelu 20..=21 activation::gelu, "";
-    Gemm 9..=21 matmul::gemm, "C constant, one value a column";
-    GlobalAveragePool 9..=21 pooling::global_average_pool, "two-dimensional";
-    Greater 9..=21 logic::greater, "constants and shapes only";
-    GreaterOrEqual 12..=21 logic::greater_or_equal, "constants and shapes only";
-    HardSigmoid 9..=21 activation::hard_sigmoid, "";
-    HardSwish 14..=21 activation::hard_swish, "";
-    Identity 9..=21 identity::identity, "";
-    LeakyRelu 9..=21 activation::leaky_relu, "";
-    Less 9..=21 logic::less, "constants and shapes only";
-    LessOrEqual 12..=21 logic::less_or_equal, "constants and shapes only";
-    Log 9..=21 activation::log, "";
-    LogSoftmax 9..=21 reduction::log_softmax, "as Softmax";
-    MatMul 9..=21 matmul::matmul, "at least two axes each";
-    Max 9..=21 elementwise::max, "any number of operands, joined one by one";
-    MaxPool 9..=21 pooling::max_pool, "two-dimensional; without Indices";
-    Min 9..=21 elementwise::min, "as Max";
-    Mish 18..=21 activation::mish, "";
-    Mul 9..=21 elementwise::mul, "as Add";
-    Neg 9..=21 activation::neg, "";
-    Not 9..=21 logic::not, "constants and shapes only";
-    Or 9..=21 logic::or, "constants and shapes only";
-    PRelu 9..=21 elementwise::prelu, "slopes are not trained";
-    Pad 9..=21 layout::pad, "constant, reflect, edge, wrap; none negative";
-    Pow 9..=21 elementwise::pow, "";
-    QuantizeLinear 10..=21 quantize::quantize_linear, "with its DequantizeLinear: FakeQuantize; not in blocks";
-    Range 11..=21 shape::range, "constant integers";
-    Reciprocal 9..=21 activation::reciprocal, "";
-    ReduceL2 9..=21 reduction::reduce_l2, "as ReduceMean";
-    ReduceMax 9..=21 reduction::reduce_max, "as ReduceMean; of equal values the first has the gradient";
-    ReduceMean 9..=21 reduction::reduce_mean, "axes constant, not the batch";
-    ReduceMin 9..=21 reduction::reduce_min, "as ReduceMax";
-    ReduceSum 9..=21 reduction::reduce_sum, "as ReduceMean";
-    Relu 9..=21 activation::relu, "";
-    Reshape 9..=21 layout::reshape, "target constant, or computed from shapes";
-    Resize 10..=21 resize::resize, "height and width; nearest and linear; scales or sizes constant";
-    Round 11..=21 activation::round, "derivative 0";
-    Selu 9..=21 activation::selu, "";
-    Shape 9..=21 shape::shape, "folded, the batch size unknown";
-    Sigmoid 9..=21 activation::sigmoid, "";
-    Sign 9..=21 activation::sign, "derivative 0";
-    Slice 9..=21 layout::slice, "limits constant";
-    Softmax 9..=21 reduction::softmax, "not over the batch";
-    Softplus 9..=21 activation::softplus, "";
-    SpaceToDepth 9..=21 layout::space_to_depth, "";
-    Sqrt 9..=21 activation::sqrt, "";
-    Squeeze 9..=21 layout::squeeze, "becomes Reshape";
-    Sub 9..=21 elementwise::sub, "as Add";
-    Sum 9..=21 elementwise::sum, "becomes Add; any number of operands, joined one by one";
-    Tanh 9..=21 activation::tanh, "";
-    Tile 9..=21 layout::tile, "repeats constant; not along the batch";
-    Transpose 9..=21 layout::transpose, "";
-    Unsqueeze 9..=21 layout::unsqueeze, "becomes Reshape";
-    Upsample 9..=9 resize::upsample, "becomes Resize; scales constant and at least 1";
-    Where 9..=21 logic::choose, "constants and shapes only";
+    Abs 7..=23 activation::abs, "";
+    Add 7..=23 elementwise::add, "broadcasting; folded between constants";
+    And 7..=23 logic::and, "constants and shapes only";
+    ArgMax 7..=23 reduction::arg_max, "not the batch; its indices are floats, and derivative 0";
+    AveragePool 7..=23 pooling::average_pool, "one or two spatial axes";
+    BatchNormalization 7..=23 normalization::batch_normalization, "inference form; where no block takes it, an image gets a depthwise Conv of ones";
+    Cast 7..=23 shape::cast, "constants and shapes: FLOAT, INT32, INT64; activations: to floats, and of whole numbers to INT32 and INT64; all stay FLOAT";
+    Ceil 7..=23 activation::ceil, "derivative 0";
+    Celu 12..=23 activation::celu, "";
+    Clip 7..=23 activation::clip, "limits constant";
+    Concat 7..=23 layout::concat, "not along the batch; a constant of one value at an end becomes Pad";
+    Constant 7..=23 constant::constant, "tensors, numbers and lists of them";
+    ConstantOfShape 9..=23 shape::constant_of_shape, "shape constant";
+    Conv 7..=23 convolution::conv, "one or two spatial axes: dense, grouped, depthwise; every auto_pad; weights constant";
+    ConvTranspose 7..=23 convolution::conv_transpose, "as Conv; output_padding, output_shape";
+    DepthToSpace 7..=23 layout::depth_to_space, "DCR and CRD";
+    DequantizeLinear 10..=23 quantize::dequantize_linear, "of constants, and after a QuantizeLinear of the same scale; not in blocks";
+    Div 7..=23 elementwise::div, "as Add";
+    Dropout 7..=23 identity::dropout, "inference: Identity; without a mask";
+    Elu 7..=23 activation::elu, "";
+    Equal 7..=23 logic::equal, "constants and shapes only";
+    Erf 9..=23 activation::erf, "";
+    Exp 7..=23 activation::exp, "";
+    Expand 8..=23 layout::expand, "becomes Tile; shape constant, or computed from shapes";
+    Flatten 7..=23 layout::flatten, "";
+    Floor 7..=23 activation::floor, "derivative 0";
+    Gather 7..=23 shape::gather, "indices constant; not along the batch";
+    Gelu 20..=23 activation::gelu, "";
+    Gemm 7..=23 matmul::gemm, "with constant weights a block; else Transpose, MatMul, Mul and Add";
+    GlobalAveragePool 7..=23 pooling::global_average_pool, "one or two spatial axes";
+    GlobalMaxPool 7..=23 pooling::global_max_pool, "becomes MaxPool";
+    Greater 7..=23 logic::greater, "constants and shapes only";
+    GreaterOrEqual 12..=23 logic::greater_or_equal, "constants and shapes only";
+    GroupNormalization 18..=23 normalization::group_normalization, "becomes InstanceNormalization of the groups, Mul and Add";
+    HardSigmoid 7..=23 activation::hard_sigmoid, "";
+    HardSwish 14..=23 activation::hard_swish, "";
+    Identity 7..=23 identity::identity, "";
+    InstanceNormalization 7..=23 normalization::instance_normalization, "parameters constant";
+    LayerNormalization 17..=23 normalization::layer_normalization, "parameters constant; first output only";
+    LeakyRelu 7..=23 activation::leaky_relu, "";
+    Less 7..=23 logic::less, "constants and shapes only";
+    LessOrEqual 12..=23 logic::less_or_equal, "constants and shapes only";
+    Log 7..=23 activation::log, "";
+    LogSoftmax 7..=23 reduction::log_softmax, "as Softmax";
+    MatMul 7..=23 matmul::matmul, "rows of an image that meet constant weights become one axis";
+    Max 7..=23 elementwise::max, "any number of operands, joined one by one";
+    MaxPool 7..=23 pooling::max_pool, "one or two spatial axes; without Indices";
+    Min 7..=23 elementwise::min, "as Max";
+    Mish 18..=23 activation::mish, "";
+    Mul 7..=23 elementwise::mul, "as Add";
+    Neg 7..=23 activation::neg, "";
+    Not 7..=23 logic::not, "constants and shapes only";
+    Or 7..=23 logic::or, "constants and shapes only";
+    PRelu 7..=23 elementwise::prelu, "slopes are not trained";
+    Pad 7..=23 layout::pad, "constant, reflect, edge, wrap; none negative";
+    Pow 7..=23 elementwise::pow, "";
+    QuantizeLinear 10..=23 quantize::quantize_linear, "with its DequantizeLinear: FakeQuantize; not in blocks";
+    Range 11..=23 shape::range, "constant integers";
+    Reciprocal 7..=23 activation::reciprocal, "";
+    ReduceL2 7..=23 reduction::reduce_l2, "as ReduceMean";
+    ReduceMax 7..=23 reduction::reduce_max, "as ReduceMean; of equal values the first has the gradient";
+    ReduceMean 7..=23 reduction::reduce_mean, "axes constant, not the batch";
+    ReduceMin 7..=23 reduction::reduce_min, "as ReduceMax";
+    ReduceSum 7..=23 reduction::reduce_sum, "as ReduceMean";
+    Relu 7..=23 activation::relu, "";
+    Reshape 7..=23 layout::reshape, "target constant, or computed from shapes";
+    Resize 10..=23 resize::resize, "spatial axes; nearest, linear, cubic; scales or sizes constant; without antialias and cropping";
+    Round 11..=23 activation::round, "derivative 0";
+    Selu 7..=23 activation::selu, "";
+    Shape 7..=23 shape::shape, "folded, the batch size unknown";
+    Sigmoid 7..=23 activation::sigmoid, "";
+    Sign 9..=23 activation::sign, "derivative 0";
+    Slice 7..=23 layout::slice, "limits constant";
+    Softmax 7..=23 reduction::softmax, "not over the batch";
+    Softplus 7..=23 activation::softplus, "";
+    SpaceToDepth 7..=23 layout::space_to_depth, "";
+    Split 7..=23 split::split, "becomes one Slice for each output";
+    Sqrt 7..=23 activation::sqrt, "";
+    Squeeze 7..=23 layout::squeeze, "becomes Reshape";
+    Sub 7..=23 elementwise::sub, "as Add";
+    Sum 7..=23 elementwise::sum, "becomes Add; any number of operands, joined one by one";
+    Tanh 7..=23 activation::tanh, "";
+    Tile 7..=23 layout::tile, "repeats constant; not along the batch";
+    Transpose 7..=23 layout::transpose, "";
+    Unsqueeze 7..=23 layout::unsqueeze, "becomes Reshape";
+    Upsample 7..=9 resize::upsample, "becomes Resize; scales constant and at least 1";
+    Where 9..=23 logic::choose, "constants and shapes only";
 };
 
 /// Every operator that is read, by name.
@@ -113,18 +121,89 @@ pub fn operators() -> &'static [Operator] {
     OPERATORS
 }
 
+/// Operators that the graph, and so an exported file, has under other names; nothing where they are folded while reading.
+const BECOMES: &[(&str, &[&str])] = &[
+    ("Cast", &["Identity"]),
+    ("Constant", &[]),
+    ("ConstantOfShape", &[]),
+    ("Dropout", &["Identity"]),
+    ("GlobalMaxPool", &["MaxPool"]),
+    ("GroupNormalization", &["InstanceNormalization", "Mul", "Add"]),
+    ("Range", &[]),
+    ("Shape", &[]),
+    ("Split", &["Slice"]),
+    ("Squeeze", &["Reshape"]),
+    ("Unsqueeze", &["Reshape"]),
+    ("Upsample", &["Resize"]),
+];
+
+/// Operators of the graph whose constants are trained.
+const TRAINED: &[&str] = &["BatchNormalization", "Conv", "ConvTranspose", "Gemm", "InstanceNormalization", "LayerNormalization", "MatMul"];
+
+/// Operators whose derivative is 0 everywhere it exists, or that have none.
+const WITHOUT_GRADIENT: &[&str] = &["ArgMax", "ArgMin", "Ceil", "Floor", "Round", "Sign"];
+
+impl Operator {
+    /// The names of its nodes in the graph and in exported files.
+    fn becomes(&self) -> &[&'static str] {
+        let known = BECOMES.iter().find(|(name, _)| *name == self.name);
+        known.map_or(std::slice::from_ref(&self.name), |(_, names)| names)
+    }
+
+    /// What training does with it.
+    fn trained(&self) -> &'static str {
+        let any = |of: &[&str]| self.becomes().iter().any(|name| of.contains(name));
+        match self.becomes() {
+            [] => "",
+            _ if any(TRAINED) => "parameters",
+            _ if any(WITHOUT_GRADIENT) => "no gradient",
+            _ => "gradient",
+        }
+    }
+
+    /// What the built-in targets do with its output.
+    fn simulated(&self) -> String {
+        let rules = self.becomes().iter().flat_map(|&name| match name {
+            "Resize" => vec!["Resize.nearest", "Resize.linear", "Resize.cubic"],
+            name => vec![name],
+        });
+        let word = |target: &Target, rule: &str| match target.placement_of(rule) {
+            Placement::Quantized => "quantized",
+            Placement::Shared => "shares its inputs' quantizer",
+            Placement::Carried => "carries its input's codes",
+            Placement::Float => "float",
+        };
+        let targets: Vec<Target> = Target::names().filter_map(|name| Target::named(name).ok()).collect();
+        let mut words: Vec<&str> = Vec::new();
+        for rule in rules {
+            for word in targets.iter().map(|target| word(target, rule)) {
+                if !words.contains(&word) {
+                    words.push(word);
+                }
+            }
+        }
+        words.join(", ")
+    }
+}
+
 /// The text of docs/operators.md.
 pub fn operators_page() -> String {
     let mut page = String::from(
-        "# Which ONNX operators can be read?\n\n\
-         Those in the table, in files of operator sets 9 to 21 with float32 weights inside the file. Anything else is refused with an\n\
-         error that names file, node and operator; so is an attribute that a reader does not know, since ignoring it would change results.\n\
-         This page is printed from the table in `crates/quantrain-onnx/src/read/operators.rs`.\n\n\
-         | operator | operator sets | notes |\n|---|---|---|\n",
+        "# Which ONNX operators can be read, trained, simulated and exported?\n\n\
+         Those in the table, in files of operator sets 7 to 23. Weights are FLOAT, DOUBLE, FLOAT16 or BFLOAT16, in the file or in one beside it,\n\
+         and become float32. Anything else is refused with an error that names file, node and operator; so is an attribute that a reader\n\
+         does not know, since ignoring it would change results. Imports of operator sets that no node uses are ignored.\n\
+         This page is printed from the table in `crates/quantrain-onnx/src/read/operators.rs` and the rules of the built-in targets.\n\n\
+         - trained: constants are *parameters*, or a *gradient* passes.\n\
+         - simulated: what the built-in targets do with the output; what is *float* there runs in float, and `inspect` says so.\n\
+         - exported: the operators of an exported file; *folded* ones are computed while reading.\n\n\
+         | operator | operator sets | trained | simulated | exported | notes |\n|---|---|---|---|---|---|\n",
     );
-    for Operator { name, opsets: (first, last), notes, .. } in OPERATORS {
+    for operator in OPERATORS {
+        let Operator { name, opsets: (first, last), notes, .. } = operator;
         let sets = if first == last { first.to_string() } else { format!("{first} to {last}") };
-        page += &format!("| {name} | {sets} | {notes} |\n");
+        let exported = if operator.becomes().is_empty() { "folded".to_owned() } else { operator.becomes().join(", ") };
+        page += &format!("| {name} | {sets} | {} | {} | {exported} | {notes} |\n", operator.trained(), operator.simulated());
     }
     page
 }

@@ -1,23 +1,33 @@
-//! Resize, and Upsample before it.
+//! Resize, and Upsample before it: of images and of signals.
 
 use quantrain_graph::op::{Coordinates, Interpolation, NearestMode, Resize, ResizeTo};
 use quantrain_graph::{Dim, Op, Shape};
 
 use super::node::{NodeReader, Operand, extent};
 use super::number::Number;
+use super::pooling;
 use crate::NodeError;
 
-/// Before operator set 11 there are scales only, and coordinates are `i / scale`.
+/// Before operator set 11 there are scales only (before 9 an attribute), and coordinates are `i / scale`.
 pub(super) fn upsample(node: &mut NodeReader) -> Result<(), NodeError> {
     let x = node.operand(0)?;
     let mode = node.string("mode")?;
-    let scales = node.constant_floats(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
-    let scales = spatial_scales(&scales.values, &[])?;
+    let scales = if node.opset() < 9 {
+        node.floats("scales")?.ok_or(NodeError::AttributeMissing { attribute: "scales" })?
+    } else {
+        node.constant_floats(1)?.ok_or(NodeError::InputMissing { position: 1 })?.values
+    };
+    let scales = spatial_scales(&scales, &[], &node.shape(&x))?;
     if scales.iter().any(|&s| s < 1.0) {
         let expected = "at least 1 (before operator set 11 shrinking is not defined exactly)".into();
         return Err(NodeError::Value { what: "scales", found: format!("{scales:?}"), expected });
     }
-    add(node, x, ResizeTo::Scales(scales), Coordinates::Asymmetric, mode, NearestMode::Floor)
+    let interpolation = match mode.as_deref().unwrap_or("nearest") {
+        "nearest" => Interpolation::Nearest(NearestMode::Floor),
+        "linear" | "bilinear" => Interpolation::Linear,
+        other => return Err(NodeError::Value { what: "mode", found: other.into(), expected: "nearest or linear".into() }),
+    };
+    add(node, x, Resize { to: ResizeTo::Scales(scales), coordinates: Coordinates::Asymmetric, interpolation })
 }
 
 pub(super) fn resize(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -26,13 +36,16 @@ pub(super) fn resize(node: &mut NodeReader) -> Result<(), NodeError> {
     }
     let x = node.operand(0)?;
     let shape = node.shape(&x);
-    let coordinates = match node.string("coordinate_transformation_mode")?.as_deref().unwrap_or("half_pixel") {
+    let transformation = node.string("coordinate_transformation_mode")?.unwrap_or_else(|| "half_pixel".into());
+    let coordinates = match transformation.as_str() {
         "half_pixel" => Coordinates::HalfPixel,
         "pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
         "asymmetric" => Coordinates::Asymmetric,
         "align_corners" => Coordinates::AlignCorners,
+        "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
+        "tf_half_pixel_for_nn" => Coordinates::HalfPixel,
         other => {
-            let expected = "half_pixel, pytorch_half_pixel, asymmetric or align_corners".into();
+            let expected = "half_pixel, half_pixel_symmetric, pytorch_half_pixel, asymmetric, align_corners or tf_half_pixel_for_nn".into();
             return Err(NodeError::Value { what: "coordinate_transformation_mode", found: other.into(), expected });
         }
     };
@@ -46,23 +59,49 @@ pub(super) fn resize(node: &mut NodeReader) -> Result<(), NodeError> {
             return Err(NodeError::Value { what: "nearest_mode", found: other.into(), expected });
         }
     };
-    let mode = node.string("mode")?;
+    // TensorFlow's coordinates `(i + ½)/scale` lie half a pixel further than those of half pixels.
+    let nearest = match (transformation.as_str(), nearest) {
+        ("tf_half_pixel_for_nn", NearestMode::Floor) => NearestMode::RoundPreferCeil,
+        ("tf_half_pixel_for_nn", NearestMode::RoundPreferFloor) => NearestMode::Ceil,
+        ("tf_half_pixel_for_nn", _) => {
+            let expected = "floor or round_prefer_floor with tf_half_pixel_for_nn".into();
+            return Err(NodeError::Value { what: "nearest_mode", found: format!("{nearest:?}"), expected });
+        }
+        (_, nearest) => nearest,
+    };
+    let a = node.float("cubic_coeff_a")?.unwrap_or(-0.75);
+    let exclude_outside = node.flag("exclude_outside", false)?;
+    let interpolation = match node.string("mode")?.as_deref().unwrap_or("nearest") {
+        "nearest" => Interpolation::Nearest(nearest),
+        mode if transformation == "tf_half_pixel_for_nn" => {
+            return Err(NodeError::Value { what: "mode", found: mode.into(), expected: "nearest with tf_half_pixel_for_nn".into() });
+        }
+        "linear" => Interpolation::Linear,
+        "cubic" if a.is_finite() => Interpolation::Cubic { a, exclude_outside },
+        other => return Err(NodeError::Value { what: "mode", found: other.into(), expected: "nearest, linear or cubic".into() }),
+    };
     node.only("antialias", 0)?;
-    let policy = node.string("keep_aspect_ratio_policy")?;
-    if let Some(other) = policy.filter(|p| p != "stretch") {
-        return Err(NodeError::Value { what: "keep_aspect_ratio_policy", found: other, expected: "stretch".into() });
-    }
-    // Of cubic interpolation and cropping only; neither is supported, so their values change nothing.
-    node.float("cubic_coeff_a")?;
-    node.only("exclude_outside", 0)?;
+    // Of cropping, which is refused.
     node.float("extrapolation_value")?;
     node.optional(1)?;
+    let covers = match node.string("keep_aspect_ratio_policy")?.as_deref().unwrap_or("stretch") {
+        "stretch" => None,
+        "not_larger" => Some(false),
+        "not_smaller" => Some(true),
+        other => {
+            let expected = "stretch, not_larger or not_smaller".into();
+            return Err(NodeError::Value { what: "keep_aspect_ratio_policy", found: other.into(), expected });
+        }
+    };
     let axes = node.ints("axes")?.unwrap_or_default();
     let scales = node.constant_floats(2)?.filter(|s| !s.values.is_empty());
     let sizes = node.constant_numbers(3)?.filter(|s| !s.values.is_empty());
     let to = match (scales, sizes) {
-        (Some(scales), None) => ResizeTo::Scales(spatial_scales(&scales.values, &axes)?),
-        (None, Some(sizes)) => ResizeTo::Sizes(spatial_sizes(&sizes.values, &axes, &shape)?),
+        (Some(scales), None) => ResizeTo::Scales(spatial_scales(&scales.values, &axes, &shape)?),
+        (None, Some(sizes)) => {
+            let sizes = spatial_sizes(&sizes.values, &axes, &shape, node.model.batch)?;
+            covers.map_or(ResizeTo::Sizes(sizes), |covers| ResizeTo::Fit { sizes, covers })
+        }
         _ => {
             return Err(NodeError::Value {
                 what: "scales",
@@ -71,49 +110,42 @@ pub(super) fn resize(node: &mut NodeReader) -> Result<(), NodeError> {
             });
         }
     };
-    add(node, x, to, coordinates, mode, nearest)
+    add(node, x, Resize { to, coordinates, interpolation })
 }
 
-fn add(
-    node: &mut NodeReader,
-    x: Operand,
-    to: ResizeTo,
-    coordinates: Coordinates,
-    mode: Option<String>,
-    nearest: NearestMode,
-) -> Result<(), NodeError> {
-    let interpolation = match mode.as_deref().unwrap_or("nearest") {
-        "nearest" => Interpolation::Nearest(nearest),
-        "linear" => Interpolation::Linear,
-        other => return Err(NodeError::Value { what: "mode", found: other.into(), expected: "nearest or linear".into() }),
-    };
-    node.add(Op::Resize(Resize { to, coordinates, interpolation }), vec![x])
+fn add(node: &mut NodeReader, x: Operand, op: Resize) -> Result<(), NodeError> {
+    let signal = node.shape(&x).rank() == 3;
+    let x = node.image(x)?;
+    pooling::add(node, signal, Op::Resize(op), vec![x])
 }
 
-/// The entries of height and width among those of `axes` (all four where none are named); the others must satisfy `unchanged`.
+/// The entries of the spatial axes among those of `axes` (all where none are named); the others must satisfy `unchanged`. A signal has one
+/// row.
 fn spatial<T: Copy + std::fmt::Debug>(
     what: &'static str,
     values: &[T],
     axes: &[i64],
+    rank: usize,
     unchanged: impl Fn(usize, T) -> bool,
     default: [Option<T>; 2],
 ) -> Result<[T; 2], NodeError> {
     let refused = || {
-        let expected = "an entry for each axis of [N, C, H, W], batch and channels kept".into();
+        let expected = "an entry for each axis of [N, C, H, W] or [N, C, L], batch and channels kept".into();
         NodeError::Value { what, found: format!("{values:?}"), expected }
     };
     let all = [0, 1, 2, 3];
-    let axes = if axes.is_empty() { &all } else { axes };
+    let axes = if axes.is_empty() { all.get(..rank).unwrap_or(&all) } else { axes };
     if values.len() != axes.len() {
         return Err(refused());
     }
+    let own_rank = i64::try_from(rank).unwrap_or(i64::MAX);
     let mut found = default;
     for (&axis, &value) in axes.iter().zip(values) {
-        match if axis < 0 { axis + 4 } else { axis } {
-            2 => found[0] = Some(value),
-            3 => found[1] = Some(value),
-            0 if unchanged(0, value) => {}
-            1 if unchanged(1, value) => {}
+        match (if axis < 0 { axis + own_rank } else { axis }, rank) {
+            (2, 4) => found[0] = Some(value),
+            (3, 4) | (2, 3) => found[1] = Some(value),
+            (0, _) if unchanged(0, value) => {}
+            (1, _) if unchanged(1, value) => {}
             _ => return Err(refused()),
         }
     }
@@ -123,13 +155,17 @@ fn spatial<T: Copy + std::fmt::Debug>(
     }
 }
 
-fn spatial_scales(values: &[f32], axes: &[i64]) -> Result<[f32; 2], NodeError> {
-    spatial("scales", values, axes, |_, s| s == 1.0, [Some(1.0), Some(1.0)])
+fn spatial_scales(values: &[f32], axes: &[i64], x: &Shape) -> Result<[f32; 2], NodeError> {
+    spatial("scales", values, axes, x.rank(), |_, s| s == 1.0, [Some(1.0), Some(1.0)])
 }
 
-fn spatial_sizes(values: &[Number], axes: &[i64], x: &Shape) -> Result<[usize; 2], NodeError> {
-    let kept = |axis: usize, n: Number| x.0.get(axis).is_some_and(|&d| Number::from(d) == n);
+/// `batch` is the file's and what a user gave in its place.
+fn spatial_sizes(values: &[Number], axes: &[i64], x: &Shape, batch: Option<(i64, Dim)>) -> Result<[usize; 2], NodeError> {
+    let follows =
+        |axis: usize, n: Number| batch.is_some_and(|(file, given)| axis == 0 && n == Number::Fixed(file) && x.0.first() == Some(&given));
+    let kept = |axis: usize, n: Number| x.0.get(axis).is_some_and(|&d| Number::from(d) == n) || follows(axis, n);
     let own = |axis: usize| x.0.get(axis).map(|&d: &Dim| Number::from(d));
-    let [h, w] = spatial("sizes", values, axes, kept, [own(2), own(3)])?;
+    let default = if x.rank() == 3 { [Some(Number::Fixed(1)), own(2)] } else { [own(2), own(3)] };
+    let [h, w] = spatial("sizes", values, axes, x.rank(), kept, default)?;
     Ok([extent("sizes", h.fixed()?)?, extent("sizes", w.fixed()?)?])
 }

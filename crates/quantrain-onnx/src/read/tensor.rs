@@ -1,13 +1,16 @@
 //! Decodes the data of a TensorProto: raw little-endian bytes, or one of its typed lists.
 
 use super::array::Array;
+use super::external::EXTERNAL;
 use super::number;
 use crate::TensorError;
 use crate::proto::{TensorProto, data_type};
 
-/// The largest extent and the largest number of elements that the reader admits.
+/// The largest extent and the largest number of elements, of one sample, that the reader admits.
 pub(super) const LARGEST_EXTENT: i64 = 0x7fff_ffff;
-pub(super) const MOST_ELEMENTS: usize = 1 << 40;
+pub(super) const MOST_ELEMENTS: usize = 1 << 31;
+/// The largest number of axes.
+pub(super) const MOST_AXES: usize = 16;
 
 /// Checks extents and the amount of data, without decoding any.
 pub(super) fn check(tensor: &TensorProto) -> Result<(), TensorError> {
@@ -19,7 +22,12 @@ pub(super) fn element_type(tensor: &TensorProto) -> i32 {
     tensor.data_type.unwrap_or(0)
 }
 
-/// Whether the elements are floats.
+/// Number of elements by the extents.
+pub(super) fn elements(tensor: &TensorProto) -> usize {
+    tensor.dims.iter().fold(1usize, |n, &d| n.saturating_mul(usize::try_from(d).unwrap_or(0)))
+}
+
+/// Whether the elements are floats, or of a type that is not read.
 pub(super) fn is_float(tensor: &TensorProto) -> bool {
     !matches!(
         element_type(tensor),
@@ -37,15 +45,26 @@ pub(super) fn is_float(tensor: &TensorProto) -> bool {
     )
 }
 
-/// The values of a FLOAT or DOUBLE tensor.
+/// The types whose values are computed in float32.
+pub(super) fn is_float_type(kind: i32) -> bool {
+    matches!(kind, data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16)
+}
+
+/// The values of a float tensor, as float32.
 pub(super) fn floats(tensor: &TensorProto) -> Result<Array<f32>, TensorError> {
     let (shape, data) = data(tensor)?;
+    // Types of two bytes are listed as integers.
+    let listed = || tensor.int32_data.iter().map(|v| u16::try_from(v & 0xffff).unwrap_or(0));
     let values = match (element_type(tensor), data) {
         (data_type::FLOAT, Data::Raw(raw)) => raw.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        (data_type::FLOAT, Data::Listed) => tensor.float_data.clone(),
         (data_type::DOUBLE, Data::Raw(raw)) => raw.as_chunks().0.iter().map(|&b| number::narrow(f64::from_le_bytes(b))).collect(),
         (data_type::DOUBLE, Data::Listed) => tensor.double_data.iter().map(|&x| number::narrow(x)).collect(),
-        (data_type::FLOAT, Data::Listed) => tensor.float_data.clone(),
-        (other, _) => return Err(TensorError::Type { found: data_type::name(other), expected: "FLOAT (export the model in float32)" }),
+        (data_type::FLOAT16, Data::Raw(raw)) => raw.as_chunks().0.iter().map(|&b| number::half(u16::from_le_bytes(b))).collect(),
+        (data_type::FLOAT16, Data::Listed) => listed().map(number::half).collect(),
+        (data_type::BFLOAT16, Data::Raw(raw)) => raw.as_chunks().0.iter().map(|&b| number::brain(u16::from_le_bytes(b))).collect(),
+        (data_type::BFLOAT16, Data::Listed) => listed().map(number::brain).collect(),
+        (other, _) => return Err(TensorError::Type { found: data_type::name(other), expected: "FLOAT, DOUBLE, FLOAT16 or BFLOAT16" }),
     };
     Ok(Array { shape, values })
 }
@@ -102,9 +121,15 @@ fn data_kind(tensor: &TensorProto) -> Data<'_> {
 }
 
 fn data(tensor: &TensorProto) -> Result<(Vec<usize>, Data<'_>), TensorError> {
-    if tensor.data_location == Some(1) || !tensor.external_data.is_empty() {
+    if tensor.data_location == Some(EXTERNAL) || !tensor.external_data.is_empty() {
         let location = tensor.external_data.iter().find(|e| e.key.as_deref() == Some("location")).and_then(|e| e.value.clone());
-        return Err(TensorError::External { location: location.unwrap_or_default() });
+        return Err(TensorError::External {
+            location: location.unwrap_or_default(),
+            problem: "only the model's own bytes are at hand".into(),
+        });
+    }
+    if tensor.dims.len() > MOST_AXES {
+        return Err(TensorError::Rank { found: tensor.dims.len() });
     }
     let extents = || TensorError::Extents { dims: tensor.dims.clone() };
     let extent = |&d: &i64| usize::try_from(d).ok().filter(|_| d <= LARGEST_EXTENT).ok_or_else(extents);
@@ -116,7 +141,7 @@ fn data(tensor: &TensorProto) -> Result<(Vec<usize>, Data<'_>), TensorError> {
         Data::Raw(raw) => {
             let bytes = match kind {
                 data_type::UINT8 | data_type::INT8 | data_type::BOOL => elements,
-                data_type::UINT16 | data_type::INT16 => elements * 2,
+                data_type::UINT16 | data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => elements * 2,
                 data_type::INT32 | data_type::UINT32 | data_type::FLOAT => elements * 4,
                 data_type::INT64 | data_type::UINT64 | data_type::DOUBLE => elements * 8,
                 data_type::INT4 | data_type::UINT4 => elements.div_ceil(2),
@@ -132,9 +157,14 @@ fn data(tensor: &TensorProto) -> Result<(Vec<usize>, Data<'_>), TensorError> {
                 data_type::INT64 => (tensor.int64_data.len(), elements),
                 data_type::UINT32 | data_type::UINT64 => (tensor.uint64_data.len(), elements),
                 data_type::INT4 | data_type::UINT4 => (tensor.int32_data.len(), elements.div_ceil(2)),
-                data_type::UINT8 | data_type::INT8 | data_type::UINT16 | data_type::INT16 | data_type::INT32 | data_type::BOOL => {
-                    (tensor.int32_data.len(), elements)
-                }
+                data_type::UINT8
+                | data_type::INT8
+                | data_type::UINT16
+                | data_type::INT16
+                | data_type::INT32
+                | data_type::BOOL
+                | data_type::FLOAT16
+                | data_type::BFLOAT16 => (tensor.int32_data.len(), elements),
                 _ => (0, 0),
             };
             (found, expected, "values")

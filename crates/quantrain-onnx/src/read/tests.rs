@@ -1,3 +1,4 @@
 mod failures;
+mod foreign;
 mod networks;
 mod operators;

@@ -16,7 +16,9 @@ use crate::proto::{AttributeProto, data_type};
 pub(super) fn opset(graph: &Graph) -> i64 {
     let needed = graph.nodes().iter().map(|node| match &node.op {
         // Sizes without the batch need the attribute `axes`.
-        Op::Resize(Resize { to: ResizeTo::Sizes(_), .. }) => 18,
+        Op::Resize(Resize { to: ResizeTo::Sizes(_) | ResizeTo::Fit { .. }, .. }) => 18,
+        Op::Resize(Resize { coordinates: Coordinates::HalfPixelSymmetric, .. }) => 19,
+        Op::LayerNormalization(_) => 17,
         Op::Pad(Pad { mode: PadMode::Wrap, .. }) => 19,
         Op::AveragePool(pool) if pool.window.dilations != [1, 1] => 19,
         Op::FakeQuantize(op) => op.quantizers.iter().map(|q| qdq::opset(qdq::activation_type(q))).max().unwrap_or(13),
@@ -31,6 +33,9 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
     let no_form = |reason| WriteError::NoForm { node: name.into(), operator: op.name(), reason };
     let attributes = match op {
         Op::Convolution(op) => [window(&op.window), vec![int("group", op.groups as i64)]].concat(),
+        Op::ConvTranspose(op) => {
+            [window(&op.window), vec![int("group", op.groups as i64), sizes("output_padding", &op.output_padding)]].concat()
+        }
         Op::Gemm(op) => vec![
             float("alpha", op.alpha),
             float("beta", op.beta),
@@ -38,6 +43,8 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
             int("transB", op.transpose_b.into()),
         ],
         Op::BatchNormalization(op) => vec![float("epsilon", op.epsilon), float("momentum", op.momentum)],
+        Op::LayerNormalization(op) => vec![int("axis", op.axis), float("epsilon", op.epsilon)],
+        Op::InstanceNormalization(op) => vec![float("epsilon", op.epsilon)],
         Op::Activation(op) => {
             activation::write(w, name, op, inputs.swap_remove(0), output);
             return Ok(());
@@ -168,10 +175,14 @@ fn resize(w: &mut ModelWriter, name: &str, op: &Resize, inputs: &mut Vec<String>
         Coordinates::PytorchHalfPixel => "pytorch_half_pixel",
         Coordinates::Asymmetric => "asymmetric",
         Coordinates::AlignCorners => "align_corners",
+        Coordinates::HalfPixelSymmetric => "half_pixel_symmetric",
     };
     let mut attributes = vec![text("coordinate_transformation_mode", coordinates)];
     match op.interpolation {
         Interpolation::Linear => attributes.push(text("mode", "linear")),
+        Interpolation::Cubic { a, exclude_outside } => {
+            attributes.extend([text("mode", "cubic"), float("cubic_coeff_a", a), int("exclude_outside", exclude_outside.into())]);
+        }
         Interpolation::Nearest(mode) => {
             let mode = match mode {
                 NearestMode::RoundPreferFloor => "round_prefer_floor",
@@ -185,11 +196,14 @@ fn resize(w: &mut ModelWriter, name: &str, op: &Resize, inputs: &mut Vec<String>
     inputs.push(String::new());
     match op.to {
         ResizeTo::Scales([h, v]) => inputs.push(w.floats(&format!("{name}.scales"), &[4], &[1.0, 1.0, h, v])),
-        ResizeTo::Sizes([h, v]) => {
+        ResizeTo::Sizes(sizes) | ResizeTo::Fit { sizes, .. } => {
             inputs.push(String::new());
-            inputs.push(w.integers(&format!("{name}.sizes"), &[h as i64, v as i64]));
+            inputs.push(w.integers(&format!("{name}.sizes"), &sizes.map(|n| n as i64)));
             attributes.push(ints("axes", [2, 3]));
         }
+    }
+    if let ResizeTo::Fit { covers, .. } = op.to {
+        attributes.push(text("keep_aspect_ratio_policy", if covers { "not_smaller" } else { "not_larger" }));
     }
     attributes
 }

@@ -114,8 +114,8 @@ fn integer_parameters(w: &mut ModelWriter, net: &QuantGraph, unit: usize, block:
     let weights = &block.weight;
     let Some(place) = net.units()[unit].block(net.graph()) else { unreachable!("only blocks are quantized") };
     let per_channel = weights.quantizers.len() > 1;
-    // Gemm and MatMul may store channels last.
-    let axis = if per_channel { vec![int("axis", place.channels_last.into())] } else { vec![] };
+    // Products and transposed convolutions may store inputs first.
+    let axis = if per_channel { vec![int("axis", place.layout.channel_axis() as i64)] } else { vec![] };
     let bias_axis = if per_channel { vec![int("axis", 0)] } else { vec![] };
     let shape = if per_channel { vec![place.channels] } else { vec![] };
     let scales: Vec<f32> = weights.quantizers.iter().map(Quantizer::scale).collect();

@@ -94,11 +94,8 @@ pub(super) fn has_bias(net: &QuantGraph, unit: usize) -> bool {
 /// Values of weights, channels first, in the layout that the graph stores.
 pub(super) fn stored_layout<T: Copy>(net: &QuantGraph, unit: usize, values: &[T]) -> Vec<T> {
     match net.units()[unit].block(net.graph()) {
-        Some(block) if block.channels_last => {
-            let rows = values.len() / block.channels;
-            (0..values.len()).map(|i| values[i % block.channels * rows + i / block.channels]).collect()
-        }
-        _ => values.to_vec(),
+        Some(block) => block.layout.stored(values, block.channels),
+        None => values.to_vec(),
     }
 }
 

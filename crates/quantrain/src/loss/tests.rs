@@ -36,7 +36,7 @@ fn check_gradient(output: &[f32], loss: impl Fn(&[f32], &mut [f32]) -> Result<f3
 #[test]
 fn gradients_agree_with_finite_differences() {
     let (y, t) = (numbers(20, 1), numbers(20, 2));
-    let labels = [3, 0, 4, 1];
+    let labels = [3i64, 0, 4, 1];
     let plain = CrossEntropy::default();
     let full = CrossEntropy { label_smoothing: 0.1, ignored_label: Some(4), class_weights: Some(vec![1.0, 0.5, 2.0, 3.0, 0.1]) };
     for loss in [plain, full] {
@@ -56,12 +56,12 @@ fn gradients_agree_with_finite_differences() {
 #[test]
 fn cross_entropy_has_the_values_of_the_formula() {
     let mut g = [0.0; 4];
-    let loss = CrossEntropy::default().loss_and_gradient(&[0.0, 0.0, 0.0, 3f32.ln()], &[1, 1], 2, &mut g).unwrap();
+    let loss = CrossEntropy::default().loss_and_gradient(&[0.0, 0.0, 0.0, 3f32.ln()], &[1, 1i64], 2, &mut g).unwrap();
     assert!((loss - (2f32.ln() + (4.0f32 / 3.0).ln()) / 2.0).abs() < 1e-6);
     assert!((g[0] - 0.25).abs() < 1e-6 && (g[3] + 0.125).abs() < 1e-6);
     // ε = 0.2 over two classes: targets 0.1 and 0.9.
     let smooth = CrossEntropy { label_smoothing: 0.2, ..CrossEntropy::default() };
-    let loss = smooth.loss_and_gradient(&[0.0, 3f32.ln()], &[1], 2, &mut g[..2]).unwrap();
+    let loss = smooth.loss_and_gradient(&[0.0, 3f32.ln()], &[1i64], 2, &mut g[..2]).unwrap();
     assert!((loss - (0.1 * 4f32.ln() + 0.9 * (4.0f32 / 3.0).ln())).abs() < 1e-6);
     assert!((g[1] - (0.75 - 0.9)).abs() < 1e-6);
 }
@@ -70,7 +70,7 @@ fn cross_entropy_has_the_values_of_the_formula() {
 fn class_weights_make_a_weighted_mean() {
     let loss = CrossEntropy { class_weights: Some(vec![1.0, 3.0]), ..CrossEntropy::default() };
     let mut g = [0.0; 4];
-    let found = loss.loss_and_gradient(&[0.0, 0.0, 0.0, 3f32.ln()], &[0, 1], 2, &mut g).unwrap();
+    let found = loss.loss_and_gradient(&[0.0, 0.0, 0.0, 3f32.ln()], &[0, 1i64], 2, &mut g).unwrap();
     assert!((found - (2f32.ln() + 3.0 * (4.0f32 / 3.0).ln()) / 4.0).abs() < 1e-6);
 }
 
@@ -78,19 +78,19 @@ fn class_weights_make_a_weighted_mean() {
 fn ignored_rows_count_for_nothing() {
     let loss = CrossEntropy { ignored_label: Some(11), ..CrossEntropy::default() };
     let (mut g, mut alone) = ([9.0; 4], [9.0; 2]);
-    let found = loss.loss_and_gradient(&[5.0, 1.0, 2.0, 1.0], &[11, 0], 2, &mut g).unwrap();
-    assert_eq!(found, loss.loss_and_gradient(&[2.0, 1.0], &[0], 2, &mut alone).unwrap());
+    let found = loss.loss_and_gradient(&[5.0, 1.0, 2.0, 1.0], &[11, 0i64], 2, &mut g).unwrap();
+    assert_eq!(found, loss.loss_and_gradient(&[2.0, 1.0], &[0i64], 2, &mut alone).unwrap());
     assert_eq!(g, [0.0, 0.0, alone[0], alone[1]]);
-    assert_eq!(loss.loss_and_gradient(&[5.0, 1.0], &[11], 2, &mut alone), Ok(0.0));
+    assert_eq!(loss.loss_and_gradient(&[5.0, 1.0], &[11i64], 2, &mut alone), Ok(0.0));
     assert_eq!(alone, [0.0, 0.0]);
 }
 
 #[test]
 fn huge_logits_neither_overflow_nor_vanish() {
     let mut g = [0.0; 3];
-    let loss = CrossEntropy::default().loss_and_gradient(&[1e30, -1e30, 0.0], &[0], 3, &mut g).unwrap();
+    let loss = CrossEntropy::default().loss_and_gradient(&[1e30, -1e30, 0.0], &[0i64], 3, &mut g).unwrap();
     assert_eq!((loss, g), (0.0, [0.0, 0.0, 0.0]));
-    let loss = CrossEntropy::default().loss_and_gradient(&[1000.0, 0.0, 0.0], &[1], 3, &mut g).unwrap();
+    let loss = CrossEntropy::default().loss_and_gradient(&[1000.0, 0.0, 0.0], &[1i64], 3, &mut g).unwrap();
     assert_eq!((loss, g), (1000.0, [1.0, -1.0, 0.0]));
     let kl = Distillation::KullbackLeibler { temperature: 1.0 };
     assert_eq!(kl.loss_and_gradient(&[0.0, 500.0], &[500.0, 0.0], 2, &mut g[..2]), Ok(500.0));
@@ -113,15 +113,33 @@ fn a_student_like_its_teacher_has_no_loss() {
 fn each_mistake_has_its_error() {
     let mut g = [0.0; 4];
     let ce = CrossEntropy::default();
-    assert_eq!(ce.loss_and_gradient(&[0.0; 4], &[0, 2], 2, &mut g), Err(LossError::Label { label: 2, position: 1, classes: 2 }));
-    assert_eq!(ce.loss_and_gradient(&[0.0; 4], &[-1, 0], 2, &mut g), Err(LossError::Label { label: -1, position: 0, classes: 2 }));
-    assert!(matches!(ce.loss_and_gradient(&[0.0; 4], &[0], 2, &mut g), Err(LossError::Length { what: "logits", found: 2, expected: 1 })));
-    assert!(matches!(ce.loss_and_gradient(&[0.0; 4], &[0], 3, &mut g), Err(LossError::Rows { .. })));
-    assert!(matches!(ce.loss_and_gradient(&[], &[], 0, &mut []), Err(LossError::Rows { .. })));
-    let nan = ce.loss_and_gradient(&[f32::NAN, 0.0], &[0], 2, &mut g[..2]);
+    assert_eq!(ce.loss_and_gradient(&[0.0; 4], &[0, 2i64], 2, &mut g), Err(LossError::Label { label: 2, position: 1, classes: 2 }));
+    assert_eq!(ce.loss_and_gradient(&[0.0; 4], &[-1, 0i64], 2, &mut g), Err(LossError::Label { label: -1, position: 0, classes: 2 }));
+    assert!(matches!(
+        ce.loss_and_gradient(&[0.0; 4], &[0i64], 2, &mut g),
+        Err(LossError::Length { what: "logits", found: 2, expected: 1 })
+    ));
+    assert!(matches!(ce.loss_and_gradient(&[0.0; 4], &[0i64], 3, &mut g), Err(LossError::Rows { .. })));
+    assert!(matches!(ce.loss_and_gradient::<i64>(&[], &[], 0, &mut []), Err(LossError::Rows { .. })));
+    let nan = ce.loss_and_gradient(&[f32::NAN, 0.0], &[0i64], 2, &mut g[..2]);
     assert!(matches!(nan, Err(LossError::NotFinite { loss }) if loss.is_nan()));
     let weighted = CrossEntropy { class_weights: Some(vec![1.0]), ..ce };
-    assert!(matches!(weighted.loss_and_gradient(&[0.0; 4], &[0, 1], 2, &mut g), Err(LossError::Length { what: "class weights", .. })));
+    assert!(matches!(weighted.loss_and_gradient(&[0.0; 4], &[0, 1i64], 2, &mut g), Err(LossError::Length { what: "class weights", .. })));
     assert!(matches!(MeanSquaredError.loss_and_gradient(&[0.0; 4], &[0.0; 3], &mut g), Err(LossError::Length { what: "target", .. })));
     assert!(matches!(Distillation::Cosine.loss_and_gradient(&[0.0; 4], &[0.0; 4], 3, &mut g), Err(LossError::Rows { .. })));
+}
+
+#[test]
+fn many_rows_are_the_sum_of_few() {
+    let (logits, labels) = (numbers(3 * 10_000, 4), (0..10_000).map(|i| (i * i % 4) as u8).collect::<Vec<_>>());
+    let loss = CrossEntropy { ignored_label: Some(3), ..CrossEntropy::default() };
+    let mut g = vec![0.0; logits.len()];
+    let whole = f64::from(loss.loss_and_gradient(&logits, &labels, 3, &mut g).unwrap());
+    let counted = |labels: &[u8]| labels.iter().filter(|l| **l < 3).count() as f64;
+    let mut few = vec![0.0; 300];
+    let parts = logits.chunks(300).zip(labels.chunks(100));
+    let sum: f64 = parts.map(|(x, l)| f64::from(loss.loss_and_gradient(x, l, 3, &mut few).unwrap()) * counted(l)).sum();
+    assert!((whole - sum / counted(&labels)).abs() < 1e-5);
+    let scale = (counted(&labels[9900..]) / counted(&labels)) as f32;
+    assert!(g[29_700..].iter().zip(&few).all(|(g, f)| (g - f * scale).abs() < 1e-9));
 }

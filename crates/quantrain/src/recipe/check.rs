@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use quantrain_data::{Augment, Columns, PixelRange};
 use quantrain_engine::AdaRound;
 use quantrain_graph::{Granularity, LayerSettings, ScaleKind, Settings, Target};
+use quantrain_onnx::{InputShape, ReadOptions};
 
-use super::choice::{GradientPath, LossName, OptimizerName, RangeLearning, TrainObserver};
+use super::choice::{Distance, GradientPath, LossName, OptimizerName, RangeLearning, TrainObserver};
 use super::file::{AugmentationFile, DataFile, QuantizationFile, RefineFile, TrainFile, is_target_file};
-use super::{Data, Device, Export, Losses, Quantization, Recipe, RecipeFile, Train};
+use super::{Data, Device, Export, Losses, OutputLoss, Quantization, Recipe, RecipeFile, Train};
 use crate::CheckError;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::{ObserverKind, ObserverSettings};
@@ -31,6 +32,7 @@ impl TryFrom<RecipeFile> for Recipe {
         let file = file.or(dependent);
         Ok(Recipe {
             model: path("model", given("model", file.model.clone())?)?,
+            read: ReadOptions { input_shapes: input_shapes(file.input_shape.as_deref().unwrap_or_default())? },
             out: path("out", given("out", file.out.clone())?)?,
             seed: check("seed", file.seed, "0 to 2^63 - 1", |s| i64::try_from(s).is_ok())?,
             threads: check("threads", file.threads, "0 to 1024", |t| t <= 1024)?,
@@ -41,7 +43,7 @@ impl TryFrom<RecipeFile> for Recipe {
             quantization: quantization(&file.quantization, &target)?,
             data: data(&file.data)?,
             refine: refinement(&file.refine)?,
-            augmentation: augmentation(&file.augmentation)?,
+            augmentation: augmentation(&file.augmentation, file.data.ignored_label)?,
             train: train(&file.train, file.data.ignored_label)?,
             export: Export {
                 style: given("export.style", file.export.style)?,
@@ -84,6 +86,12 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     defaults
 }
 
+fn input_shapes(texts: &[String]) -> Result<Vec<InputShape>, CheckError> {
+    let expected = "a shape like Nx3x224x224, or with the input's name image=Nx3x224x224";
+    let shape = |text: &String| text.parse().map_err(|_| CheckError::Value { key: "input-shape", found: format!("`{text}`"), expected });
+    texts.iter().map(shape).collect()
+}
+
 fn target(name: &str) -> Result<Target, CheckError> {
     let wrong = |source| CheckError::Target { key: "target", source };
     if !is_target_file(name) {
@@ -124,6 +132,7 @@ fn quantization(file: &QuantizationFile, target: &Target) -> Result<Quantization
         settings,
         gradient_path: given("quantization.gradient-path", file.gradient_path)?,
         batch_norm: given("quantization.batch-norm", file.batch_norm)?,
+        restore_batch_norm: given("quantization.restore-batch-norm", file.restore_batch_norm)?,
         observer: observer(given("quantization.observer", file.observer)?),
         train_observer: match given("quantization.train-observer", file.train_observer)? {
             TrainObserver::None => None,
@@ -164,7 +173,13 @@ fn data(file: &DataFile) -> Result<Data, CheckError> {
         train: file.train.clone().map(|p| path("data.train", p)).transpose()?,
         eval: file.eval.clone().map(|p| path("data.eval", p)).transpose()?,
         calibration: file.calibration.clone().map(|p| path("data.calibration", p)).transpose()?,
-        columns: Columns { image: file.image_column.clone(), label: file.label_column.clone(), mask: file.mask_column.clone() },
+        columns: Columns {
+            image: file.image_column.clone(),
+            label: file.label_column.clone(),
+            mask: file.mask_column.clone(),
+            ..Columns::default()
+        },
+        ignored_label: file.ignored_label,
         range: match check("data.range", file.range, "1 or 255", |r| matches!(r, 1 | 255))? {
             1 => PixelRange::Unit,
             _ => PixelRange::Byte,
@@ -199,7 +214,18 @@ fn refinement(file: &RefineFile) -> Result<Refinement, CheckError> {
     })
 }
 
-fn augmentation(file: &AugmentationFile) -> Result<Augment, CheckError> {
+fn augmentation(file: &AugmentationFile, ignored_label: Option<i64>) -> Result<Augment, CheckError> {
+    let scale = match file.scale.map(|limits| limits.map(|x| x as f32)) {
+        Some([low, high]) if !(low > 0.0 && low <= high && high <= 16.0) => {
+            let (key, found) = ("augmentation.scale", format!("[{low}, {high}]"));
+            return Err(CheckError::Value { key, found, expected: "two rising factors above 0 up to 16" });
+        }
+        Some(limits) if file.resized_crop.is_some() => {
+            let (key, found) = ("augmentation.scale", format!("{limits:?} beside resized-crop"));
+            return Err(CheckError::Value { key, found, expected: "one way to cut out a random part" });
+        }
+        limits => limits.map(|[low, high]| (low, high)),
+    };
     let key = "augmentation.resized-crop";
     let resized_crop = match file.resized_crop.map(|limits| limits.map(|x| x as f32)) {
         Some([low, high]) if !(low > 0.0 && low <= high && high <= 1.0) => {
@@ -211,6 +237,9 @@ fn augmentation(file: &AugmentationFile) -> Result<Augment, CheckError> {
     let color = real("augmentation.color", file.color, "0 to 1", |c| (0.0..=1.0).contains(&c))?;
     Ok(Augment {
         flip: given("augmentation.flip", file.flip)?,
+        scale,
+        padding: given("augmentation.padding", file.padding)?,
+        padding_class: ignored_label.and_then(|label| u8::try_from(label).ok()),
         padded_crop: Some(padded_crop).filter(|&p| p > 0),
         resized_crop,
         color: Some(color).filter(|&c| c > 0.0),
@@ -224,6 +253,7 @@ fn train(file: &TrainFile, ignored_label: Option<i64>) -> Result<Train, CheckErr
         return Err(CheckError::Value { key: "train.milestones", found: found.to_string(), expected: "epochs, 0 or more" });
     }
     Ok(Train {
+        initialization: given("train.initialization", file.initialization)?,
         epochs: check("train.epochs", file.epochs, "1 or more", |e| e > 0)?,
         batch_size: check("train.batch-size", file.batch_size, "1 to 65536", |b| (1..=65536).contains(&b))?,
         rule: match given("train.optimizer", file.optimizer)? {
@@ -278,17 +308,38 @@ fn losses(file: &TrainFile, ignored_label: Option<i64>) -> Result<Losses, CheckE
     let label_smoothing = real("train.label-smoothing", file.label_smoothing, "0 to below 1", |s| (0.0..1.0).contains(&s))?;
     let weight = real("train.distillation-weight", file.distillation_weight, "a number above 0 up to 1", |w| w > 0.0 && w <= 1.0)?;
     let temperature = real("train.temperature", file.temperature, "a finite number above 0", |t| t > 0.0 && t.is_finite())?;
-    let distillation = match given("train.loss", file.loss)? {
-        LossName::CrossEntropy => None,
-        LossName::MeanSquaredError => Some(Distillation::MeanSquaredError),
-        LossName::Cosine => Some(Distillation::Cosine),
-        LossName::Distillation => Some(Distillation::KullbackLeibler { temperature }),
+    let distance = |distance| match distance {
+        Distance::MeanSquaredError => Distillation::MeanSquaredError,
+        Distance::Cosine => Distillation::Cosine,
+        Distance::Distillation => Distillation::KullbackLeibler { temperature },
     };
-    let labels_weight = if distillation.is_some() { 1.0 - weight } else { 1.0 };
-    let cross_entropy = CrossEntropy { label_smoothing, ignored_label, class_weights: None };
+    let teacher = match given("train.loss", file.loss)? {
+        LossName::CrossEntropy => None,
+        LossName::MeanSquaredError => Some(distance(Distance::MeanSquaredError)),
+        LossName::Cosine => Some(distance(Distance::Cosine)),
+        LossName::Distillation => Some(distance(Distance::Distillation)),
+    };
+    let mut outputs = Vec::new();
+    for output in file.output.iter().flatten() {
+        let name = given("train.output.name", output.name.clone())?;
+        let Some(teacher) = teacher else {
+            let expected = "with a train.loss that compares outputs: mean-squared-error, cosine or distillation";
+            return Err(CheckError::Value { key: "train.output.name", found: name, expected });
+        };
+        let of_output = output.weight.or(Some(1.0));
+        let of_output = real("train.output.weight", of_output, "a finite number, 0 or more", |w| w >= 0.0 && w.is_finite())?;
+        outputs.push(OutputLoss { name, weight: of_output, distance: output.loss.map_or(teacher, distance) });
+    }
+    let class_weights: Option<Vec<f32>> = file.class_weights.as_ref().map(|weights| weights.iter().map(|&w| w as f32).collect());
+    if let Some(found) = class_weights.iter().flatten().find(|w| !(**w > 0.0 && w.is_finite())) {
+        return Err(CheckError::Value { key: "train.class-weights", found: found.to_string(), expected: "finite numbers above 0" });
+    }
+    let labels_weight = if teacher.is_some() { 1.0 - weight } else { 1.0 };
+    let cross_entropy = CrossEntropy { label_smoothing, ignored_label, class_weights };
     Ok(Losses {
         labels: Some((labels_weight, cross_entropy)).filter(|(weight, _)| *weight > 0.0),
-        teacher: distillation.map(|d| (weight, d)),
+        teacher: teacher.map(|d| (weight, d)),
+        outputs,
     })
 }
 

@@ -128,6 +128,24 @@ choices! {
         AdaRound = "adaround",
     }
 
+    /// How an output is compared with the float network's.
+    Distance {
+        /// Squared difference.
+        MeanSquaredError = "mean-squared-error",
+        /// Angle.
+        Cosine = "cosine",
+        /// Kullback-Leibler divergence of probabilities.
+        Distillation = "distillation",
+    }
+
+    /// What weights training starts from.
+    Initialization {
+        /// Those of the file.
+        File = "file",
+        /// Random ones after He et al.
+        He = "he",
+    }
+
     /// The form of an exported model.
     ExportStyle {
         /// QuantizeLinear and DequantizeLinear nodes.

@@ -5,7 +5,8 @@ use std::path::{self, Path, PathBuf};
 use quantrain_graph::BiasLimit;
 
 use super::choice::{
-    BatchNorm, ExportStyle, GradientPath, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName, TrainObserver,
+    BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName,
+    TrainObserver,
 };
 use super::size::Size;
 use super::table::{Default, recipe_tables};
@@ -16,6 +17,9 @@ recipe_tables! {
     "" RecipeFile {
         /// The float network, an ONNX file.
         "model" model: PathBuf, words "none, it must be given", example "\"model.onnx\"";
+        /// Shapes of the model's inputs, where it leaves extents open or fixes the batch: NAME=Nx3x480x640, N being the batch; the name may be left
+        /// out where there is one input.
+        "input-shape" input_shape: Vec<String>, words "the model's", example "[\"image=Nx3x480x640\"]";
         /// The runtime to quantize for: onnxruntime, tidl-pow2, or the path of a target file (.toml).
         "target" target: String, "\"onnxruntime\"";
         /// The run directory: effective recipe, metrics, checkpoints, exported models and summary go there.
@@ -65,6 +69,9 @@ recipe_tables! {
         /// BatchNormalization in training: running (folded with running statistics, which are updated), corrected (normalised by the batch)
         /// or frozen.
         "batch-norm" batch_norm: BatchNorm, "\"running\"";
+        /// Whether layers without BatchNormalization, the last ones excepted, get one for training: with the statistics of the calibration
+        /// images, and so that the network computes the same. Networks whose BatchNormalization was folded into the weights train well then.
+        "restore-batch-norm" restore_batch_norm: bool, "true";
         /// What finds the ranges of activations in calibration: min-max, moving-average, percentile, pact2, mean-squared-error
         /// or entropy.
         "observer" observer: ObserverKind, words "mean-squared-error at 5 bits or fewer, pact2 where the target's scales are powers of two, else percentile", example "\"percentile\"";
@@ -98,8 +105,8 @@ recipe_tables! {
 
     /// Images and labels, and how an image becomes the network's input: channels, resize, crop, then (p − mean)/std.
     "data" DataFile {
-        /// Training images: a parquet file with an image column, an IDX file (-images-idx3-ubyte, .gz too) or a folder; several with commas
-        /// between them.
+        /// Training images: a parquet file with an image column, an IDX file (-images-idx3-ubyte, .gz too), an .npz file or a folder; several
+        /// with commas between them.
         "train" train: PathBuf, words "none, training needs it", example "\"train.parquet\"";
         /// Images that accuracy is measured on.
         "eval" eval: PathBuf, words "none, evaluation needs it", example "\"test.parquet\"";
@@ -161,6 +168,11 @@ recipe_tables! {
     "augmentation" AugmentationFile {
         /// Mirrors left and right, every second time.
         "flip" flip: bool, "false";
+        /// Resizes by a factor drawn from this range, above 0 to 16, and cuts the size out at a random place; smaller images are padded. It
+        /// takes the place of crop.
+        "scale" scale: [f64; 2], words "off", example "[0.5, 2.0]";
+        /// Value of padding pixels, 0 to 255. In masks they have the ignored label; without one, images with masks repeat their border.
+        "padding" padding: u8, "0";
         /// Pads by so many pixels on each side and cuts the size out again at a random place, at most 65536; 0 is off.
         "padded-crop" padded_crop: usize, "0";
         /// Cuts out a random part, its share of the area from this range within (0, 1], and resizes it; takes the place of resize and crop.
@@ -171,6 +183,9 @@ recipe_tables! {
 
     /// How the network is trained.
     "train" TrainFile {
+        /// The weights that training starts from: file (the model's) or he (random ones after He et al., by the seed; biases and statistics
+        /// start anew too).
+        "initialization" initialization: Initialization, "\"file\"";
         /// Passes over the training images, 1 or more.
         "epochs" epochs: u32, "5";
         /// Images of a step, 1 to 65536.
@@ -197,6 +212,8 @@ recipe_tables! {
         "gradient-clip" gradient_clip: f64, words "gradients are not clipped", example "1.0";
         /// Share of each label that is spread over all classes, 0 to below 1.
         "label-smoothing" label_smoothing: f64, "0.0";
+        /// Weight of each class in the cross entropy, above 0: one number for each class.
+        "class-weights" class_weights: Vec<f64>, words "all 1", example "[1.0, 2.5]";
         /// What is minimised: cross-entropy with the labels; or the distance from the float network's outputs, as mean-squared-error, cosine
         /// (angle) or distillation (Kullback-Leibler divergence of probabilities), which need no labels.
         "loss" loss: LossName, "\"cross-entropy\"";
@@ -220,6 +237,18 @@ recipe_tables! {
         "log-every" log_every: u64, "10";
         /// Steps between two checkpoints; 0 writes one only after each epoch.
         "checkpoint-every" checkpoint_every: u64, "500";
+        /// Outputs whose distance from the float network's is another than that of the others.
+        "output" output: Vec<OutputFile>, words "none", example "[]";
+    }
+
+    /// How one output is compared with the float network's, where loss has a distance from it; repeat the table for each.
+    "train.output" OutputFile {
+        /// Name of the output.
+        "name" name: String, words "none, it must be given", example "\"heatmap\"";
+        /// mean-squared-error, cosine or distillation.
+        "loss" loss: Distance, words "train.loss", example "\"mean-squared-error\"";
+        /// Weight of the output in the sum, 0 or more; 0 leaves it out.
+        "weight" weight: f64, words "1.0", example "1.0";
     }
 
     /// Which files are written.
@@ -237,7 +266,7 @@ impl RecipeFile {
     /// The defaults that are fixed values.
     pub fn standard() -> Self {
         let mut text = String::new();
-        for table in TABLES.iter().filter(|t| t.name != LayerFile::TABLE.name) {
+        for table in TABLES.iter().filter(|t| !t.is_list()) {
             if !table.name.is_empty() {
                 text += &format!("[{}]\n", table.name);
             }

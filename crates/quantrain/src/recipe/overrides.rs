@@ -30,6 +30,7 @@ macro_rules! overrides {
 
 overrides! {
     model: PathBuf => model;
+    input_shape: Vec<String> => input_shape;
     target: String => target;
     out: PathBuf => out;
     seed: u64 => seed;

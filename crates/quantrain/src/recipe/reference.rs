@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::file::{LayerFile, RecipeFile, TABLES};
+use super::file::{RecipeFile, TABLES};
 use super::table::{Default, Key, Table};
 
 const HEADER: &str = "\
@@ -39,11 +39,11 @@ pub fn reference() -> String {
     for table in TABLES {
         let title = match table.name {
             "" => "Before the first table".to_owned(),
-            name if name == LayerFile::TABLE.name => format!("`[[{name}]]`"),
+            name if table.is_list() => format!("`[[{name}]]`"),
             name => format!("`[{name}]`"),
         };
         let _ = write!(page, "\n## {title}\n\n{}\n\n| key | default | what it does |\n|---|---|---|\n", one_line(table.doc));
-        for key in table.keys.iter().filter(|k| k.name != "layer") {
+        for key in table.values() {
             let default = match key.default {
                 Default::Value(value) => format!("`{value}`"),
                 Default::Words { words, .. } => words.to_owned(),
@@ -64,15 +64,15 @@ impl RecipeFile {
         let known = toml::Table::try_from(self).unwrap_or_default();
         let mut text = HEADER.to_owned();
         for table in TABLES {
-            let layer = table.name == LayerFile::TABLE.name;
+            let list = table.is_list();
             text.push('\n');
             comment(&mut text, table.doc);
             let _ = match table.name {
                 "" => Ok(()),
-                name if layer => writeln!(text, "# [[{name}]]"),
+                name if list => writeln!(text, "# [[{name}]]"),
                 name => writeln!(text, "[{name}]"),
             };
-            for key in table.keys.iter().filter(|k| k.name != "layer") {
+            for key in table.values() {
                 text.push('\n');
                 comment(&mut text, key.doc);
                 if let Default::Words { words, .. } = key.default {
@@ -80,7 +80,7 @@ impl RecipeFile {
                 }
                 let _ = match (value(&known, table, key), key.default) {
                     (Some(value), _) => writeln!(text, "{} = {value}", key.name),
-                    (None, Default::Value(value)) if !layer => writeln!(text, "{} = {value}", key.name),
+                    (None, Default::Value(value)) if !list => writeln!(text, "{} = {value}", key.name),
                     (None, Default::Value(value) | Default::Words { example: value, .. }) => writeln!(text, "# {} = {value}", key.name),
                 };
             }

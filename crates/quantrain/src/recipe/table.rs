@@ -36,6 +36,19 @@ pub struct Table {
     pub keys: &'static [Key],
 }
 
+impl Table {
+    /// Whether the table may be there several times, `[[name]]`.
+    pub fn is_list(&self) -> bool {
+        self.name.contains('.')
+    }
+
+    /// The keys that are no tables.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Key> {
+        let holds_tables = |key: &&Key| super::TABLES.iter().any(|t| t.name.split_once('.') == Some((self.name, key.name)));
+        self.keys.iter().filter(move |key| !holds_tables(key))
+    }
+}
+
 macro_rules! recipe_tables {
     ($(
         $(#[doc = $about:literal])+

@@ -30,6 +30,7 @@ fn show(value: impl Debug) -> String {
 
 const ROWS: &[Row] = &[
     ("model", "", "'other.onnx'", |r| show(r.model())),
+    ("input-shape", "", "['x=Nx3x8x8']", |r| show(r.read_options())),
     ("target", "", "'tidl-pow2'", |r| show(r.target())),
     ("out", "", "'elsewhere'", |r| show(r.out())),
     ("seed", "", "7", |r| show(r.seed())),
@@ -44,6 +45,7 @@ const ROWS: &[Row] = &[
     ("quantization.bias-limit", "", "'reduce-weight-scale'", |r| show(r.settings().bias_limit)),
     ("quantization.gradient-path", "", "'float'", |r| show(r.quantization().gradient_path)),
     ("quantization.batch-norm", "", "'corrected'", |r| show(r.quantization().batch_norm)),
+    ("quantization.restore-batch-norm", "", "false", |r| show(r.quantization().restore_batch_norm)),
     ("quantization.observer", "", "'pact2'", |r| show(r.quantization().observer.kind)),
     ("quantization.train-observer", "", "'none'", |r| show(r.quantization().train_observer)),
     ("quantization.percentile", "", "99.0", |r| show(r.quantization().observer.percentile)),
@@ -61,7 +63,7 @@ const ROWS: &[Row] = &[
     ("data.image-column", "", "'picture'", |r| show(&r.data().columns.image)),
     ("data.label-column", "", "'kind'", |r| show(&r.data().columns.label)),
     ("data.mask-column", "", "'mask'", |r| show(&r.data().columns.mask)),
-    ("data.ignored-label", "", "11", |r| show(&r.train().losses)),
+    ("data.ignored-label", "", "11", |r| show((&r.train().losses, r.data().ignored_label, r.augmentation().padding_class))),
     ("data.range", "", "255", |r| show(r.data().preprocess(3).range)),
     ("data.mean", "", "[0.5, 0.5, 0.5]", |r| show(r.data().preprocess(3).mean)),
     ("data.std", "", "[0.25]", |r| show(r.data().preprocess(3).std)),
@@ -80,9 +82,12 @@ const ROWS: &[Row] = &[
     ("refine.rounding-rate", "", "0.1", |r| show(r.refine().rounding)),
     ("refine.rounding-strength", "", "0.1", |r| show(r.refine().rounding)),
     ("augmentation.flip", "", "true", |r| show(r.augmentation().flip)),
+    ("augmentation.scale", "", "[0.5, 2.0]", |r| show(r.augmentation().scale)),
+    ("augmentation.padding", "", "124", |r| show(r.augmentation().padding)),
     ("augmentation.padded-crop", "", "4", |r| show(r.augmentation().padded_crop)),
     ("augmentation.resized-crop", "", "[0.5, 1.0]", |r| show(r.augmentation().resized_crop)),
     ("augmentation.color", "", "0.4", |r| show(r.augmentation().color)),
+    ("train.initialization", "", "'he'", |r| show(r.train().initialization)),
     ("train.epochs", "", "10", |r| show((r.train().epochs, r.train().freeze, r.train().rate_schedule(9).total_steps))),
     ("train.batch-size", "", "16", |r| show(r.train().batch_size)),
     ("train.optimizer", "", "'adamw'", |r| show(r.train().optimizer())),
@@ -96,6 +101,7 @@ const ROWS: &[Row] = &[
     ("train.warmup-steps", "", "5", |r| show(r.train().rate_schedule(10).rate_at(0))),
     ("train.gradient-clip", "", "1", |r| show(r.train().optimizer())),
     ("train.label-smoothing", "", "0.1", |r| show(&r.train().losses)),
+    ("train.class-weights", "", "[1, 2.5]", |r| show(&r.train().losses)),
     ("train.loss", "", "'cosine'", |r| show(&r.train().losses)),
     ("train.distillation-weight", "loss = 'distillation'", "0.5", |r| show(&r.train().losses)),
     ("train.temperature", "loss = 'distillation'", "4", |r| show(&r.train().losses)),
@@ -107,6 +113,10 @@ const ROWS: &[Row] = &[
     ("train.freeze-ranges-epoch", "", "4", |r| show(r.train().freeze.ranges)),
     ("train.log-every", "", "1", |r| show(r.train().log_every)),
     ("train.checkpoint-every", "", "0", |r| show(r.train().checkpoint_every)),
+    ("train.output", "loss = 'cosine'", "[{ name = 'a' }]", |r| show(&r.train().losses.outputs)),
+    ("train.output.name", "", "'b'", |r| show(&r.train().losses.outputs[0].name)),
+    ("train.output.loss", "name = 'a'", "'mean-squared-error'", |r| show(r.train().losses.outputs[0].distance)),
+    ("train.output.weight", "name = 'a'", "2", |r| show(r.train().losses.outputs[0].weight)),
     ("export.style", "", "'clip'", |r| show(r.export().style)),
     ("export.quantized-weights", "", "true", |r| show(r.export().quantized_weights)),
     ("export.encodings", "", "true", |r| show(r.export().encodings)),
@@ -118,6 +128,7 @@ fn with_lines(table: &str, lines: &str) -> String {
         "" if lines.starts_with("model") => lines.to_owned(),
         "" => format!("model = 'model.onnx'\n{lines}\n"),
         "quantization.layer" => format!("model = 'model.onnx'\n[[{table}]]\n{lines}\n"),
+        "train.output" => format!("model = 'model.onnx'\n[train]\nloss = 'cosine'\n[[{table}]]\n{lines}\n"),
         table => format!("model = 'model.onnx'\n[{table}]\n{lines}\n"),
     }
 }
@@ -129,7 +140,7 @@ fn every_key_changes_something() {
     assert_eq!(rows, known, "a row for each key, in order");
     for &(key, beside, value, changed) in ROWS {
         let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
-        let before = recipe(&with_lines(table, if key == "quantization.layer.name" { "name = 'a'" } else { beside })).unwrap();
+        let before = recipe(&with_lines(table, if key.ends_with(".name") { "name = 'a'" } else { beside })).unwrap();
         let after = recipe(&with_lines(table, &format!("{name} = {value}\n{beside}")));
         match after {
             Ok(after) => assert_ne!(changed(&before), changed(&after), "{key}"),
@@ -148,7 +159,7 @@ fn the_text_of_init_is_the_defaults() {
     let text = model.commented();
     assert_eq!(parse_text(&text).unwrap(), model.clone().or(RecipeFile::standard()));
     for table in TABLES {
-        for key in table.keys.iter().filter(|k| k.name != "layer") {
+        for key in table.values() {
             let set = text.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{} = ", key.name)));
             assert!(set, "{} is missing", qualified(table, key));
         }
@@ -164,7 +175,7 @@ fn examples_of_keys_that_are_not_set_are_values_they_take() {
     for table in TABLES.iter() {
         for key in table.keys {
             if let Default::Words { example, .. } = key.default {
-                let extra = if table.name == "quantization.layer" && key.name != "name" { "name = 'a'\n" } else { "" };
+                let extra = if table.is_list() && key.name != "name" { "name = 'a'\n" } else { "" };
                 assert!(recipe(&with_lines(table.name, &format!("{} = {example}\n{extra}", key.name))).is_ok(), "{}", key.name);
             }
         }
@@ -253,7 +264,7 @@ fn each_mistake_names_file_line_key_and_what_was_meant() {
         ("model = 'm'\nepochs = 3\n", "recipe.toml:2: key `epochs` is not known; it belongs into the table [train]"),
         (
             "model = 'm'\n[augmentation]\nzoom = 3\n",
-            "recipe.toml:3: key `zoom` is not known; one of flip, padded-crop, resized-crop, color expected",
+            "recipe.toml:3: key `zoom` is not known; one of flip, scale, padding, padded-crop, resized-crop, color expected",
         ),
         (
             "model = 'm'\n[train]\noptimizer = 'adan'\n",
@@ -318,6 +329,8 @@ fn values_outside_their_range_are_refused_and_nan_with_them() {
         ("refine.rounding-iterations", &["0"]),
         ("refine.rounding-rate", &["0.0", "nan", "inf"]),
         ("refine.rounding-strength", &["0.0", "nan", "inf"]),
+        ("input-shape", &["['x=']", "['3xN']", "['1x-1']"]),
+        ("augmentation.scale", &["[0.0, 1.0]", "[2, 1]", "[1, 17]", "[nan, 1]"]),
         ("augmentation.padded-crop", &["65537"]),
         ("augmentation.resized-crop", &["[0.0, 1.0]", "[0.5, 0.4]", "[0.5, 1.1]", "[nan, 1.0]"]),
         ("augmentation.color", &["-0.1", "1.1", "nan"]),
@@ -336,15 +349,36 @@ fn values_outside_their_range_are_refused_and_nan_with_them() {
         ("train.oscillation-damping", &["-0.1", "nan", "inf"]),
         ("train.oscillation-freezing", &["0.0", "1.1", "nan"]),
         ("train.oscillation-momentum", &["0.0", "1.1", "nan"]),
+        ("train.class-weights", &["[0]", "[1, -1]", "[nan]", "[inf]", "[1e-60]"]),
+        ("train.output.weight", &["-1", "nan", "inf"]),
         ("train.log-every", &["0"]),
     ];
     for (key, values) in rows {
         let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
         for value in *values {
-            let error = recipe(&with_lines(table, &format!("{name} = {value}"))).expect_err(key);
+            let named = if table.contains('.') { "name = 'a'\n" } else { "" };
+            let error = recipe(&with_lines(table, &format!("{named}{name} = {value}"))).expect_err(key);
             assert!(matches!(error, CheckError::Value { key: k, .. } if k == *key), "{key} = {value}: {error}");
         }
     }
+}
+
+#[test]
+fn keys_that_exclude_each_other_are_refused() {
+    let text = "model = 'm'\n[augmentation]\nscale = [0.5, 2]\nresized-crop = [0.5, 1]\n";
+    assert!(matches!(recipe(text), Err(CheckError::Value { key: "augmentation.scale", .. })));
+    let text = "model = 'm'\n[[train.output]]\nname = 'a'\n";
+    assert!(matches!(recipe(text), Err(CheckError::Value { key: "train.output.name", .. })));
+}
+
+#[test]
+fn an_output_has_its_own_distance_or_that_of_all() {
+    let text = "model = 'm'\n[train]\nloss = 'cosine'\ndistillation-weight = 0.5\n[[train.output]]\nname = 'a'\nloss = \
+                'mean-squared-error'\nweight = 4\n[[train.output]]\nname = 'c'\nweight = 0\n";
+    let losses = recipe(text).unwrap().train().losses.clone();
+    let found = losses.distances(&["a", "b", "c"]).unwrap();
+    assert_eq!(found, [Some((2.0, Distillation::MeanSquaredError)), Some((0.5, Distillation::Cosine)), None]);
+    assert!(matches!(losses.distances(&["a", "b"]), Err(RunError::NoOutput { name, .. }) if name == "c"));
 }
 
 #[test]

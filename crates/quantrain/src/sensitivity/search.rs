@@ -150,6 +150,8 @@ fn blocks(net: &QuantGraph, sensitivity: &Sensitivity) -> Vec<Block> {
         let weights = graph.tensor(block.weight).shape.elements(1) as f64;
         let pixels = match graph.node(core).op {
             Op::Convolution(_) => graph.tensor(graph.node(core).output).shape.elements(1) / block.channels,
+            // Each pixel of the input meets all weights.
+            Op::ConvTranspose(_) => graph.tensor(*graph.node(core).inputs.first()?).shape.at(1).iter().skip(2).product(),
             _ => 1,
         };
         Some(Block {

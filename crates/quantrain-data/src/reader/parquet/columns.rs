@@ -1,16 +1,21 @@
-//! Which columns hold images, labels and masks
+//! Which columns hold images, labels, masks and boxes
 
 use std::path::Path;
 
 use parquet::basic::Type;
 use parquet::schema::types::SchemaDescriptor;
 
+use super::boxes::BoxLeaves;
 use super::{Columns, Leaf};
 use crate::DataError;
 
 const IMAGE: &[&str] = &["image", "img"];
 const LABEL: &[&str] = &["label", "labels", "fine_label", "class", "target"];
 const MASK: &[&str] = &["mask", "annotation", "segmentation", "label"];
+
+const BOXES: &[&str] = &["objects"];
+const COORDINATES: &str = "bbox";
+const CLASSES: &[&str] = &["category", "categories", "label", "labels"];
 
 /// The columns of a file by what they can be.
 pub(super) struct Leaves {
@@ -20,6 +25,8 @@ pub(super) struct Leaves {
     images: Vec<Leaf>,
     /// Integers.
     integers: Vec<Leaf>,
+    /// Lists of lists named `bbox` in a struct, under the struct's name, with the lists of classes beside them.
+    boxes: Vec<BoxLeaves>,
 }
 
 impl Leaves {
@@ -41,8 +48,24 @@ impl Leaves {
                 _ => {}
             }
         }
-        Self { names, images, integers }
+        Self { names, images, integers, boxes: boxes(schema) }
     }
+}
+
+/// Whatever the lists between are called: a list of structs has the same leaves as a struct of lists.
+fn boxes(schema: &SchemaDescriptor) -> Vec<BoxLeaves> {
+    let nested = |names: &[&str], depth: i16, kinds: &[Type]| {
+        let columns = schema.columns().iter().enumerate();
+        let found = columns.filter(|(_, column)| {
+            let within = column.path().parts().iter().skip(1).any(|part| names.contains(&part.as_str()));
+            within && column.max_rep_level() == depth && kinds.contains(&column.physical_type())
+        });
+        found.map(|(index, column)| Leaf { index, name: column.path().parts()[0].clone() }).collect::<Vec<_>>()
+    };
+    let classes = nested(CLASSES, 1, &[Type::INT32, Type::INT64]);
+    let coordinates = nested(&[COORDINATES], 2, &[Type::FLOAT, Type::DOUBLE, Type::INT32, Type::INT64]);
+    let with_classes = |leaf: Leaf| BoxLeaves { classes: classes.iter().find(|c| c.name == leaf.name).cloned(), coordinates: leaf };
+    coordinates.into_iter().map(with_classes).collect()
 }
 
 /// The columns to read.
@@ -50,6 +73,7 @@ pub(super) struct Picked {
     pub image: Leaf,
     pub label: Option<Leaf>,
     pub mask: Option<Leaf>,
+    pub boxes: Option<BoxLeaves>,
 }
 
 impl Picked {
@@ -76,18 +100,27 @@ impl Picked {
         let mask = match (&columns.mask, &columns.label) {
             (Some(name), _) => Some(named(name, &masks, "a struct with `bytes`")?),
             (None, Some(_)) => None,
+            (None, None) if columns.boxes.is_some() => None,
             (None, None) => first(MASK, &masks),
         };
         let label = match &columns.label {
             Some(name) => Some(named(name, &leaves.integers, "integers")?),
             None if mask.is_some() => None,
+            None if columns.boxes.is_some() => None,
             None => first(LABEL, &leaves.integers),
         };
-        Ok(Self { image, label, mask })
+        let of_name = |name: &str| leaves.boxes.iter().find(|b| b.coordinates.name == name).cloned();
+        let boxes = match &columns.boxes {
+            Some(name) => Some(of_name(name).ok_or_else(|| missing(name, "a struct of lists with `bbox`"))?),
+            None if mask.is_some() || label.is_some() => None,
+            None => BOXES.iter().find_map(|name| of_name(name)),
+        };
+        Ok(Self { image, label, mask, boxes })
     }
 
     pub(super) fn leaves(&self) -> impl Iterator<Item = &Leaf> {
-        [Some(&self.image), self.label.as_ref(), self.mask.as_ref()].into_iter().flatten()
+        let boxes = self.boxes.iter().flat_map(|boxes| [Some(&boxes.coordinates), boxes.classes.as_ref()]);
+        [Some(&self.image), self.label.as_ref(), self.mask.as_ref()].into_iter().chain(boxes).flatten()
     }
 }
 

@@ -59,7 +59,7 @@ fn each_unfit_schema_has_its_error() {
     assert!(matches!(none, DataError::NoImageColumn { columns, .. } if columns == ["label"]));
     let several = error(&[images("left", 1), images("right", 1)], Columns::default());
     assert!(matches!(several, DataError::SeveralImageColumns { columns, .. } if columns == ["left", "right"]));
-    let with = |image, label, mask| error(&[images("img", 1), labels("label", 1)], Columns { image, label, mask });
+    let with = |image, label, mask| error(&[images("img", 1), labels("label", 1)], Columns { image, label, mask, ..Columns::default() });
     let missing = |error, column| matches!(error, DataError::NoColumn { column: c, .. } if c == column);
     assert!(missing(with(name("image"), None, None), "image"));
     assert!(missing(with(None, name("img"), None), "img"));

@@ -1,7 +1,7 @@
 //! The types of blocks, their weights, and the network around one.
 
-use quantrain_graph::op::{Activation as Function, BatchNormalization, Convolution, Extent, Gemm, MatMul, Reshape, Window};
-use quantrain_graph::{Dim, Graph, GraphBuilder, Op, TensorId};
+use quantrain_graph::op::{Activation as Function, BatchNormalization, ConvTranspose, Convolution, Extent, Gemm, MatMul, Reshape, Window};
+use quantrain_graph::{Dim, Graph, GraphBuilder, Op, TensorId, WeightLayout};
 
 use crate::random::Random;
 
@@ -24,6 +24,8 @@ pub struct Case {
 pub fn cases() -> Vec<Case> {
     let three = Window { pads: [1; 4], ..Window::new([3, 3]) };
     let odd = Window { strides: [2, 1], dilations: [1, 2], pads: [0, 1, 2, 3], ..Window::new([3, 2]) };
+    let doubling = Window { strides: [2, 2], ..Window::new([2, 2]) };
+    let smooth = Window { strides: [2, 2], pads: [1; 4], ..Window::new([4, 4]) };
     let conv = |name, window, groups, input: [usize; 4], out| Case::convolution(name, Convolution { window, groups }, input, out);
     vec![
         conv("dense 3x3", three, 1, [3, 3, 4, 5], 5),
@@ -41,6 +43,19 @@ pub fn cases() -> Vec<Case> {
         conv("depthwise 3x3, stride 2", Window { strides: [2, 2], ..three }, 4, [4, 4, 5, 5], 4),
         conv("depthwise 3x2, strides and dilations and pads that differ", odd, 3, [3, 3, 6, 5], 3),
         conv("depthwise with two outputs a channel", three, 3, [3, 3, 4, 4], 6),
+        Case::transposed(
+            "transposed 2x2, stride 2",
+            ConvTranspose { window: doubling, output_padding: [0; 2], groups: 1 },
+            [3, 5, 3, 2],
+            4,
+        ),
+        Case::transposed(
+            "transposed 3x2 in groups, all attributes",
+            ConvTranspose { window: odd, output_padding: [1, 0], groups: 2 },
+            [3, 4, 4, 5],
+            6,
+        ),
+        Case::transposed("transposed depthwise 4x4", ConvTranspose { window: smooth, output_padding: [0; 2], groups: 3 }, [3, 3, 3, 3], 3),
         Case::product("Gemm, weights [O, I]", Op::Gemm(gemm(true)), &[12, 6], 5),
         Case::product("Gemm, weights [I, O]", Op::Gemm(gemm(false)), &[12, 6], 5),
         Case::product("MatMul of rank 2", Op::MatMul(MatMul), &[12, 6], 5),
@@ -54,14 +69,26 @@ fn gemm(transpose_b: bool) -> Gemm {
 
 impl Case {
     fn convolution(name: &'static str, op: Convolution, input: [usize; 4], out: usize) -> Self {
+        let extents = op.window.output_extents(input[2], input[3]).unwrap();
+        Case::windows(name, Op::Convolution(op), op.window, op.groups, input, [out, extents[0], extents[1]])
+    }
+
+    fn transposed(name: &'static str, op: ConvTranspose, input: [usize; 4], out: usize) -> Self {
+        let extents = op.output_extents(input[2], input[3]).unwrap();
+        Case::windows(name, Op::ConvTranspose(op), op.window, op.groups, input, [out, extents[0], extents[1]])
+    }
+
+    fn windows(name: &'static str, op: Op, window: Window, groups: usize, input: [usize; 4], [out, oh, ow]: [usize; 3]) -> Self {
         let [batch, channels, height, width] = input;
-        let window = op.window;
-        let [oh, ow] = window.output_extents(height, width).unwrap();
-        let (inputs, outputs) = (channels / op.groups, out / op.groups);
+        let (inputs, outputs) = (channels / groups, out / groups);
+        let transposed = matches!(op, Op::ConvTranspose(_));
         let [kh, kw] = window.kernel;
         let mut products = Vec::new();
         let place = |o: usize, k: usize, axis: usize, extent: usize| {
-            let at = (o * window.strides[axis] + k * window.dilations[axis]).checked_sub(window.pads[axis])?;
+            let (stride, reach, pad) = (window.strides[axis], k * window.dilations[axis], window.pads[axis]);
+            // An input of a transposed convolution is added to stride·at + reach − pad.
+            let at =
+                if transposed { (0..extent).find(|at| at * stride + reach == o + pad)? } else { (o * stride + reach).checked_sub(pad)? };
             (at < extent).then_some(at)
         };
         for n in 0..batch {
@@ -80,7 +107,7 @@ impl Case {
             }
         }
         let (output, weights) = (vec![batch, out, oh, ow], [out, inputs, kh, kw]);
-        Case { name, op: Op::Convolution(op), input: input.to_vec(), output, weights, products }
+        Case { name, op, input: input.to_vec(), output, weights, products }
     }
 
     fn product(name: &'static str, op: Op, input: &[usize], out: usize) -> Self {
@@ -149,6 +176,10 @@ impl Case {
         let [o, i, h, w] = self.weights;
         let weights = match self.op {
             Op::Convolution(_) => b.constant("w", &[o, i, h, w], values.w.clone()),
+            Op::ConvTranspose(op) => {
+                let layout = WeightLayout::InputsFirst { groups: op.groups, pixels: h * w };
+                b.constant("w", &[i * op.groups, o / op.groups, h, w], layout.stored(&values.w, o))
+            }
             Op::Gemm(Gemm { transpose_b: true, .. }) => b.constant("w", &[o, i], values.w.clone()),
             _ => b.constant("w", &[i, o], super::transpose(&values.w, i)),
         };

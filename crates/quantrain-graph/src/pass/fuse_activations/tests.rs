@@ -2,7 +2,7 @@
 
 use super::super::{Fusion, Reason, run};
 use super::*;
-use crate::GraphBuilder;
+use crate::{Graph, GraphBuilder};
 
 /// Builds a function of x node by node; names are numbered.
 struct Spelling {

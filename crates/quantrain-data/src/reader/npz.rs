@@ -1,0 +1,90 @@
+//! NumPy archives (`.npz`): images, with labels or masks
+
+mod archive;
+mod array;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use self::array::Array;
+use super::{name_of, read_error};
+use crate::{Annotation, DataError, Dataset, Image, Sample};
+
+/// `images`, bytes of `[N, H, W]` or `[N, H, W, 1 or 3]`, and `labels`, integers of `[N]`, or `masks`, bytes of `[N, H, W]`.
+pub(super) struct Npz {
+    path: PathBuf,
+    size: [usize; 3],
+    images: Vec<u8>,
+    known: Known,
+}
+
+enum Known {
+    Nothing,
+    Labels(Vec<i64>),
+    Masks(Vec<u8>),
+}
+
+impl Npz {
+    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
+        let bytes = fs::read(path).map_err(|source| read_error(path, source))?;
+        let not_npz = |reason: String| DataError::NotNpz { file: path.into(), reason };
+        let entries = archive::entries(&bytes).map_err(not_npz)?;
+        let names: Vec<&str> = entries.iter().map(|e| e.name.trim_end_matches(".npy")).collect();
+        let find = |name: &str| {
+            let entry = names.iter().position(|found| *found == name).map(|at| &entries[at]);
+            entry.map(|entry| entry.read(&bytes).and_then(Array::parse).map_err(not_npz)).transpose()
+        };
+        let images = find("images")?.ok_or_else(|| not_npz(format!("no array `images` among: {}", names.join(", "))))?;
+        let unfit = |name: &str, array: &Array, expected: &str| {
+            not_npz(format!("`{name}` is an array of shape {:?} and type {}, {expected} expected", array.shape, array.kind))
+        };
+        let is_bytes = images.kind == "|u1" && !images.bytes.is_empty();
+        let (count, size) = match images.shape[..] {
+            [n, h, w] if is_bytes => (n, [h, w, 1]),
+            [n, h, w, c @ (1 | 3)] if is_bytes => (n, [h, w, c]),
+            _ => return Err(unfit("images", &images, "bytes (uint8) of [N, H, W] or [N, H, W, 1 or 3]")),
+        };
+        let known = match (find("masks")?, find("labels")?) {
+            (Some(masks), _) if masks.kind == "|u1" && masks.shape == [count, size[0], size[1]] => Known::Masks(masks.bytes),
+            (Some(masks), _) => return Err(unfit("masks", &masks, "bytes (uint8) of [N, H, W] as the images")),
+            (None, Some(labels)) => match labels.integers().filter(|_| labels.shape == [count]) {
+                Some(classes) => Known::Labels(classes),
+                None => return Err(unfit("labels", &labels, "integers of [N] as the images")),
+            },
+            (None, None) => Known::Nothing,
+        };
+        Ok(Self { path: path.into(), size, images: images.bytes, known })
+    }
+}
+
+impl Dataset for Npz {
+    fn len(&self) -> usize {
+        self.images.len() / self.size.iter().product::<usize>()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample, DataError> {
+        let [height, width, channels] = self.size;
+        if index >= self.len() {
+            return Err(DataError::OutOfRange { index, length: self.len() });
+        }
+        let image = |bytes: &[u8], channels: usize| {
+            let size = height * width * channels;
+            Image { height, width, channels, pixels: bytes[index * size..][..size].to_vec() }
+        };
+        let annotation = match &self.known {
+            Known::Nothing => Annotation::None,
+            Known::Labels(labels) => Annotation::Class(labels[index]),
+            Known::Masks(masks) => Annotation::Mask(image(masks, 1)),
+        };
+        Ok(Sample { image: image(&self.images, channels), annotation })
+    }
+
+    fn describe(&self) -> String {
+        let annotated = match &self.known {
+            Known::Nothing => "no labels",
+            Known::Labels(_) => "labels",
+            Known::Masks(_) => "masks",
+        };
+        format!("{}: {} images, {annotated}", name_of(&self.path), self.len())
+    }
+}

@@ -1,0 +1,73 @@
+//! Tensors whose data lie in a file beside the model.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use crate::proto::{ModelProto, TensorProto};
+use crate::{ReadError, TensorError};
+
+/// `TensorProto.data_location` of data in another file.
+pub(super) const EXTERNAL: i32 = 1;
+
+/// Fetches the data of all external tensors; locations are relative to the folder of the model and do not leave it.
+pub(super) fn load(model: &mut ModelProto, file: &Path) -> Result<(), ReadError> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let mut files = HashMap::new();
+    let Some(graph) = &mut model.graph else { return Ok(()) };
+    let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute).filter_map(|a| a.t.as_mut());
+    for tensor in graph.initializer.iter_mut().chain(attributes).filter(|t| t.data_location == Some(EXTERNAL)) {
+        let error = |tensor: &TensorProto, source| {
+            let tensor = tensor.name.clone().unwrap_or_default();
+            ReadError::Initializer { file: file.into(), tensor, source }
+        };
+        match fetch(tensor, folder, &mut files) {
+            Ok(bytes) => {
+                tensor.raw_data = Some(bytes);
+                tensor.data_location = None;
+                tensor.external_data.clear();
+            }
+            Err(source) => return Err(error(tensor, source)),
+        }
+    }
+    Ok(())
+}
+
+fn fetch(tensor: &TensorProto, folder: &Path, files: &mut HashMap<PathBuf, (File, u64)>) -> Result<Vec<u8>, TensorError> {
+    let entry = |key: &str| tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key)).and_then(|e| e.value.as_deref());
+    let location = entry("location").unwrap_or_default();
+    let external = |problem: String| TensorError::External { location: location.into(), problem };
+    let number = |key: &str| entry(key).map(|text| text.parse::<u64>().map_err(|_| external(format!("{key} is `{text}`")))).transpose();
+    let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
+    let relative = Path::new(location);
+    if location.is_empty() || !relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
+        return Err(external("it is not in the folder of the model".into()));
+    }
+    let path = folder.join(relative);
+    if !files.contains_key(&path) {
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = opened.map_err(|e| external(e.to_string()))?;
+        // A pipe or a device has no end that could be known before.
+        if !metadata.is_file() {
+            return Err(external("it is no regular file".into()));
+        }
+        files.insert(path.clone(), (file, metadata.len()));
+    }
+    let Some((file, size)) = files.get_mut(&path) else { return Err(external("it cannot be opened".into())) };
+    let wanted = length.or_else(|| size.checked_sub(offset)).filter(|n| offset.checked_add(*n).is_some_and(|end| end <= *size));
+    let Some(wanted) = wanted.and_then(|n| usize::try_from(n).ok()) else {
+        let length = length.map_or("all".into(), |n| n.to_string());
+        return Err(external(format!("it has {size} bytes, {length} from byte {offset} on expected; is it complete?")));
+    };
+    // What the extents do not need is not read, so that no tensor takes more memory than it has values.
+    let mut bytes = vec![0; wanted.min(expected_bytes(tensor))];
+    file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes)).map_err(|e| external(e.to_string()))?;
+    if bytes.len() < wanted { Err(TensorError::Length { found: wanted, unit: "bytes", expected: bytes.len() }) } else { Ok(bytes) }
+}
+
+/// Bytes that values of the widest type would take.
+fn expected_bytes(tensor: &TensorProto) -> usize {
+    let extent = |&d: &i64| usize::try_from(d).unwrap_or(usize::MAX);
+    tensor.dims.iter().fold(8usize, |n, d| n.saturating_mul(extent(d)))
+}

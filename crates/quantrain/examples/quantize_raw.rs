@@ -1,0 +1,90 @@
+//! Calibrates a network on raw values and writes it as QDQ: `quantize_raw MODEL INPUT SAMPLES CALIBRATION FOLDER [NAME=Nx3x224x224]`.
+//!
+//! INPUT holds SAMPLES samples of the network's only input, little-endian f32 in ONNX's axis order; the first CALIBRATION give the ranges. FOLDER gets `model.qdq.onnx`, and of each
+//! sample every output, one after the other: `float.bin` of the float network, `simulated.bin` of the simulated integers. The check of other
+//! exporters' files against ONNX Runtime uses it.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use quantrain::Ranges;
+use quantrain::observe::{ObserverKind, ObserverSettings};
+use quantrain_engine::{Mode, Monitor, Network, Plan, Purpose, Workspace};
+use quantrain_graph::{QuantGraph, Settings, Target};
+use quantrain_kernels::permute::permute;
+use quantrain_onnx::{QdqOptions, ReadOptions};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [model, input, samples, calibration, folder, shapes @ ..] = arguments else {
+        return Err("usage: quantize_raw MODEL INPUT SAMPLES CALIBRATION FOLDER [NAME=Nx3x224x224]".into());
+    };
+    let input_shapes = shapes.iter().map(|s| s.parse()).collect::<Result<_, _>>()?;
+    let graph = quantrain_onnx::read_with(Path::new(model), &ReadOptions { input_shapes })?;
+    let net = QuantGraph::prepare(graph, Target::onnxruntime(), &Settings::default())?;
+    let samples = samples_of(&net, input, samples.parse()?)?;
+    let plan = Plan::new(&net, 1, Purpose::Inference)?;
+    let mut runner = Runner { workspace: Workspace::new(&plan), plan, network: Network::new(net) };
+    let settings = ObserverSettings::new(ObserverKind::Percentile);
+    let mut ranges = Ranges::new(&runner.network, &settings);
+    let folder = Path::new(folder);
+    let (seen, unseen) = samples.split_at_checked(calibration.parse()?).ok_or("more samples to calibrate on than there are")?;
+    let float = [runner.run(seen, Mode::FLOAT, &mut ranges)?, runner.run(unseen, Mode::FLOAT, &mut ())?];
+    fs::write(folder.join("float.bin"), float.concat())?;
+    ranges.apply(&mut runner.network)?;
+    fs::write(folder.join("simulated.bin"), runner.run(&samples, Mode::SIMULATE, &mut ())?)?;
+    quantrain_onnx::write_qdq(runner.network.quant_graph(), folder.join("model.qdq.onnx"), &QdqOptions::default())?;
+    Ok(())
+}
+
+/// The samples as they lie in the engine's memory: images NHWC.
+fn samples_of(net: &QuantGraph, input: &str, samples: usize) -> Result<Vec<Vec<f32>>, Box<dyn Error>> {
+    let [tensor] = net.graph().inputs() else { return Err("a network of one input is needed".into()) };
+    let shape = net.graph().tensor(*tensor).shape.at(1);
+    let values: Vec<f32> = fs::read(input)?.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+    let len: usize = shape.iter().product();
+    if values.len() != samples * len {
+        return Err(format!("{} values found, {samples} samples of {shape:?} expected", values.len()).into());
+    }
+    let physical = |sample: &[f32]| match shape[..] {
+        [_, _, _, _] => {
+            let mut moved = vec![0.0; len];
+            permute(sample, &shape, &[0, 2, 3, 1], &mut moved);
+            moved
+        }
+        _ => sample.to_vec(),
+    };
+    Ok(values.chunks_exact(len).map(physical).collect())
+}
+
+struct Runner {
+    network: Network,
+    plan: Plan,
+    workspace: Workspace,
+}
+
+impl Runner {
+    /// All outputs of each sample, as bytes.
+    fn run(&mut self, samples: &[Vec<f32>], mode: Mode, monitor: &mut dyn Monitor) -> Result<Vec<u8>, Box<dyn Error>> {
+        let mut bytes = Vec::new();
+        for sample in samples {
+            self.network.forward(&self.plan, &mut self.workspace, mode, &[sample], monitor)?;
+            for i in 0..self.network.quant_graph().graph().outputs().len() {
+                bytes.extend(self.network.output_in_onnx_order(&self.plan, &self.workspace, i).into_iter().flat_map(f32::to_le_bytes));
+            }
+        }
+        Ok(bytes)
+    }
+}

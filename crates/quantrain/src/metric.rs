@@ -1,0 +1,201 @@
+//! Metrics: what a network's outputs are worth, over a data set.
+//!
+//! [`Tally`] judges classes, [`Confusion`] a class for each pixel, [`Fidelity`] outputs without labels, by their distance from another
+//! network's. [`ByAnnotation`] takes the one that fits the images. A task with a measure of its own implements [`Metric`] and hands it to
+//! [`crate::Job::set_metric`].
+
+mod accuracy;
+mod fidelity;
+mod segmentation;
+
+pub use accuracy::{Accuracy, Tally};
+pub use fidelity::{Fidelity, OutputSqnr, Sqnr};
+pub use segmentation::{Confusion, Segmentation};
+
+pub(crate) use accuracy::first_of;
+
+use quantrain_data::Batch;
+use serde::{Deserialize, Serialize};
+
+use crate::RunError;
+
+/// An output of a network for a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Output<'a> {
+    /// Its name in the file.
+    pub name: &'a str,
+    /// Extents in memory: `[N, H, W, C]` for an image, else as in ONNX.
+    pub shape: &'a [usize],
+    /// Real values, row-major.
+    pub values: &'a [f32],
+}
+
+/// Judges a network by its outputs.
+pub trait Metric {
+    /// Forgets what was seen.
+    fn start(&mut self);
+
+    /// Takes up a batch and the network's outputs for it, in the order of the file.
+    ///
+    /// # Errors
+    /// The annotations do not fit the outputs; [`RunError::Metric`] for what only this metric knows.
+    fn add(&mut self, batch: &Batch, outputs: &[Output<'_>]) -> Result<(), RunError>;
+
+    /// What the network is worth; `None` where the images say nothing about it.
+    fn score(&self) -> Option<Score>;
+}
+
+/// What a network is worth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Score {
+    /// One class for each image.
+    Accuracy(Accuracy),
+    /// One class for each pixel.
+    Segmentation(Segmentation),
+    /// Outputs against another network's.
+    Sqnr(Sqnr),
+    /// A measure of the user's.
+    Measured(Measured),
+}
+
+/// The result of a metric of the user's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The figures; the best checkpoint is that with the largest first one.
+    pub figures: Vec<Figure>,
+    /// Number of images.
+    pub images: usize,
+}
+
+/// A number with its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// What it is, with its unit.
+    pub name: String,
+    /// How much.
+    pub value: f64,
+}
+
+impl Score {
+    /// What the best checkpoint is chosen by; more is better.
+    pub fn value(&self) -> f64 {
+        match self {
+            Score::Accuracy(a) => a.top1,
+            Score::Segmentation(s) => s.mean_iou,
+            Score::Sqnr(s) => s.mean(),
+            Score::Measured(m) => m.figures.first().map_or(f64::NEG_INFINITY, |f| f.value),
+        }
+    }
+
+    /// Number of images.
+    pub fn images(&self) -> usize {
+        match self {
+            Score::Accuracy(a) => a.images,
+            Score::Segmentation(s) => s.images,
+            Score::Sqnr(s) => s.images,
+            Score::Measured(m) => m.images,
+        }
+    }
+
+    /// Its figures as people read them: what, and how much.
+    pub fn figures(&self) -> Vec<(String, String)> {
+        let percent = |name: &str, share: f64| (name.to_owned(), format!("{share:.2} %"));
+        match self {
+            Score::Accuracy(a) => vec![percent("top-1", a.top1), percent("top-5", a.top5)],
+            Score::Segmentation(s) => vec![percent("mean IoU", s.mean_iou), percent("pixel accuracy", s.pixel_accuracy)],
+            Score::Sqnr(s) => s.sqnr.iter().map(|o| (format!("SQNR of {}", o.output), o.text())).collect(),
+            Score::Measured(m) => m.figures.iter().map(|f| (f.name.clone(), format!("{:.4}", f.value))).collect(),
+        }
+    }
+}
+
+/// Judges by what the first batch is annotated with: classes by [`Tally`], masks by [`Confusion`], everything else by [`Fidelity`] where
+/// there is a network to compare with.
+pub struct ByAnnotation {
+    ignored: Option<i64>,
+    fidelity: Option<Fidelity>,
+    chosen: Chosen,
+}
+
+enum Chosen {
+    Nothing,
+    Classes(Tally),
+    Pixels(Confusion),
+    Outputs,
+}
+
+impl ByAnnotation {
+    /// A metric that leaves out labels of `ignored`.
+    pub fn new(ignored: Option<i64>, fidelity: Option<Fidelity>) -> Self {
+        ByAnnotation { ignored, fidelity, chosen: Chosen::Nothing }
+    }
+}
+
+impl Metric for ByAnnotation {
+    fn start(&mut self) {
+        self.chosen = Chosen::Nothing;
+        self.fidelity.iter_mut().for_each(Fidelity::start);
+    }
+
+    fn add(&mut self, batch: &Batch, outputs: &[Output<'_>]) -> Result<(), RunError> {
+        if let Chosen::Nothing = self.chosen {
+            self.chosen = match (&batch.masks, batch.labels.is_empty()) {
+                (Some(_), _) => Chosen::Pixels(Confusion::new(self.ignored)),
+                (None, false) => Chosen::Classes(Tally::new(self.ignored)),
+                (None, true) => Chosen::Outputs,
+            };
+        }
+        match (&mut self.chosen, &mut self.fidelity) {
+            (Chosen::Classes(tally), _) => Metric::add(tally, batch, outputs),
+            (Chosen::Pixels(confusion), _) => confusion.add(batch, outputs),
+            (Chosen::Outputs, Some(fidelity)) => fidelity.add(batch, outputs),
+            (Chosen::Outputs | Chosen::Nothing, _) => Ok(()),
+        }
+    }
+
+    fn score(&self) -> Option<Score> {
+        match &self.chosen {
+            Chosen::Nothing => None,
+            Chosen::Classes(tally) => tally.score(),
+            Chosen::Pixels(confusion) => confusion.score(),
+            Chosen::Outputs => self.fidelity.as_ref()?.score(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_is_read_back_as_itself() {
+        let scores = [
+            Score::Accuracy(Accuracy { top1: 50.0, top5: 100.0, images: 2 }),
+            Score::Segmentation(Segmentation { mean_iou: 1.0, pixel_accuracy: 2.0, class_iou: vec![None, Some(1.0)], images: 3 }),
+            Score::Sqnr(Sqnr { sqnr: vec![OutputSqnr { output: "y".into(), decibels: Some(30.0) }], images: 4 }),
+            Score::Measured(Measured { figures: vec![Figure { name: "kept".into(), value: 0.5 }], images: 5 }),
+        ];
+        for score in scores {
+            let text = serde_json::to_string(&score).unwrap();
+            assert_eq!(serde_json::from_str::<Score>(&text).unwrap(), score, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_annotation_decides() {
+        let mut metric = ByAnnotation::new(Some(9), None);
+        let output = Output { name: "y", shape: &[1, 1, 2, 2], values: &[0.0, 1.0, 1.0, 0.0] };
+        let mut batch = Batch { size: 1, masks: Some(vec![1, 9]), ..Batch::default() };
+        metric.add(&batch, &[output]).unwrap();
+        assert!(matches!(metric.score(), Some(Score::Segmentation(s)) if s.pixel_accuracy == 100.0));
+        metric.start();
+        (batch.masks, batch.labels) = (None, vec![1]);
+        metric.add(&batch, &[Output { shape: &[1, 2], values: &[0.0, 1.0], ..output }]).unwrap();
+        assert!(matches!(metric.score(), Some(Score::Accuracy(a)) if a.top1 == 100.0));
+        metric.start();
+        batch.labels.clear();
+        metric.add(&batch, &[output]).unwrap();
+        assert_eq!(metric.score(), None);
+    }
+}
