@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+mod gradient_paths;
 mod links;
 mod lint;
 
@@ -13,7 +14,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   lint    format, links, clippy, documentation, generated pages; the first that fails ends it
   links   only the links and paths of the pages
   compare [--json] [--rounds N] [--net NAME]
-          training steps beside PyTorch's, which it installs (5 GB); see docs/performance.md";
+          training steps beside PyTorch's, which it installs (5 GB); see docs/performance.md
+  gradient-paths [--short] [--epochs N] [--seeds N] [--bits N] [--batch-norm NAME] [--train-images N] [--eval-images N] [--out DIR]
+          resnet20 at W8A8 to W2A2 along both gradient paths, a table; hours, or minutes with --short; see docs/gradient-paths.md";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
     let outcome = match arguments[..] {
         ["lint"] => lint::run(&root),
         ["links"] => links::run(&root),
+        ["gradient-paths", ref options @ ..] => gradient_paths::run(&root, options),
         ["compare", ref options @ ..] => compare::run(&root, options),
         _ => Err(USAGE.into()),
     };

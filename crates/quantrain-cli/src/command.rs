@@ -5,6 +5,7 @@ mod export;
 mod init;
 mod inspect;
 mod quantize;
+mod sensitivity;
 mod train;
 mod verify;
 
@@ -26,6 +27,7 @@ pub enum Command {
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Verify(verify::Verify),
+    Sensitivity(sensitivity::Sensitivity),
     Export(export::Export),
 }
 
@@ -38,6 +40,7 @@ impl Command {
             Command::Quantize(command) => render(&command.run(console)?, json),
             Command::Train(command) => render(&command.run(console)?, json),
             Command::Evaluate(command) => render(&command.run(console)?, json),
+            Command::Sensitivity(command) => render(&command.run(console)?, json),
             Command::Export(command) => render(&command.run(console)?, json),
             Command::Verify(command) => {
                 let report = command.run(console)?;

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
 use quantrain::metric::Score;
+use quantrain::refine::StepReport;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -33,6 +34,20 @@ pub fn scores(rows: &[(&str, &Option<Score>)]) -> Table {
         table.row(row);
     }
     table
+}
+
+/// What the steps of a refinement did; nothing where there were none.
+pub fn refinement(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let columns = [("step", Align::Left), ("output SQNR", Align::Right), ("by", Align::Right), ("what changed", Align::Left)];
+    let mut table = Table::new(&columns);
+    for (i, step) in steps.iter().enumerate() {
+        let by = i.checked_sub(1).map_or_else(String::new, |before| format!("{:+.2} dB", step.sqnr - steps[before].sqnr));
+        table.row(vec![step.step.clone(), format!("{:.2} dB", step.sqnr), by, step.changed.clone()]);
+    }
+    writeln!(f, "{table}")
 }
 
 /// A score in a sentence.

@@ -67,7 +67,7 @@ impl Pass {
     }
 
     /// The activation's limits in steps of the output.
-    fn clip_steps(&self) -> (f32, f32) {
+    pub fn clip_steps(&self) -> (f32, f32) {
         let s = self.output_scale();
         (self.clip.0 / s, self.clip.1 / s)
     }

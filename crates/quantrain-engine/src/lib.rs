@@ -12,6 +12,7 @@
 //! | `network` | parameters, quantizers, the walk forward and backward |
 //! | `plan`, `buffers`, `layout` | what is made ahead of time |
 //! | `block` | convolutions and products with BatchNorm: both gradient paths, all BatchNorm modes |
+//! | `reconstruct` | what a block's sums lack, and rounding learned from it |
 //! | `op` | everything without weights, a file for each family |
 //!
 //! This crate knows neither files nor optimizers.
@@ -25,10 +26,13 @@ mod monitor;
 mod network;
 mod op;
 mod plan;
+mod reconstruct;
 
 pub use block::{BatchNormMode, GradientPath};
 pub use error::EngineError;
 pub use layout::physical_shape;
 pub use monitor::{Monitor, Want};
-pub use network::{Mode, Network, Parameter, Training, Workspace};
+pub use network::{BlockInput, BlockMut, Mode, Network, Parameter, Training, Workspace};
 pub use plan::{Plan, Purpose};
+pub use quantrain_kernels::range_sums::RangeSums;
+pub use reconstruct::{AdaRound, Learned, Moments, Wanted};

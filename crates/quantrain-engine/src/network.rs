@@ -1,6 +1,8 @@
 //! The walk through a plan, forward and backward.
 
 mod parameters;
+mod ranges;
+mod stepwise;
 mod weights;
 
 use quantrain_graph::{QuantGraph, Quantizer, Requantize, TensorId};
@@ -8,6 +10,7 @@ use quantrain_kernels::convolution::SumRounding;
 use quantrain_kernels::elementwise::{self, AddPass, Sum};
 use quantrain_kernels::fake_quantize;
 use quantrain_kernels::permute::permute;
+use quantrain_kernels::range_sums::RangeSums;
 
 use smallvec::SmallVec;
 
@@ -18,6 +21,7 @@ use crate::op::{Codes, Kernel, Scaled, code_sum};
 use crate::plan::{Plan, UnitPlan, Work};
 use crate::{EngineError, Monitor, Want};
 use parameters::{block_parameters, own_parameters};
+pub use stepwise::{BlockInput, BlockMut};
 use weights::to_onnx_order;
 
 /// How a step runs.
@@ -80,6 +84,10 @@ pub struct Network {
     quantizers: Vec<Option<Quantizer>>,
     /// Memory for values on their way to a monitor, kept from step to step.
     observed: Vec<f32>,
+    /// Quantizers of fewer bits have so many for now.
+    at_least: Option<u8>,
+    /// Of each activation quantizer, where ranges are learned.
+    range_sums: Vec<RangeSums>,
 }
 
 impl Network {
@@ -87,7 +95,15 @@ impl Network {
     pub fn new(net: QuantGraph) -> Self {
         let blocks = (0..net.units().len()).map(|u| block_parameters(&net, u)).collect();
         let own = (0..net.units().len()).map(|u| own_parameters(&net, u)).collect();
-        Network { own, quantizers: vec![None; net.quantizers().len()], observed: Vec::new(), blocks, net }
+        Network {
+            own,
+            quantizers: vec![None; net.quantizers().len()],
+            observed: Vec::new(),
+            at_least: None,
+            range_sums: Vec::new(),
+            blocks,
+            net,
+        }
     }
 
     /// The network; its weights are those of the last [`Network::store`].
@@ -128,6 +144,17 @@ impl Network {
     pub fn into_quant_graph(mut self) -> QuantGraph {
         self.store();
         self.net
+    }
+
+    /// Gives quantizers of fewer bits so many from the next forward on, `None` each its own again: a training may come down to few bits in
+    /// steps. What is stored and exported has the quantizers' own widths.
+    pub fn widen(&mut self, at_least: Option<u8>) {
+        self.at_least = at_least;
+    }
+
+    /// The activation quantizers of the last forward; `None` in a float one.
+    pub fn quantizers_in_use(&self) -> &[Option<Quantizer>] {
+        &self.quantizers
     }
 
     /// Runs forward. `inputs` are real values as they lie in memory (images NHWC); what `monitor` wants, it sees before quantization.
@@ -206,6 +233,7 @@ impl Network {
                 workspace.memory.put(dy);
             }
         }
+        self.range_sums.fill(RangeSums::default());
         rayon::scope(|_| {
             for u in (0..plan.units.len()).rev() {
                 self.backward_unit(u, plan, workspace, mode);
@@ -217,13 +245,18 @@ impl Network {
     fn prepare(&mut self, mode: Mode) -> Result<(), EngineError> {
         for (slot, q) in self.quantizers.iter_mut().zip(self.net.quantizers()) {
             let not_calibrated = || EngineError::NotCalibrated { tensor: q.tensor.clone() };
-            *slot = if mode.simulate { Some(q.quantizer()?.ok_or_else(not_calibrated)?) } else { None };
+            let bits = self.at_least.map_or(q.scheme.bits, |least| least.max(q.scheme.bits));
+            *slot = if mode.simulate { Some(q.quantizer_of_width(bits)?.ok_or_else(not_calibrated)?) } else { None };
         }
-        let (net, quantizers) = (&self.net, &self.quantizers);
-        let input = |u: usize| net.units()[u].inputs(net.graph()).next().and_then(|t| net.quantizer_of(t)).and_then(|q| quantizers[q.0]);
-        let prepare = |(u, p): (usize, &mut Option<BlockParameters>)| p.as_mut().map_or(Ok(()), |p| p.prepare(input(u)));
-        self.blocks.iter_mut().enumerate().try_for_each(prepare)?;
-        Ok(())
+        (0..self.blocks.len()).try_for_each(|u| self.prepare_block(u))
+    }
+
+    /// The codes of a block, where it is one, with the quantizers of this step.
+    fn prepare_block(&mut self, u: usize) -> Result<(), EngineError> {
+        let Some(p) = &mut self.blocks[u] else { return Ok(()) };
+        let input = self.net.units()[u].inputs(self.net.graph()).next();
+        let quantizer = input.and_then(|t| self.net.quantizer_of(t)).and_then(|q| self.quantizers[q.0]);
+        Ok(p.prepare(quantizer, self.at_least)?)
     }
 
     /// Copies or quantizes the inputs into their buffers.
@@ -420,6 +453,7 @@ impl Network {
         let unit = &plan.units[u];
         let Some(backward) = &unit.backward else { return };
         let dy = workspace.memory.take(plan.gradients[unit.output.0].expect("a unit that runs backward receives a gradient"));
+        self.add_range_sums(u, plan, workspace, mode, &dy);
         let target = |i: usize| backward.inputs[i].and_then(|accumulate| Some((plan.gradients[unit.inputs[i].0]?, accumulate)));
         match &unit.work {
             Work::Block { shape, accumulator, float_accumulator } => {

@@ -32,10 +32,19 @@ impl ActivationQuantizer {
     /// # Errors
     /// The range does not fit the scheme.
     pub fn quantizer(&self) -> Result<Option<Quantizer>, PlacementError> {
+        self.quantizer_of_width(self.scheme.bits)
+    }
+
+    /// As [`ActivationQuantizer::quantizer`], with another number of bits; numbers of a file stay as they are.
+    ///
+    /// # Errors
+    /// The range does not fit the scheme, or the width is not supported.
+    pub fn quantizer_of_width(&self, bits: u8) -> Result<Option<Quantizer>, PlacementError> {
         if self.fixed.is_some() {
             return Ok(self.fixed);
         }
-        let make = |range| Quantizer::from_range(&self.scheme, range);
+        let scheme = self.scheme.with_bits(bits);
+        let make = |range| Quantizer::from_range(&scheme, range);
         self.range.map(make).transpose().map_err(|source| PlacementError::Quantizer { tensor: self.tensor.clone(), source })
     }
 }
@@ -147,6 +156,44 @@ impl QuantGraph {
     /// The quantizers of activations, to set ranges.
     pub fn quantizers_mut(&mut self) -> &mut [ActivationQuantizer] {
         &mut self.quantizers
+    }
+
+    /// Takes the activation quantizers away that `keep` does not want; the others are numbered anew, in order.
+    pub fn retain_quantizers(&mut self, keep: impl Fn(QuantizerId) -> bool) {
+        let mut kept = 0;
+        let mut number = Vec::with_capacity(self.quantizers.len());
+        for q in 0..self.quantizers.len() {
+            number.push(keep(QuantizerId(q)).then_some(QuantizerId(kept)));
+            kept += usize::from(number[q].is_some());
+        }
+        let mut old = 0..;
+        self.quantizers.retain(|_| old.next().is_some_and(|q: usize| number[q].is_some()));
+        self.of_tensor.iter_mut().for_each(|q| *q = q.and_then(|q| number[q.0]));
+    }
+
+    /// Takes the quantizers of all weights away.
+    pub fn release_weights(&mut self) {
+        self.weights.iter_mut().for_each(|w| *w = None);
+    }
+
+    /// Replaces the weights of a block by their quantized values, in float, at a width. False where its weights have no quantizer.
+    ///
+    /// # Errors
+    /// A weight is not finite.
+    pub fn round_weights(&mut self, unit: usize, bits: u8) -> Result<bool, PlacementError> {
+        let Some((weights, folded)) = self.weights[unit].zip(self.folded(unit)) else { return Ok(false) };
+        let node = || format!("weights of {}", self.graph.node(self.units[unit].core).name);
+        let codes = fold::quantize_weights(&weights.scheme.with_bits(bits), &folded)
+            .map_err(|source| PlacementError::Quantizer { tensor: node(), source })?;
+        let channels = folded.bias.len();
+        let row = folded.weight.len() / channels;
+        let factors = self.batch_norm_of(unit).map_or_else(|| vec![1.0; channels], |norm| norm.factors());
+        let mut masters = self.weights_of(unit).unwrap_or_default();
+        for (i, w) in masters.iter_mut().enumerate().filter(|(i, _)| factors[i / row] != 0.0) {
+            *w = codes.codes[i] * codes.scale(i / row) / factors[i / row];
+        }
+        self.set_weights_of(unit, masters);
+        Ok(true)
     }
 
     /// The quantizer of a tensor.

@@ -15,6 +15,7 @@
 //! | [`block_pass`] | the fused BatchNorm, activation, range and fake-quantize of a block |
 //! | [`batch_norm`] | mean and variance per channel |
 //! | [`fake_quantize`] | rounding onto the grid of a quantizer |
+//! | [`range_sums`] | what a gradient says of a quantizer's limits |
 //! | [`weights`] | folding, ranges and codes of weights, and their gradient |
 //! | [`integer`] | the same on integers, for `quantrain-integer` |
 //! | [`elementwise`] | Add, Mul, Clip, sums of gradients |
@@ -39,6 +40,7 @@ mod parallel;
 pub mod permute;
 pub mod pooling;
 mod product;
+pub mod range_sums;
 pub mod resize;
 mod scratch;
 mod simd;

@@ -152,6 +152,12 @@ pub enum RunError {
     /// The run directory cannot be used.
     #[error(transparent)]
     RunDirectory(#[from] RunDirectoryError),
+    /// A refinement wants images to work on and others to measure on.
+    #[error("refinement: {found} calibration images found, 2 or more expected; set data.calibration-images higher")]
+    TooFewImages {
+        /// Images found.
+        found: usize,
+    },
     /// A tensor's range is not known.
     #[error("tensor `{tensor}`: {source}")]
     Range {

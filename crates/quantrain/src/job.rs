@@ -14,7 +14,9 @@ use crate::metric::{ByAnnotation, Fidelity, Metric, Score};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Initialization, Recipe};
+use crate::refine::{CalibrationImages, StepReport, output_sqnr, refine};
 use crate::restore::restore_structure;
+use crate::sensitivity::{self, Sensitivity};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::verify::{self, OnnxRuntime, Verification};
 use crate::{RunError, calibrate, check_images, image_size, initialize, restore_batch_norm};
@@ -27,6 +29,8 @@ pub struct Job {
     recipe: Recipe,
     /// `None` while it is lent to a trainer.
     network: Option<Network>,
+    /// The network of the file: what a refinement and a training are measured by.
+    float: QuantGraph,
     /// The observers of the calibration.
     ranges: Option<Ranges>,
     metric: Box<dyn Metric>,
@@ -57,7 +61,7 @@ impl Job {
             initialize(&mut prepared, recipe.seed());
         }
         if restores(&recipe, &prepared) {
-            let loader = calibration_loader(&recipe, &prepared)?;
+            let loader = calibration_loader(&recipe, &prepared, None)?;
             prepared = restore_batch_norm(prepared, loader.batches(0, 0, recipe.data().loader_threads))?;
         }
         Job::of(recipe, &graph, prepared)
@@ -84,7 +88,8 @@ impl Job {
         let compares = recipe.quantization().enabled && recipe.data().eval.is_some();
         let reference = compares.then(|| Fidelity::new(QuantGraph::float(file.clone())));
         let metric = Box::new(ByAnnotation::new(recipe.data().ignored_label, reference));
-        Ok(Job { network: Some(Network::new(place(graph)?)), ranges: None, metric, identity, restored, recipe })
+        let net = place(graph)?;
+        Ok(Job { float: net.clone(), network: Some(Network::new(net)), ranges: None, metric, identity, restored, recipe })
     }
 
     /// Judges the network by another metric than accuracy, mean IoU, or the distance from the float network's outputs.
@@ -157,7 +162,7 @@ impl Job {
         let outputs: Vec<&str> = graph.outputs().iter().map(|&t| graph.tensor(t).name.as_str()).collect();
         losses.distances(&outputs)?;
         let train = training.then(|| self.train_loader()).transpose()?;
-        let calibration = self.recipe.quantization().enabled.then(|| calibration_loader(&self.recipe, graph)).transpose()?;
+        let calibration = self.recipe.quantization().enabled.then(|| calibration_loader(&self.recipe, graph, None)).transpose()?;
         let eval = self.eval_loader()?;
         let learns_labels = losses.labels.is_some();
         for (loader, reads_labels, needs_labels) in
@@ -201,6 +206,20 @@ impl Job {
         Ok(score)
     }
 
+    /// Output SQNR of the network as simulated against the file's float network, in dB, on the evaluation images.
+    ///
+    /// # Errors
+    /// The network is not calibrated, images cannot be read or do not fit.
+    pub fn output_sqnr(&mut self, progress: &mut dyn Progress) -> Result<Option<f64>, RunError> {
+        let Some(loader) = self.eval_loader()? else { return Ok(None) };
+        let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
+        let mut float = Network::new(self.float.clone());
+        progress.begin("output SQNR", loader.samples() as u64);
+        let sqnr = output_sqnr(&mut float, self.network_mut(), batches, progress)?;
+        progress.end();
+        Ok(Some(sqnr))
+    }
+
     /// Compares the ways to run the file of this job, a QDQ network opened without quantization, on the evaluation images; by the arithmetic
     /// of `target`, or of the target that the file was written for.
     ///
@@ -227,13 +246,43 @@ impl Job {
     /// # Errors
     /// There are no images, they cannot be read or do not fit, or values are not finite.
     pub fn calibrate(&mut self, progress: &mut dyn Progress) -> Result<usize, RunError> {
-        let loader = calibration_loader(&self.recipe, self.graph())?;
+        let loader = self.calibration_images()?;
         let (batches, observer) = (loader.batches(0, 0, self.recipe.data().loader_threads), self.recipe.quantization().observer);
         progress.begin("calibrating", loader.samples() as u64);
         let (images, ranges) = calibrate(self.network_mut(), batches, &observer, progress)?;
         progress.end();
         self.ranges = Some(ranges);
         Ok(images)
+    }
+
+    /// Refines the calibrated network by the recipe's steps; returns what each did, nothing where there are none.
+    ///
+    /// # Errors
+    /// There are fewer than two calibration images, or see [`refine()`].
+    pub fn refine(&mut self, progress: &mut dyn Progress) -> Result<Vec<StepReport>, RunError> {
+        let settings = self.recipe.refine();
+        if settings.steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batches = calibration_loader(&self.recipe, self.graph(), None)?.batches(0, 0, self.recipe.data().loader_threads);
+        let images = CalibrationImages::read(batches, settings.held_out)?;
+        let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
+        let refined = refine(net.clone(), &images, self.recipe.quantization().observer, settings, progress);
+        let (net, reports) = refined.map_or_else(|error| (net, Err(error)), |(net, reports)| (net, Ok(reports)));
+        self.network = Some(Network::new(net));
+        // Observers of the calibration have seen other ranges.
+        self.ranges = None;
+        reports
+    }
+
+    /// Measures what each quantizer of the calibrated network costs, on the first `images` of the calibration's.
+    ///
+    /// # Errors
+    /// See [`sensitivity::measure`].
+    pub fn sensitivity(&mut self, images: usize, progress: &mut dyn Progress) -> Result<Sensitivity, RunError> {
+        let loader = calibration_loader(&self.recipe, self.graph(), Some(images.min(self.recipe.data().calibration_images)))?;
+        let batches: Vec<_> = loader.batches(0, 0, self.recipe.data().loader_threads).collect::<Result<_, _>>()?;
+        sensitivity::measure(self.net(), &batches, progress)
     }
 
     /// Trains by the recipe, from the start or from a state.
@@ -250,7 +299,7 @@ impl Job {
         let eval = self.eval_loader()?;
         let recipe = self.recipe.clone();
         let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
-        let mut trainer = Trainer::new(&recipe, net, self.ranges.take());
+        let mut trainer = Trainer::new(&recipe, net, self.ranges.take()).taught_by(&self.float);
         let trained = resume.map_or(Ok(()), |state| trainer.restore(state));
         let eval = eval.as_ref().map(|loader| (loader, &mut *self.metric as &mut dyn Metric));
         let report = trained.and_then(|()| trainer.fit(&loader, eval, keeper, progress));
@@ -305,6 +354,18 @@ impl Job {
         loader(&self.recipe, self.graph(), path, plan, true)
     }
 
+    /// The images of a calibration; where a refinement follows, without those that it holds out.
+    fn calibration_images(&self) -> Result<Loader, RunError> {
+        let (all, refine) = (calibration_loader(&self.recipe, self.graph(), None)?, self.recipe.refine());
+        match refine.steps.is_empty() || all.samples() < 2 {
+            true => Ok(all),
+            false => {
+                let seen = CalibrationImages::seen_of(all.samples(), refine.held_out);
+                calibration_loader(&self.recipe, self.graph(), Some(seen))
+            }
+        }
+    }
+
     fn eval_loader(&self) -> Result<Option<Loader>, RunError> {
         let data = self.recipe.data();
         let plan = BatchPlan { batch_size: self.evaluation_batch(), shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
@@ -338,16 +399,13 @@ fn evaluation_batch(graph: &Graph) -> usize {
     fixed_batch(graph).unwrap_or(EVALUATION_BATCH)
 }
 
-fn calibration_loader(recipe: &Recipe, graph: &Graph) -> Result<Loader, RunError> {
+/// Calibration images, so many of them or as many as the recipe says.
+fn calibration_loader(recipe: &Recipe, graph: &Graph, limit: Option<usize>) -> Result<Loader, RunError> {
     let data = recipe.data();
     let path = data.calibration.as_ref().or(data.train.as_ref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })?;
-    let plan = BatchPlan {
-        batch_size: evaluation_batch(graph).min(data.calibration_images),
-        shuffle: true,
-        seed: recipe.seed(),
-        drop_last: false,
-        limit: Some(data.calibration_images),
-    };
+    let limit = limit.unwrap_or(data.calibration_images);
+    let batch_size = evaluation_batch(graph).min(limit);
+    let plan = BatchPlan { batch_size, shuffle: true, seed: recipe.seed(), drop_last: false, limit: Some(limit) };
     loader(recipe, graph, path, plan, false)
 }
 

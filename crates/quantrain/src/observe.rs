@@ -4,6 +4,8 @@
 //! checkpoint can hold. Ranges are those of the values; that a range contains 0, or ends at a power of two, is the work of
 //! [`quantrain_graph::Quantizer`]. A value that is NaN or infinite makes every later [`Observer::range`] an error.
 
+mod candidates;
+mod entropy;
 mod extrema;
 mod histogram;
 mod mean_squared_error;
@@ -12,6 +14,7 @@ mod moving_average;
 mod pact2;
 mod percentile;
 
+pub use entropy::Entropy;
 pub use mean_squared_error::MeanSquaredError;
 pub use min_max::MinMax;
 pub use moving_average::MovingAverage;
@@ -72,6 +75,8 @@ pub enum ObserverState {
     Pact2(Pact2),
     /// Of a [`MeanSquaredError`].
     MeanSquaredError(MeanSquaredError),
+    /// Of an [`Entropy`].
+    Entropy(Entropy),
 }
 
 impl ObserverState {
@@ -83,6 +88,7 @@ impl ObserverState {
             ObserverState::Percentile(_) => ObserverKind::Percentile,
             ObserverState::Pact2(_) => ObserverKind::Pact2,
             ObserverState::MeanSquaredError(_) => ObserverKind::MeanSquaredError,
+            ObserverState::Entropy(_) => ObserverKind::Entropy,
         }
     }
 }
@@ -119,12 +125,20 @@ pub enum ObserverKind {
     Pact2,
     /// [`MeanSquaredError`].
     MeanSquaredError,
+    /// [`Entropy`].
+    Entropy,
 }
 
 impl ObserverKind {
     /// Every observer.
-    pub const ALL: [ObserverKind; 5] =
-        [ObserverKind::MinMax, ObserverKind::MovingAverage, ObserverKind::Percentile, ObserverKind::Pact2, ObserverKind::MeanSquaredError];
+    pub const ALL: [ObserverKind; 6] = [
+        ObserverKind::MinMax,
+        ObserverKind::MovingAverage,
+        ObserverKind::Percentile,
+        ObserverKind::Pact2,
+        ObserverKind::MeanSquaredError,
+        ObserverKind::Entropy,
+    ];
 
     /// The name in recipes and flags.
     pub fn name(self) -> &'static str {
@@ -134,6 +148,7 @@ impl ObserverKind {
             ObserverKind::Percentile => "percentile",
             ObserverKind::Pact2 => "pact2",
             ObserverKind::MeanSquaredError => "mean-squared-error",
+            ObserverKind::Entropy => "entropy",
         }
     }
 
@@ -182,6 +197,7 @@ impl ObserverSettings {
             ObserverKind::Percentile => Box::new(Percentile::new(self.percentile)),
             ObserverKind::Pact2 => Box::new(Pact2::new()),
             ObserverKind::MeanSquaredError => Box::new(MeanSquaredError::new(*scheme)),
+            ObserverKind::Entropy => Box::new(Entropy::new(*scheme)),
         }
     }
 }

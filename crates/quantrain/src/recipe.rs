@@ -14,8 +14,13 @@ mod size;
 mod suggestion;
 mod table;
 
-pub use choice::{BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, ScheduleName, TrainObserver};
-pub use file::{AugmentationFile, DataFile, ExportFile, LayerFile, OutputFile, QuantizationFile, RecipeFile, TABLES, TrainFile};
+pub use choice::{
+    BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName,
+    TrainObserver,
+};
+pub use file::{
+    AugmentationFile, DataFile, ExportFile, LayerFile, OutputFile, QuantizationFile, RecipeFile, RefineFile, TABLES, TrainFile,
+};
 pub use overrides::Overrides;
 pub use reference::reference;
 pub use size::Size;
@@ -25,7 +30,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Channels, Columns, Order, PixelRange, Preprocess};
-use quantrain_graph::{Settings, Target};
+use quantrain_graph::{LayerSettings, Settings, Target};
 use quantrain_onnx::ReadOptions;
 
 use crate::checkpoint::Fingerprint;
@@ -33,6 +38,8 @@ use crate::error::Location;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::ObserverSettings;
 use crate::optimizer::{Optimizer, Rule};
+use crate::oscillation::OscillationSettings;
+use crate::refine::Refinement;
 use crate::schedule::{Decay, FreezeSchedule, RateSchedule};
 use crate::{CheckError, RecipeError, RunError};
 
@@ -48,6 +55,7 @@ pub struct Recipe {
     device: Device,
     quantization: Quantization,
     data: Data,
+    refine: Refinement,
     augmentation: Augment,
     train: Train,
     export: Export,
@@ -79,6 +87,8 @@ pub struct Quantization {
     pub observer: ObserverSettings,
     /// What moves ranges in training.
     pub train_observer: Option<ObserverSettings>,
+    /// How ranges are learned, and the factor on their rate.
+    pub learn_ranges: Option<(RangeLearning, f32)>,
 }
 
 /// The table `[data]`, checked.
@@ -160,6 +170,10 @@ pub struct Train {
     pub warmup_steps: u64,
     /// What is minimised.
     pub losses: Losses,
+    /// Widths of the first epochs; narrower quantizers have them then.
+    pub step_down: Vec<u8>,
+    /// What is done about oscillating weights; `None` where they are not watched.
+    pub oscillation: Option<OscillationSettings>,
     /// When BatchNorm and ranges freeze.
     pub freeze: FreezeSchedule,
     /// Steps between two lines of the metrics log.
@@ -280,6 +294,22 @@ impl Recipe {
         Recipe::try_from(file)
     }
 
+    /// The same recipe with more rules for layers, which go before those that are there.
+    ///
+    /// # Errors
+    /// The target does not have a width.
+    pub fn with_layers(&self, rules: &[LayerSettings]) -> Result<Self, CheckError> {
+        let mut file = self.file.clone();
+        let rule = |rule: &LayerSettings| LayerFile {
+            name: Some(rule.pattern.clone()),
+            weight_bits: rule.weight_bits,
+            activation_bits: rule.activation_bits,
+            float: rule.float.then_some(true),
+        };
+        file.quantization.layer.get_or_insert_default().extend(rules.iter().map(rule));
+        Recipe::try_from(file)
+    }
+
     /// Of all that the trained network depends on: not where files go, in which form, or how many threads work.
     pub fn fingerprint(&self) -> Fingerprint {
         let mut file = self.file.clone().absolute();
@@ -336,6 +366,11 @@ impl Recipe {
     /// The images.
     pub fn data(&self) -> &Data {
         &self.data
+    }
+
+    /// The refinement after calibration.
+    pub fn refine(&self) -> &Refinement {
+        &self.refine
     }
 
     /// Random changes of training images.

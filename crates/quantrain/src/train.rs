@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::RunError;
 use crate::evaluate::evaluate;
+use crate::learned_ranges::LearnedRanges;
 use crate::metric::{Metric, Score};
 use crate::observe::ObserverState;
 use crate::optimizer::{Optimizer, OptimizerState};
+use crate::oscillation::Oscillations;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::Recipe;
@@ -61,6 +63,12 @@ pub enum LogLine {
         rate: f32,
         /// Norm of the last gradient, before clipping.
         gradient_norm: f32,
+        /// Share of the weights that oscillate between codes, where that is watched.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        oscillating: Option<f32>,
+        /// Share of the weights that are frozen because they oscillated.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        frozen: Option<f32>,
     },
     /// After an epoch.
     Epoch {
@@ -138,6 +146,8 @@ pub struct Trainer<'r> {
     teacher: Option<Network>,
     optimizer: Optimizer,
     ranges: Option<Ranges>,
+    learned: Option<LearnedRanges>,
+    oscillations: Option<Oscillations>,
     position: Position,
 }
 
@@ -146,12 +156,31 @@ impl<'r> Trainer<'r> {
     /// float. `calibrated` are the observers of the calibration: where training observes the same way, they go on.
     pub fn new(recipe: &'r Recipe, net: QuantGraph, calibrated: Option<Ranges>) -> Self {
         let teacher = recipe.train().losses.teacher.is_some().then(|| Network::new(net.clone()));
-        let network = Network::new(net);
+        let mut network = Network::new(net);
+        let quantized = recipe.quantization().enabled;
+        let learned = recipe.quantization().learn_ranges.filter(|_| quantized);
+        let learned = learned.map(|(method, rate)| LearnedRanges::new(&mut network, method, rate));
+        let oscillations = recipe.train().oscillation.filter(|_| quantized).map(|settings| Oscillations::new(&mut network, settings));
         let observed = recipe.quantization().train_observer.filter(|_| recipe.quantization().enabled);
         let same = |settings| recipe.quantization().observer == settings;
         let ranges =
             observed.map(|settings| calibrated.filter(|_| same(settings)).unwrap_or_else(|| Ranges::continuing(&network, &settings)));
-        Trainer { ranges, optimizer: recipe.train().optimizer(), position: Position::default(), recipe, network, teacher }
+        Trainer {
+            ranges,
+            learned,
+            oscillations,
+            optimizer: recipe.train().optimizer(),
+            position: Position::default(),
+            recipe,
+            network,
+            teacher,
+        }
+    }
+
+    /// Lets `float` teach where a teacher is wanted: the float network, where the one to train is refined and no longer that.
+    pub fn taught_by(self, float: &QuantGraph) -> Self {
+        let teacher = self.teacher.as_ref().map(|_| Network::new(float.clone()));
+        Trainer { teacher, ..self }
     }
 
     /// Trains until the recipe's last epoch, or until the user stops it. After each epoch the metric judges the network on images of its
@@ -198,7 +227,8 @@ impl<'r> Trainer<'r> {
                     let (sum, count) = std::mem::take(&mut self.position.unlogged_loss);
                     let loss = (sum / count as f64) as f32;
                     let (rate, gradient_norm) = (step.rate, step.gradient_norm);
-                    keeper.log(&LogLine::Step { step: self.position.step, epoch, loss, rate, gradient_norm })?;
+                    let (oscillating, frozen) = self.oscillations.as_ref().map(Oscillations::shares).unzip();
+                    keeper.log(&LogLine::Step { step: self.position.step, epoch, loss, rate, gradient_norm, oscillating, frozen })?;
                 }
                 let stop = progress.stop_requested();
                 if stop || settings.checkpoint_every.is_some_and(|every| self.position.step.is_multiple_of(every)) {
@@ -216,6 +246,8 @@ impl<'r> Trainer<'r> {
             report.last = match &mut eval {
                 Some((eval, metric)) => {
                     progress.begin("evaluating", eval.samples() as u64);
+                    // What is measured and kept is the network that will be exported.
+                    self.network.widen(None);
                     let score = evaluate(&mut self.network, step.evaluation(), eval.batches(0, 0, threads), *metric, progress);
                     progress.end();
                     if let Err(RunError::Stopped { .. }) = score {
@@ -248,7 +280,9 @@ impl<'r> Trainer<'r> {
     }
 
     /// The trained network.
-    pub fn into_network(self) -> Network {
+    pub fn into_network(mut self) -> Network {
+        self.network.widen(None);
+        self.network.learn_ranges(false);
         self.network
     }
 
@@ -263,6 +297,8 @@ impl<'r> Trainer<'r> {
         self.network.for_each_parameter(|p| tensors.push((format!("{PARAMETER}{}", p.name), p.value.to_vec())));
         tensors.extend(self.network.statistics().into_iter().map(|(name, values)| (format!("{STATISTIC}{name}"), values.to_vec())));
         tensors.extend(moments.into_iter().map(|(name, values)| (format!("{MOMENT}{name}"), values)));
+        let oscillations = self.oscillations.iter().flat_map(Oscillations::state);
+        tensors.extend(oscillations.map(|(name, values)| (format!("{OSCILLATION}{name}"), values)));
         TrainState { position, tensors }
     }
 
@@ -273,6 +309,10 @@ impl<'r> Trainer<'r> {
     pub fn restore(&mut self, state: TrainState) -> Result<(), RunError> {
         let TrainState { position, tensors } = state;
         restore_network(&mut self.network, &position, &tensors)?;
+        if let Some(oscillations) = &mut self.oscillations {
+            let kept = tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(OSCILLATION)?.to_owned(), values.clone())));
+            oscillations.restore(&kept.collect::<Vec<_>>())?;
+        }
         let moments = tensors.into_iter().filter_map(|(name, values)| Some((name.strip_prefix(MOMENT)?.to_owned(), values)));
         self.optimizer.restore(OptimizerState { steps: position.optimizer_steps, tensors: moments.collect() })?;
         if let Some(ranges) = &mut self.ranges {
@@ -286,6 +326,7 @@ impl<'r> Trainer<'r> {
 const PARAMETER: &str = "parameter/";
 const STATISTIC: &str = "statistic/";
 const MOMENT: &str = "optimizer/";
+const OSCILLATION: &str = "oscillation/";
 
 /// Writes the parameters, statistics and ranges of a state into a network.
 ///

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use quantrain::metric::Score;
+use quantrain::refine::StepReport;
 use quantrain::{Job, RunDirectory};
 use serde::Serialize;
 
@@ -30,7 +31,11 @@ pub struct QuantizeReport {
     quantized: Coverage,
     calibration_images: usize,
     float: Option<Score>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refinement: Vec<StepReport>,
     ptq: Option<Score>,
+    /// Output SQNR in dB on the evaluation images.
+    sqnr: Option<f64>,
     files: Vec<PathBuf>,
     seconds: f64,
 }
@@ -49,7 +54,9 @@ impl Quantize {
         job.check_data(false)?;
         let float = job.float_score(console)?;
         let calibration_images = job.calibrate(console)?;
+        let refinement = job.refine(console)?;
         let ptq = job.simulated_score(console)?;
+        let sqnr = job.output_sqnr(console)?;
 
         let run = RunDirectory::create(recipe.out())?;
         let mut report = QuantizeReport {
@@ -58,7 +65,9 @@ impl Quantize {
             quantized: Coverage::of(job.net()),
             calibration_images,
             float,
+            refinement,
             ptq,
+            sqnr,
             files: Vec::new(),
             seconds: 0.0,
         };
@@ -81,14 +90,26 @@ impl QuantizeReport {
     }
 }
 
+impl QuantizeReport {
+    /// After what the accuracy was measured.
+    fn after(&self) -> &'static str {
+        if self.refinement.is_empty() { "calibrated" } else { "refined" }
+    }
+}
+
 impl fmt::Display for QuantizeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.model.display())?;
         write!(f, "{}", self.quantized)?;
         writeln!(f, "  ranges from {} images", self.calibration_images)?;
         writeln!(f)?;
+        report::refinement(f, &self.refinement)?;
         if self.float.is_some() {
-            writeln!(f, "{}", scores(&[("float", &self.float), ("calibrated", &self.ptq)]))?;
+            writeln!(f, "{}", scores(&[("float", &self.float), (self.after(), &self.ptq)]))?;
+        }
+        if let Some(sqnr) = self.sqnr {
+            writeln!(f, "output SQNR {sqnr:.2} dB on the evaluation images")?;
+            writeln!(f)?;
         }
         report::files(f, &self.run, &self.files)?;
         writeln!(f, "{:.1} s", self.seconds)

@@ -9,6 +9,7 @@ use clap::Args;
 use quantrain::checkpoint::Identity;
 use quantrain::metric::Score;
 use quantrain::recipe::Recipe;
+use quantrain::refine::StepReport;
 use quantrain::{Job, RunDirectory};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,8 @@ pub struct TrainReport {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Before {
     calibration_images: Option<usize>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refinement: Vec<StepReport>,
     float: Option<Score>,
     ptq: Option<Score>,
 }
@@ -109,6 +112,11 @@ impl Train {
 }
 
 impl Before {
+    /// After what the accuracy before training was measured.
+    fn after(&self) -> &'static str {
+        if self.refinement.is_empty() { "calibrated" } else { "refined" }
+    }
+
     /// What an interrupted run has measured.
     fn stored(run: &RunDirectory) -> Option<Self> {
         serde_json::from_slice(&fs::read(run.summary()).ok()?).ok()
@@ -119,8 +127,9 @@ impl Before {
         note(console, "float", &before.float);
         if recipe.quantization().enabled {
             before.calibration_images = Some(job.calibrate(console)?);
+            before.refinement = job.refine(console)?;
             before.ptq = job.simulated_score(console)?;
-            note(console, "calibrated", &before.ptq);
+            note(console, before.after(), &before.ptq);
         }
         Ok(before)
     }
@@ -214,8 +223,9 @@ impl fmt::Display for TrainReport {
             writeln!(f, "  ranges from {images} images")?;
         }
         writeln!(f)?;
+        report::refinement(f, &self.before.refinement)?;
         let trained = if self.qat.is_some() { &self.qat } else { &self.trained_float };
-        let rows = [("float", &self.before.float), ("calibrated", &self.before.ptq), ("trained", trained)];
+        let rows = [("float", &self.before.float), (self.before.after(), &self.before.ptq), ("trained", trained)];
         if rows.iter().any(|(_, score)| score.is_some()) {
             writeln!(f, "{}", scores(&rows))?;
         }

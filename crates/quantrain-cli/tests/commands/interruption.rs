@@ -15,6 +15,11 @@ const AUGMENTED: &str = "[augmentation]\nflip = true\npadded-crop = 1\n[quantiza
 const TAUGHT: &str = "[quantization]\ngradient-path = 'float'\nobserver = 'pact2'\ntrain-observer = 'pact2'\n[train]\nepochs = 20\nbatch-size = 8\n\
                       optimizer = 'adamw'\nloss = 'distillation'\ndistillation-weight = 0.5\ncheckpoint-every = 7\nlog-every = 3\n";
 
+/// Refined, with learned ranges, a wider first epoch, and oscillating weights damped and frozen.
+const LEARNED: &str = "[quantization]\nlearn-ranges = 'lsq-plus'\nweight-bits = 3\n[refine]\nsteps = ['equalization', 'bias-correction']\n\
+                       [train]\nepochs = 20\nbatch-size = 8\nloss = 'distillation'\nlearning-rate = 0.01\ncheckpoint-every = 7\nlog-every = 3\n\
+                       freeze-ranges-epoch = 15\nstep-down = [8, 5]\noscillation-damping = 0.01\noscillation-freezing = 0.02\n";
+
 /// What a run must have to the bit.
 const FILES: [&str; 4] = ["export/model.qdq.onnx", "checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.jsonl"];
 
@@ -72,6 +77,11 @@ fn kill_and_resume(train: &str) {
 #[test]
 fn a_killed_run_resumes_to_the_same_bits() {
     kill_and_resume(AUGMENTED);
+}
+
+#[test]
+fn a_killed_run_with_learned_ranges_resumes_to_the_same_bits() {
+    kill_and_resume(LEARNED);
 }
 
 #[test]

@@ -42,9 +42,10 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[export]\nencodings = true\n");
     let report = fixture.json(&["quantize", "recipe.toml"]);
-    assert_eq!(keys(&report), ["calibration_images", "files", "float", "model", "ptq", "quantized", "run", "seconds"]);
+    assert_eq!(keys(&report), ["calibration_images", "files", "float", "model", "ptq", "quantized", "run", "seconds", "sqnr"]);
     assert_accuracy(&report["float"]);
     assert_accuracy(&report["ptq"]);
+    assert!(report["sqnr"].as_f64().unwrap() > 10.0, "dB of 8-bit activations and 7-bit weights: {report}");
     assert_eq!(report["calibration_images"], 64);
     let layers: u64 = report["quantized"]["weights"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
     assert_eq!(layers, 4);
@@ -59,6 +60,44 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
     assert_eq!(evaluated["top1"], report["ptq"]["top1"]);
     let again = fixture.json(&["quantize", "recipe.toml"]);
     assert_eq!(again["ptq"], report["ptq"], "a run without training is replaced");
+}
+
+#[test]
+fn a_refinement_tells_what_each_step_did() {
+    let fixture = Fixture::new();
+    let steps = "[refine]\nsteps = ['equalization', 'bias-correction', 'adaround']\nrounding-iterations = 50\n";
+    fixture.recipe("recipe.toml", "run", &format!("{steps}[train]\nepochs = 1\nloss = 'distillation'\n"));
+    let report = fixture.json(&["quantize", "recipe.toml"]);
+    let told = report["refinement"].as_array().unwrap();
+    let names: Vec<_> = told.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(names, ["calibration", "equalization", "bias-correction", "adaround"]);
+    assert!(told.iter().all(|step| step["sqnr"].is_number() && step["changed"].is_string()), "{report}");
+    assert_eq!(report["calibration_images"], 51, "a fifth of 64 is held out");
+    let table = text(&fixture.run(&["quantize", "recipe.toml"]).stdout);
+    assert!(table.contains("output SQNR") && table.contains("refined") && table.contains(" dB"), "{table}");
+    let trained = fixture.json(&["train", "recipe.toml"]);
+    assert_eq!(trained["refinement"], report["refinement"], "training begins with the refined network");
+    assert_eq!(trained["ptq"], report["ptq"]);
+}
+
+#[test]
+fn sensitivity_lists_every_quantizer_and_its_mix_is_a_recipe() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "");
+    let search = ["sensitivity", "recipe.toml", "--images", "16", "--size", "70", "--rules", "mixed.toml"];
+    let report = fixture.json(&search);
+    let costs = report["costs"].as_array().unwrap();
+    assert_eq!(costs.iter().filter(|c| c["kind"] == "weights").count(), 4);
+    let alone = |c: &Value| c["alone_8"]["sqnr"].as_f64().unwrap();
+    assert!(costs.windows(2).all(|c| alone(&c[0]) <= alone(&c[1])), "sorted by cost: {report}");
+    assert!(costs.iter().all(|c| c["left_in_float"]["top1"].is_number() && c["alone_4"]["sqnr"].is_number()), "{report}");
+    assert!(report["mix"]["size"].as_f64().unwrap() <= 0.7, "{report}");
+    let quantized = fixture.json(&["quantize", "mixed.toml", "--out", "mixed"]);
+    let layers: u64 = quantized["quantized"]["weights"].as_object().unwrap().iter().map(|(_, n)| n.as_u64().unwrap()).sum();
+    assert_eq!(layers, 4);
+    assert!(quantized["quantized"]["weights"].to_string().contains("int4"), "{quantized}");
+    let table = text(&fixture.run(&["sensitivity", "recipe.toml", "--images", "4"]).stdout);
+    assert!(table.contains("alone at 8 bits") && table.contains("classifier"), "{table}");
 }
 
 #[test]

@@ -124,18 +124,20 @@ impl BlockParameters {
         }
     }
 
-    /// Takes up BatchNorm's statistics and, in a simulated run, makes the codes of this step. `input` is the input's quantizer in such a run.
-    pub fn prepare(&mut self, input: Option<Quantizer>) -> Result<(), PlacementError> {
+    /// Takes up BatchNorm's statistics and, in a simulated run, makes the codes of this step. `input` is the input's quantizer in such a
+    /// run; weights of fewer bits than `at_least` get so many.
+    pub fn prepare(&mut self, input: Option<Quantizer>, at_least: Option<u8>) -> Result<(), PlacementError> {
         if let Some(norm) = &self.norm {
             self.running.0.copy_from_slice(&norm.mean);
             self.running.1.iter_mut().zip(&norm.variance).for_each(|(d, v)| *d = (v + norm.epsilon).sqrt());
             let factors = norm.gamma.value.iter().zip(&self.running.1).map(|(gamma, deviation)| gamma / deviation);
             self.factors.iter_mut().zip(factors).for_each(|(f, factor)| *f = factor);
         }
-        let Some((input, weights)) = input.zip(self.quantizer) else {
+        let Some((input, mut weights)) = input.zip(self.quantizer) else {
             self.simulated = None;
             return Ok(());
         };
+        weights.scheme.bits = at_least.map_or(weights.scheme.bits, |least| least.max(weights.scheme.bits));
         let mut simulated = self.simulated.take().unwrap_or_else(|| Simulated::new(self.weight.value.len(), self.channels));
         self.simulate(input, &weights, &mut simulated)?;
         self.simulated = Some(simulated);

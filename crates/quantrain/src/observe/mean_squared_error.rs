@@ -1,18 +1,13 @@
 //! The range whose quantizer changes the values least.
 
-use quantrain_graph::{Quantizer, Range, ScaleKind, Scheme};
+use quantrain_graph::{Quantizer, Range, Scheme};
 use serde::{Deserialize, Serialize};
 
 use super::Observer;
+use super::candidates::candidates;
 use super::extrema::Seen;
 use super::histogram::{Bin, Histogram};
 use crate::ObserveError;
-
-/// Limits tried on each side, as fractions of the extremum.
-const CANDIDATES: u32 = 100;
-
-/// Powers of two tried below the largest.
-const HALVINGS: i32 = 12;
 
 /// The range that minimises `E[(x − x̂)²]` for a scheme, over a histogram of 2048 bins: clipping weighed against the step size, which matters
 /// at 4 bits. Symmetric schemes try limits in steps of a percent of max|x| (powers of two for their scales); asymmetric ones move the upper
@@ -49,21 +44,6 @@ impl MeanSquaredError {
         };
         bins.iter().map(|b| b.count as f64 * bin_error(b)).sum()
     }
-
-    /// Limits to try for an extremum, the extremum first.
-    fn candidates(&self, extremum: f32) -> Vec<f32> {
-        if extremum == 0.0 {
-            return vec![extremum];
-        }
-        match self.scheme.scale {
-            ScaleKind::Free => (1..=CANDIDATES).rev().map(|i| extremum * (i as f32 / CANDIDATES as f32)).collect(),
-            ScaleKind::PowerOfTwo => {
-                let exponent = extremum.abs().log2().ceil() as i32;
-                let below = (1..=HALVINGS).map(|i| 2f32.powi(exponent - i).copysign(extremum));
-                std::iter::once(extremum).chain(below.filter(|l| l.abs() < extremum.abs())).collect()
-            }
-        }
-    }
 }
 
 impl Observer for MeanSquaredError {
@@ -83,10 +63,10 @@ impl Observer for MeanSquaredError {
             errors.reduce(|a, b| if b.0 < a.0 { b } else { a }).map_or(seen, |(_, range)| range)
         };
         if self.scheme.symmetric {
-            let limits = self.candidates(seen.max.max(-seen.min).max(0.0));
+            let limits = candidates(&self.scheme, seen.max.max(-seen.min).max(0.0));
             return Ok(best(&mut limits.into_iter().map(|l| Range { min: seen.min.clamp(-l, l), max: seen.max.clamp(-l, l) })));
         }
-        let (uppers, lowers) = (self.candidates(seen.max.max(0.0)), self.candidates(seen.min.min(0.0)));
+        let (uppers, lowers) = (candidates(&self.scheme, seen.max.max(0.0)), candidates(&self.scheme, seen.min.min(0.0)));
         let mut range = seen;
         for _ in 0..2 {
             range = best(&mut uppers.iter().map(|&max| Range { min: range.min.min(max), max }));

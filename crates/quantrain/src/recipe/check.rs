@@ -4,16 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Columns, PixelRange};
+use quantrain_engine::AdaRound;
 use quantrain_graph::{Granularity, LayerSettings, ScaleKind, Settings, Target};
 use quantrain_onnx::{InputShape, ReadOptions};
 
-use super::choice::{Distance, LossName, OptimizerName, TrainObserver};
-use super::file::{AugmentationFile, DataFile, QuantizationFile, TrainFile, is_target_file};
+use super::choice::{Distance, GradientPath, LossName, OptimizerName, RangeLearning, TrainObserver};
+use super::file::{AugmentationFile, DataFile, QuantizationFile, RefineFile, TrainFile, is_target_file};
 use super::{Data, Device, Export, Losses, OutputLoss, Quantization, Recipe, RecipeFile, Train};
 use crate::CheckError;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::{ObserverKind, ObserverSettings};
 use crate::optimizer::{Adam, Rule, Sgd};
+use crate::oscillation::OscillationSettings;
+use crate::refine::Refinement;
 use crate::schedule::FreezeSchedule;
 
 /// Activations of so few bits want their range by squared error, and kept.
@@ -39,6 +42,7 @@ impl TryFrom<RecipeFile> for Recipe {
             },
             quantization: quantization(&file.quantization, &target)?,
             data: data(&file.data)?,
+            refine: refinement(&file.refine)?,
             augmentation: augmentation(&file.augmentation, file.data.ignored_label)?,
             train: train(&file.train, file.data.ignored_label)?,
             export: Export {
@@ -72,6 +76,9 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
         (false, true) => (Some(ObserverKind::Pact2), Some(TrainObserver::Pact2)),
         (false, false) => (Some(ObserverKind::Percentile), Some(TrainObserver::MovingAverage)),
     };
+    if given.learn_ranges.is_some() {
+        q.train_observer = Some(TrainObserver::None);
+    }
     defaults.data.calibration = file.data.train.clone();
     let freeze = file.train.epochs.map(FreezeSchedule::over);
     defaults.train.freeze_batch_norm_epoch = freeze.map(|f| f.batch_norm);
@@ -132,7 +139,25 @@ fn quantization(file: &QuantizationFile, target: &Target) -> Result<Quantization
             TrainObserver::MovingAverage => Some(observer(ObserverKind::MovingAverage)),
             TrainObserver::Pact2 => Some(observer(ObserverKind::Pact2)),
         },
+        learn_ranges: learn_ranges(file, target)?,
     })
+}
+
+fn learn_ranges(file: &QuantizationFile, target: &Target) -> Result<Option<(RangeLearning, f32)>, CheckError> {
+    let rate = real("quantization.range-rate", file.range_rate, "a finite number above 0", |r| r > 0.0 && r.is_finite())?;
+    let Some(method) = file.learn_ranges else { return Ok(None) };
+    let wrong = |expected| CheckError::Value { key: "quantization.learn-ranges", found: method.name().into(), expected };
+    let powers_of_two = target.activations().scale == ScaleKind::PowerOfTwo;
+    match method {
+        _ if file.gradient_path == Some(GradientPath::Float) => Err(wrong("no learned ranges with gradient-path float")),
+        _ if file.train_observer.is_some_and(|o| o != TrainObserver::None) => Err(wrong("no learned ranges beside a train-observer")),
+        RangeLearning::Tqt if !powers_of_two => Err(wrong("lsq, lsq-plus or pact where scales are free")),
+        RangeLearning::Lsq | RangeLearning::LsqPlus | RangeLearning::Pact if powers_of_two => {
+            Err(wrong("tqt where scales are powers of two"))
+        }
+        RangeLearning::LsqPlus if target.activations().symmetric => Err(wrong("lsq or pact where codes have no zero point")),
+        method => Ok(Some((method, rate))),
+    }
 }
 
 fn data(file: &DataFile) -> Result<Data, CheckError> {
@@ -170,6 +195,22 @@ fn data(file: &DataFile) -> Result<Data, CheckError> {
         train_images: images("data.train-images", file.train_images)?,
         eval_images: images("data.eval-images", file.eval_images)?,
         loader_threads: check("data.loader-threads", file.loader_threads, "1 to 1024", |t| (1..=1024).contains(&t))?,
+    })
+}
+
+fn refinement(file: &RefineFile) -> Result<Refinement, CheckError> {
+    let above_zero = "a finite number above 0";
+    let positive = |x: f32| x > 0.0 && x.is_finite();
+    Ok(Refinement {
+        steps: given("refine.steps", file.steps.clone())?,
+        held_out: real("refine.held-out", file.held_out, "a number above 0 and below 1", |h| h > 0.0 && h < 1.0)?,
+        bias_epochs: check("refine.bias-epochs", file.bias_epochs, "1 or more", |e| e > 0)?,
+        bias_rate: real("refine.bias-rate", file.bias_rate, "a number above 0 up to 1", |r| r > 0.0 && r <= 1.0)?,
+        rounding: AdaRound {
+            iterations: check("refine.rounding-iterations", file.rounding_iterations, "1 or more", |n| n > 0)? as usize,
+            rate: real("refine.rounding-rate", file.rounding_rate, above_zero, positive)?,
+            strength: real("refine.rounding-strength", file.rounding_strength, above_zero, positive)?,
+        },
     })
 }
 
@@ -232,6 +273,8 @@ fn train(file: &TrainFile, ignored_label: Option<i64>) -> Result<Train, CheckErr
         final_rate_fraction: real("train.final-rate-fraction", file.final_rate_fraction, "0 to 1", |f| (0.0..=1.0).contains(&f))?,
         warmup_steps: given("train.warmup-steps", file.warmup_steps)?,
         losses: losses(file, ignored_label)?,
+        step_down: step_down(file)?,
+        oscillation: oscillation(file)?,
         freeze: FreezeSchedule {
             batch_norm: given("train.freeze-batch-norm-epoch", file.freeze_batch_norm_epoch)?,
             ranges: given("train.freeze-ranges-epoch", file.freeze_ranges_epoch)?,
@@ -239,6 +282,26 @@ fn train(file: &TrainFile, ignored_label: Option<i64>) -> Result<Train, CheckErr
         log_every: check("train.log-every", file.log_every, "1 or more", |n| n > 0)?,
         checkpoint_every: Some(given("train.checkpoint-every", file.checkpoint_every)?).filter(|&n| n > 0),
     })
+}
+
+fn step_down(file: &TrainFile) -> Result<Vec<u8>, CheckError> {
+    let widths = given("train.step-down", file.step_down.clone())?;
+    match widths.iter().find(|w| !matches!(w, 2..=8 | 16)) {
+        Some(found) => {
+            Err(CheckError::Value { key: "train.step-down", found: found.to_string(), expected: "widths of 2 to 8 bits, or 16" })
+        }
+        None => Ok(widths),
+    }
+}
+
+fn oscillation(file: &TrainFile) -> Result<Option<OscillationSettings>, CheckError> {
+    let share = |key, value| real(key, value, "a number above 0 up to 1", |s| s > 0.0 && s <= 1.0);
+    let settings = OscillationSettings {
+        damping: real("train.oscillation-damping", file.oscillation_damping, "a finite number, 0 or more", |d| d >= 0.0 && d.is_finite())?,
+        freezing: file.oscillation_freezing.map(|f| share("train.oscillation-freezing", Some(f))).transpose()?,
+        momentum: share("train.oscillation-momentum", file.oscillation_momentum)?,
+    };
+    Ok(Some(settings).filter(|s| s.damping > 0.0 || s.freezing.is_some()))
 }
 
 fn losses(file: &TrainFile, ignored_label: Option<i64>) -> Result<Losses, CheckError> {

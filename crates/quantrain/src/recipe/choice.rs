@@ -15,6 +15,13 @@ macro_rules! choices {
         impl $enum {
             /// The names, as recipes and flags have them.
             pub const NAMES: &[&str] = &[$($name),+];
+
+            /// The name, as recipes and flags have it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($enum::$variant => $name,)+
+                }
+            }
         }
 
         impl std::str::FromStr for $enum {
@@ -59,6 +66,18 @@ choices! {
         Pact2 = "pact2",
     }
 
+    /// How ranges of activations are learned.
+    RangeLearning {
+        /// The step size, with its scaled gradient.
+        Lsq = "lsq",
+        /// Step size and offset.
+        LsqPlus = "lsq-plus",
+        /// The clip limit.
+        Pact = "pact",
+        /// The logarithm of a power-of-two limit.
+        Tqt = "tqt",
+    }
+
     /// The optimizers.
     OptimizerName {
         /// Gradient descent with momentum.
@@ -89,6 +108,24 @@ choices! {
         Cosine = "cosine",
         /// Kullback-Leibler divergence from the float network's probabilities.
         Distillation = "distillation",
+    }
+
+    /// The steps of a refinement without labels.
+    RefineStep {
+        /// Ranges of activations by mean squared error.
+        MeanSquaredErrorRanges = "mean-squared-error-ranges",
+        /// Ranges of activations by entropy.
+        EntropyRanges = "entropy-ranges",
+        /// Equal ranges of weights across layers.
+        Equalization = "equalization",
+        /// Weights clipped once, to the range with the least squared error.
+        WeightClipping = "weight-clipping",
+        /// The mean error of each layer's sums taken out of its bias.
+        BiasCorrection = "bias-correction",
+        /// The devkit's bias calibration by the means of layers' outputs.
+        BiasCalibration = "bias-calibration",
+        /// Rounding of weights learned layer by layer.
+        AdaRound = "adaround",
     }
 
     /// How an output is compared with the float network's.

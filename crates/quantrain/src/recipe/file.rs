@@ -4,7 +4,10 @@ use std::path::{self, Path, PathBuf};
 
 use quantrain_graph::BiasLimit;
 
-use super::choice::{BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, ScheduleName, TrainObserver};
+use super::choice::{
+    BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName,
+    TrainObserver,
+};
 use super::size::Size;
 use super::table::{Default, recipe_tables};
 use crate::observe::ObserverKind;
@@ -33,6 +36,8 @@ recipe_tables! {
         quantization: QuantizationFile;
         /// The images.
         data: DataFile;
+        /// Refinement without labels.
+        refine: RefineFile;
         /// Random changes of training images.
         augmentation: AugmentationFile;
         /// The training.
@@ -67,14 +72,21 @@ recipe_tables! {
         /// Whether layers without BatchNormalization, the last ones excepted, get one for training: with the statistics of the calibration
         /// images, and so that the network computes the same. Networks whose BatchNormalization was folded into the weights train well then.
         "restore-batch-norm" restore_batch_norm: bool, "true";
-        /// What finds the ranges of activations in calibration: min-max, moving-average, percentile, pact2 or mean-squared-error.
+        /// What finds the ranges of activations in calibration: min-max, moving-average, percentile, pact2, mean-squared-error
+        /// or entropy.
         "observer" observer: ObserverKind, words "mean-squared-error at 5 bits or fewer, pact2 where the target's scales are powers of two, else percentile", example "\"percentile\"";
         /// What moves the ranges of activations in training until they freeze: none (they stay as calibrated), moving-average or pact2.
-        "train-observer" train_observer: TrainObserver, words "none at 5 bits or fewer, pact2 where the target's scales are powers of two, else moving-average", example "\"moving-average\"";
+        "train-observer" train_observer: TrainObserver, words "none at 5 bits or fewer and where ranges are learned, pact2 where the target's scales are powers of two, else moving-average", example "\"moving-average\"";
         /// Percent of the values that the percentile observer keeps, above 50 to 100; half of the rest is cut at each end.
         "percentile" percentile: f64, "99.99";
         /// Share of a new batch in the moving average of ranges, above 0 to 1.
         "moving-average-rate" moving_average_rate: f64, "0.01";
+        /// How ranges of activations are learned along with the weights, instead of observed, until they freeze: lsq (step size), lsq-plus (step
+        /// size and offset, where codes have a zero point), pact (clip limit) or tqt (logarithm of the limit, where scales are powers of two).
+        /// Wants the gradient path quantized.
+        "learn-ranges" learn_ranges: RangeLearning, words "ranges are not learned", example "\"lsq\"";
+        /// Factor on the learning rate for learned ranges, above 0.
+        "range-rate" range_rate: f64, "1.0";
         /// Rules for single layers, the last that matches wins.
         "layer" layer: Vec<LayerFile>, words "none", example "[]";
     }
@@ -128,6 +140,28 @@ recipe_tables! {
         "eval-images" eval_images: usize, words "all", example "1000";
         /// Background threads that decode and augment images, 1 to 1024.
         "loader-threads" loader_threads: usize, "2";
+    }
+
+    /// What is done after calibration, without labels, so that the quantized network's outputs come nearer to the float network's; each step
+    /// tells the output SQNR after it, on calibration images that no step has seen.
+    "refine" RefineFile {
+        /// The steps, in order: mean-squared-error-ranges and entropy-ranges (ranges of activations found anew), equalization (equal ranges of
+        /// weights across layers; the float function stays), weight-clipping (once, to the range with the least squared error),
+        /// bias-correction (by the mean error of each layer's sums), bias-calibration (the devkit's, by the means of layers' outputs), adaround
+        /// (rounding of weights learned layer by layer; corrects biases too).
+        "steps" steps: Vec<RefineStep>, "[]";
+        /// Share of the calibration images that no step sees, above 0 to below 1; at least one image.
+        "held-out" held_out: f64, "0.2";
+        /// Passes of bias-calibration, 1 or more.
+        "bias-epochs" bias_epochs: u32, "5";
+        /// Rate of bias-calibration in the first pass, above 0 to 1; it is halved in each that follows.
+        "bias-rate" bias_rate: f64, "0.05";
+        /// Steps in which adaround learns the rounding of a layer, 1 or more.
+        "rounding-iterations" rounding_iterations: u32, "500";
+        /// Learning rate of adaround, above 0.
+        "rounding-rate" rounding_rate: f64, "0.02";
+        /// Weight of the term that drives adaround to a decision, above 0.
+        "rounding-strength" rounding_strength: f64, "0.02";
     }
 
     /// Random changes of training images.
@@ -187,6 +221,14 @@ recipe_tables! {
         "distillation-weight" distillation_weight: f64, "1.0";
         /// Temperature of the loss distillation, above 0: a higher one compares more than the likeliest classes.
         "temperature" temperature: f64, "1.0";
+        /// Widths of the first epochs, one for each: quantizers of fewer bits have so many then, and their own after the last. 2 to 8, or 16.
+        "step-down" step_down: Vec<u8>, "[]";
+        /// How strongly weights are pulled towards the middle of their code, 0 or more; 0 is off.
+        "oscillation-damping" oscillation_damping: f64, "0.0";
+        /// A weight whose code goes to and fro in a larger share of the steps is frozen at its average code, above 0 to 1.
+        "oscillation-freezing" oscillation_freezing: f64, words "weights are not frozen", example "0.02";
+        /// Share of a step in the running frequency of oscillations, above 0 to 1.
+        "oscillation-momentum" oscillation_momentum: f64, "0.01";
         /// Epoch, from 0, from which BatchNormalization is frozen; an epoch past the last means never.
         "freeze-batch-norm-epoch" freeze_batch_norm_epoch: u32, words "epochs/2 − 1, at least 0", example "4";
         /// Epoch, from 0, from which ranges of activations are frozen; an epoch past the last means never.

@@ -4,6 +4,7 @@ use quantrain_data::Batch;
 use quantrain_engine::{BatchNormMode, GradientPath, Mode, Network, Parameter, Purpose, Training, physical_shape};
 
 use super::Trainer;
+use crate::learned_ranges::LearnedRanges;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::optimizer::ParameterView;
 use crate::recipe::{self, Recipe};
@@ -56,7 +57,7 @@ impl<'r> Stepper<'r> {
 
     /// Forward, loss, backward, update. Returns the loss.
     pub fn run(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<f32, RunError> {
-        let Trainer { network, teacher, optimizer, ranges, position, .. } = trainer;
+        let Trainer { network, teacher, optimizer, ranges, learned, oscillations, position, .. } = trainer;
         check_images(network, batch)?;
         let (settings, epoch) = (self.recipe.train(), position.epoch);
         let batch_norm = match self.recipe.quantization().batch_norm {
@@ -68,6 +69,7 @@ impl<'r> Stepper<'r> {
         let training = Training { gradient_path: gradient_path(self.recipe), batch_norm };
         let mode = Mode { training: Some(training), ..self.evaluation() };
         let watching = !settings.freeze.ranges_are_frozen(epoch);
+        network.widen(settings.step_down.get(epoch as usize).copied());
         let (plan, workspace) = self.runner.plan(network, batch.size)?;
         match ranges.as_mut().filter(|_| watching) {
             Some(ranges) => network.forward(plan, workspace, mode, &[&batch.images], ranges)?,
@@ -82,8 +84,18 @@ impl<'r> Stepper<'r> {
         let (plan, workspace) = self.runner.plan(network, batch.size)?;
         network.backward(plan, workspace, mode, &gradients);
         self.rate = self.rates.rate_at(position.step);
+        if let Some(learned) = learned.as_mut() {
+            learned.take_up(network);
+        }
         let mut parameters: Vec<ParameterView> = network.parameters().into_iter().map(optimized).collect();
+        parameters.extend(learned.iter_mut().flat_map(LearnedRanges::views));
         self.gradient_norm = optimizer.step(self.rate, &mut parameters)?;
+        if let Some(learned) = learned.as_ref().filter(|_| watching) {
+            learned.apply(network);
+        }
+        if let Some(oscillations) = oscillations {
+            oscillations.after_step(network, self.rate);
+        }
         if let Some(ranges) = ranges.as_ref().filter(|_| watching) {
             ranges.apply(network)?;
         }

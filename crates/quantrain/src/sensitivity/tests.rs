@@ -1,0 +1,66 @@
+use quantrain_graph::{GraphBuilder, Settings, Target};
+
+use super::*;
+
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Three convolutions; the weights of the second have one outlier, so that its others are coarse.
+fn network() -> QuantGraph {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[3, 6, 6]);
+    let y = b.convolution("first", x, 8, [1, 1]).weights(noise(1, 24)).done().unwrap();
+    let y = b.relu("relu", y).unwrap();
+    let mut weights = noise(2, 8 * 72);
+    weights[5] = 12.0;
+    let y = b.convolution("second", y, 8, [3, 3]).padding([1; 4]).weights(weights).done().unwrap();
+    let y = b.convolution("third", y, 4, [1, 1]).weights(noise(3, 32)).done().unwrap();
+    b.output(y);
+    let settings = Settings { per_channel: Some(false), weight_bits: Some(8), ..Settings::default() };
+    let mut net = QuantGraph::prepare(b.finish().unwrap(), Target::onnxruntime(), &settings).unwrap();
+    let found = ranges(&net, &images(), 8).unwrap();
+    net.quantizers_mut().iter_mut().zip(found).for_each(|(q, r)| q.range = Some(r));
+    net
+}
+
+fn images() -> [Batch; 1] {
+    [Batch { images: noise(4, 8 * 108), size: 8, height: 6, width: 6, channels: 3, labels: vec![0; 8], ..Batch::default() }]
+}
+
+#[test]
+fn the_quantizer_that_hurts_most_comes_first() {
+    let found = measure(&network(), &images(), &mut ()).unwrap();
+    assert_eq!((found.costs.len(), found.images), (7, 8));
+    assert_eq!((found.costs[0].name.as_str(), found.costs[0].kind), ("second", Kind::Weights));
+    assert_eq!(found.float.sqnr, f64::MAX, "the float network is itself");
+    for cost in &found.costs {
+        assert!(cost.alone_8.sqnr > cost.alone_4.sqnr + 12.0, "four bits fewer are 24 dB: {cost:?}");
+        assert!(cost.alone_8.sqnr > found.quantized.sqnr - 0.5, "one quantizer is better than all: {cost:?}");
+        assert!(cost.left_in_float.sqnr > found.quantized.sqnr - 0.5 && cost.left_in_float.top1.is_some(), "{cost:?}");
+    }
+    assert!(found.costs[0].left_in_float.sqnr > found.quantized.sqnr + 3.0, "most is won by leaving the worst in float");
+}
+
+#[test]
+fn a_budget_is_kept_and_spent_where_it_helps() {
+    let net = network();
+    let found = measure(&net, &images(), &mut ()).unwrap();
+    let bits = |mix: &Mix| mix.choices.iter().map(|c| c.weight_bits).collect::<Vec<_>>();
+    for share in [0.5, 0.56, 0.95, 1.0, 2.0] {
+        let mix = search(&net, &found, Budget::Size(share));
+        assert!(mix.size <= share && mix.choices.iter().all(|c| c.activation_bits.is_none()), "{mix:?}");
+        let operations = search(&net, &found, Budget::BitOperations(share));
+        assert!(operations.bit_operations <= share && operations.choices.iter().all(|c| c.activation_bits.is_some()), "{operations:?}");
+    }
+    assert_eq!(bits(&search(&net, &found, Budget::Size(0.5))), [4; 3], "nothing is left to spend");
+    assert_eq!(bits(&search(&net, &found, Budget::Size(2.0))), [16; 3]);
+    let some = bits(&search(&net, &found, Budget::Size(0.56)));
+    assert!(some[0] > 4 && some[1] == 4, "the large layer does not fit: {some:?}");
+    assert!(search(&net, &found, Budget::Size(1.0)).expected_sqnr > search(&net, &found, Budget::Size(0.5)).expected_sqnr);
+}

@@ -1,0 +1,190 @@
+//! `cargo xtask gradient-paths`: whether the backward through float or through quantized weights matters, measured.
+//!
+//! resnet20 on CIFAR-10 is trained at four widths, along both gradient paths, with free scales and powers of two, from several seeds. A run
+//! that is there already is not repeated, so a broken command goes on where it stopped, and what time allows can be run at a time.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Bits of weights and activations.
+const WIDTHS: [u8; 4] = [8, 4, 3, 2];
+const PATHS: [&str; 2] = ["float", "quantized"];
+/// Scales as the tables call them, and the target that has them.
+const SCALES: [(&str, &str); 2] = [("free", "onnxruntime-vnni"), ("power of two", "tidl-pow2")];
+
+/// How much is run.
+struct Options {
+    epochs: u32,
+    seeds: u32,
+    train_images: Option<u32>,
+    eval_images: Option<u32>,
+    batch_norm: &'static str,
+    widths: Vec<u8>,
+    out: PathBuf,
+}
+
+/// One training.
+struct Case {
+    bits: u8,
+    path: &'static str,
+    scales: &'static str,
+    target: &'static str,
+}
+
+/// Trains what is missing and prints the table. `arguments`: see the usage of xtask.
+pub fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
+    let options = Options::parse(root, arguments)?;
+    fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
+    let build = Command::new("cargo").args(["build", "--release", "--bin", "quantrain"]).current_dir(root).status();
+    if !build.is_ok_and(|status| status.success()) {
+        return Err("the release build failed".into());
+    }
+    let mut table = String::from("| widths | scales | gradient path | calibrated | trained: mean | lowest | highest | seeds |\n");
+    table += "|---|---|---|---|---|---|---|---|\n";
+    let mut float = None;
+    for case in cases(&options.widths) {
+        let (mut calibrated, mut trained) = (Vec::new(), Vec::new());
+        for seed in 0..options.seeds {
+            let summary = options.train(root, &case, seed)?;
+            float = float.or(top1(&summary, "float"));
+            calibrated.extend(top1(&summary, "ptq"));
+            trained.extend(top1(&summary, "qat"));
+        }
+        let percent = |value: f64| format!("{value:.2}");
+        let mean = |values: &[f64]| if values.is_empty() { f64::NAN } else { values.iter().sum::<f64>() / values.len() as f64 };
+        let (lowest, highest) = trained.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
+        let cells = [
+            format!("W{0}A{0}", case.bits),
+            case.scales.into(),
+            case.path.into(),
+            percent(mean(&calibrated)),
+            percent(mean(&trained)),
+            percent(lowest),
+            percent(highest),
+            trained.len().to_string(),
+        ];
+        let _ = writeln!(table, "| {} |", cells.join(" | "));
+    }
+    println!("top-1 in percent, as simulated; float {:.2}", float.unwrap_or(f64::NAN));
+    println!("{} epochs, BatchNormalization {}\n", options.epochs, options.batch_norm);
+    print!("{table}");
+    Ok(())
+}
+
+fn cases(widths: &[u8]) -> impl Iterator<Item = Case> + use<'_> {
+    let scaled = widths.iter().flat_map(|&bits| SCALES.map(|(scales, target)| (bits, scales, target)));
+    scaled.flat_map(|(bits, scales, target)| PATHS.map(|path| Case { bits, path, scales, target }))
+}
+
+impl Options {
+    fn parse(root: &Path, arguments: &[&str]) -> Result<Self, String> {
+        let mut options = Options {
+            epochs: 10,
+            seeds: 3,
+            train_images: None,
+            eval_images: None,
+            batch_norm: "corrected",
+            widths: WIDTHS.to_vec(),
+            out: root.join("runs/gradient-paths"),
+        };
+        let mut rest = arguments;
+        while let [name, after @ ..] = rest {
+            rest = after;
+            if *name == "--short" {
+                (options.epochs, options.seeds) = (1, 1);
+                (options.train_images, options.eval_images) = (Some(5_000), Some(2_000));
+                continue;
+            }
+            let [value, after @ ..] = rest else { return Err(format!("{name}: a value expected")) };
+            rest = after;
+            let number = || value.parse::<u32>().ok().filter(|&n| n > 0).ok_or(format!("{name}: `{value}` found, 1 or more expected"));
+            match *name {
+                "--epochs" => options.epochs = number()?,
+                "--seeds" => options.seeds = number()?,
+                "--train-images" => options.train_images = Some(number()?),
+                "--eval-images" => options.eval_images = Some(number()?),
+                "--out" => options.out = PathBuf::from(value),
+                "--bits" => {
+                    let known = WIDTHS.into_iter().find(|w| w.to_string() == *value);
+                    options.widths = vec![known.ok_or(format!("--bits: `{value}` found, 8, 4, 3 or 2 expected"))?];
+                }
+                "--batch-norm" => {
+                    let known = ["running", "corrected", "frozen"].into_iter().find(|known| known == value);
+                    options.batch_norm = known.ok_or(format!("--batch-norm: `{value}` found, running, corrected or frozen expected"))?;
+                }
+                _ => return Err(format!("`{name}` is not known")),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The summary of a run, which is trained where it is not there.
+    fn train(&self, root: &Path, case: &Case, seed: u32) -> Result<String, String> {
+        let share = |n: Option<u32>| n.map_or_else(|| "all".into(), |n| n.to_string());
+        let images = format!("{}-{}", share(self.train_images), share(self.eval_images));
+        let Case { bits, path, target, .. } = case;
+        let name = format!("w{bits}-{target}-{path}-{}-{}-{images}-{seed}", self.batch_norm, self.epochs);
+        let (folder, recipe) = (self.out.join(&name), self.out.join(format!("{name}.toml")));
+        let summary = folder.join("summary.json");
+        let finished = |text: &String| top1(text, "qat").is_some();
+        if let Some(text) = fs::read_to_string(&summary).ok().filter(finished) {
+            return Ok(text);
+        }
+        eprintln!("{name}");
+        fs::write(&recipe, self.recipe(root, case, seed, &folder)).map_err(|e| format!("{}: {e}", recipe.display()))?;
+        let program = root.join("target/release/quantrain");
+        let status = Command::new(&program).arg("train").arg(&recipe).arg("--resume").arg("--json").output();
+        let output = status.map_err(|e| format!("{}: {e}", program.display()))?;
+        if !output.status.success() {
+            return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+        }
+        fs::read_to_string(&summary).map_err(|e| format!("{}: {e}", summary.display()))
+    }
+
+    fn recipe(&self, root: &Path, Case { bits, path, target, .. }: &Case, seed: u32, folder: &Path) -> String {
+        let shared = std::path::absolute(root.join("../shared")).unwrap_or_else(|_| root.join("../shared"));
+        let (shared, out) = (shared.display(), std::path::absolute(folder).unwrap_or_else(|_| folder.into()));
+        let limit = |key: &str, n: Option<u32>| n.map_or_else(String::new, |n| format!("{key} = {n}\n"));
+        let (batch_norm, epochs, out) = (self.batch_norm, self.epochs, out.display());
+        let limits = limit("train-images", self.train_images) + &limit("eval-images", self.eval_images);
+        format!(
+            "model = '{shared}/models/resnet20_cifar10.onnx'\ntarget = '{target}'\nout = '{out}'\nseed = {seed}\n\
+             [quantization]\nweight-bits = {bits}\nactivation-bits = {bits}\nedge-bits = 8\n\
+             gradient-path = '{path}'\nbatch-norm = '{batch_norm}'\n\
+             [data]\ntrain = '{shared}/data/cifar10_train.parquet'\neval = '{shared}/data/cifar10_test.parquet'\n\
+             mean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\n{limits}\
+             [augmentation]\nflip = true\npadded-crop = 4\n\
+             [train]\nepochs = {epochs}\nbatch-size = 128\nlearning-rate = 0.01\nloss = 'distillation'\ntemperature = 4.0\n"
+        )
+    }
+}
+
+/// The accuracy `key` of a summary; one that is `null` or not there is none.
+fn top1(summary: &str, key: &str) -> Option<f64> {
+    let object = summary.split_once(&format!("\"{key}\": {{"))?.1.split('}').next()?;
+    let value = object.split_once("\"top1\":")?.1.split([',', '\n']).next()?;
+    value.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accuracies_are_read_from_a_summary() {
+        let summary = "{\n  \"float\": {\n    \"top1\": 88.57,\n    \"top5\": 99.0,\n    \"images\": 10\n  },\n  \"qat\": null\n}";
+        assert_eq!((top1(summary, "float"), top1(summary, "qat"), top1(summary, "ptq")), (Some(88.57), None, None));
+    }
+
+    #[test]
+    fn options_are_checked() {
+        let parse = |arguments: &[&str]| Options::parse(Path::new("."), arguments);
+        assert_eq!(parse(&["--short", "--seeds", "2"]).map(|o| (o.epochs, o.seeds)), Ok((1, 2)));
+        for wrong in [&["--epochs", "0"][..], &["--bits", "5"], &["--batch-norm", "x"], &["--epochs"], &["--no", "1"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(cases(&WIDTHS).count(), 16);
+    }
+}
