@@ -1,6 +1,6 @@
 //! Operators that move elements.
 
-use quantrain_graph::op::{self, Concat, DepthOrder, DepthToSpace, Pad, PadMode, Slice, SpaceToDepth, Tile, Transpose};
+use quantrain_graph::op::{self, Concat, DepthOrder, DepthToSpace, Pad, PadMode, Slice, SpaceToDepth, Tile, Transpose, Walk};
 use quantrain_kernels::Scratch;
 use quantrain_kernels::elementwise::add_assign;
 use quantrain_kernels::permute::{MOST_AXES, permute};
@@ -79,26 +79,82 @@ impl Kernel for Join {
     }
 }
 
-/// Along each axis in memory order, which input index an output index reads; `None` reads `fill`.
+/// Moves elements: along each axis in memory order an output index reads an input index, or nothing, which is `fill`.
 pub(super) struct Gather {
     input: Vec<usize>,
-    maps: Vec<Vec<Option<usize>>>,
+    maps: Vec<AxisMap>,
     fill: f32,
+}
+
+/// Along one axis, which input index an output index reads. Rules, not lists: a plan is small whatever the extents.
+enum AxisMap {
+    /// The same.
+    Whole(usize),
+    /// Every step-th from a start.
+    Walk(Walk),
+    /// The same behind what comes `before`; around it what the mode says.
+    Padded { before: isize, input: isize, output: usize, mode: PadMode },
+    /// All, over and over again.
+    Repeated { input: usize, output: usize },
+    /// These.
+    Listed(Vec<usize>),
+}
+
+impl AxisMap {
+    /// Number of output indices.
+    fn len(&self) -> usize {
+        match self {
+            AxisMap::Whole(n) => *n,
+            AxisMap::Walk(walk) => walk.count,
+            AxisMap::Padded { output, .. } | AxisMap::Repeated { output, .. } => *output,
+            AxisMap::Listed(indices) => indices.len(),
+        }
+    }
+
+    fn source(&self, o: usize) -> Option<usize> {
+        match self {
+            AxisMap::Whole(_) => Some(o),
+            AxisMap::Walk(walk) => walk.start.checked_add_signed(walk.step * o as isize),
+            AxisMap::Padded { before, input, mode, .. } => {
+                let i = o as isize - before;
+                let i = match mode {
+                    PadMode::Constant(_) => i,
+                    PadMode::Edge => i.clamp(0, input - 1),
+                    PadMode::Wrap => i.rem_euclid(*input),
+                    // Mirrored without repeating the edge.
+                    PadMode::Reflect => {
+                        let i = if i < 0 { -i } else { i };
+                        if i >= *input { 2 * (input - 1) - i } else { i }
+                    }
+                };
+                usize::try_from(i).ok().filter(|_| i < *input)
+            }
+            AxisMap::Repeated { input, .. } => Some(o % input),
+            AxisMap::Listed(indices) => Some(indices[o]),
+        }
+    }
+
+    /// Whether each index of `input` reads itself.
+    fn is_whole(&self, input: usize) -> bool {
+        self.len() == input
+            && match self {
+                AxisMap::Whole(_) | AxisMap::Repeated { .. } => true,
+                AxisMap::Walk(walk) => walk.start == 0 && (walk.step == 1 || walk.count == 1),
+                AxisMap::Padded { before, .. } => *before == 0,
+                AxisMap::Listed(indices) => indices.iter().enumerate().all(|(o, i)| o == *i),
+            }
+    }
 }
 
 pub(super) fn slice(op: &Slice, site: &Site) -> Result<Gather, EngineError> {
     let shape = &site.graph.tensor(site.node.inputs[0]).shape;
     let walks = op.walks(shape).map_err(|_| site.unsupported("its attributes do not fit the input"))?;
-    let input = site.input(0);
-    let rank = input.len();
-    let mut maps = vec![Vec::new(); rank];
-    for axis in 0..rank {
-        maps[physical_axis(rank, axis)] = match walks[axis] {
-            Some(walk) => (0..walk.count).map(|i| walk.start.checked_add_signed(walk.step * i as isize)).collect(),
-            None => (0..input[axis]).map(Some).collect(),
-        };
+    let input = to_physical(&site.input(0));
+    let mut maps: Vec<AxisMap> = input.iter().map(|&n| AxisMap::Whole(n)).collect();
+    for (axis, walk) in walks.iter().enumerate() {
+        walk.iter().for_each(|&walk| maps[physical_axis(input.len(), axis)] = AxisMap::Walk(walk));
     }
-    Ok(Gather { input: to_physical(&input), maps, fill: 0.0 })
+    Ok(Gather { input, maps, fill: 0.0 })
 }
 
 pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, EngineError> {
@@ -107,51 +163,35 @@ pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, EngineError> {
     if op.mode == PadMode::Reflect && (0..2 * rank).any(|i| op.pads[i] >= input[i % rank]) {
         return Err(site.unsupported("a reflection reaches less far than the input is long"));
     }
-    let mut maps = vec![Vec::new(); rank];
+    let mut maps: Vec<AxisMap> = to_physical(&input).iter().map(|&n| AxisMap::Whole(n)).collect();
     for axis in 0..rank {
-        let (before, extent) = (op.pads[axis] as isize, input[axis] as isize);
-        let source = |o: usize| {
-            let i = o as isize - before;
-            let i = match op.mode {
-                PadMode::Constant(_) => i,
-                PadMode::Edge => i.clamp(0, extent - 1),
-                PadMode::Wrap => i.rem_euclid(extent),
-                // Mirrored without repeating the edge.
-                PadMode::Reflect => {
-                    let i = if i < 0 { -i } else { i };
-                    if i >= extent { 2 * (extent - 1) - i } else { i }
-                }
-            };
-            usize::try_from(i).ok().filter(|_| i < extent)
-        };
-        maps[physical_axis(rank, axis)] = (0..output[axis]).map(source).collect();
+        let (before, input) = (op.pads[axis] as isize, input[axis] as isize);
+        maps[physical_axis(rank, axis)] = AxisMap::Padded { before, input, output: output[axis], mode: op.mode };
     }
     let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
     Ok(Gather { input: to_physical(&input), maps, fill })
 }
 
 pub(super) fn gather(op: &op::Gather, site: &Site) -> Gather {
-    let input = site.input(0);
+    let input = to_physical(&site.input(0));
     let rank = input.len();
     let axis = if op.axis < 0 { (op.axis + rank as i64) as usize } else { op.axis as usize };
-    let mut maps: Vec<Vec<_>> = to_physical(&input).iter().map(|&n| (0..n).map(Some).collect()).collect();
-    maps[physical_axis(rank, axis)] = op.indices.iter().copied().map(Some).collect();
-    Gather { input: to_physical(&input), maps, fill: 0.0 }
+    let mut maps: Vec<AxisMap> = input.iter().map(|&n| AxisMap::Whole(n)).collect();
+    maps[physical_axis(rank, axis)] = AxisMap::Listed(op.indices.clone());
+    Gather { input, maps, fill: 0.0 }
 }
 
 pub(super) fn tile(op: &Tile, site: &Site) -> Gather {
     let input = to_physical(&site.input(0));
     let repeats = to_physical(&op.repeats);
-    let maps = input.iter().zip(repeats).map(|(&n, times)| (0..n * times).map(|i| Some(i % n)).collect()).collect();
+    let maps = input.iter().zip(repeats).map(|(&input, times)| AxisMap::Repeated { input, output: input * times }).collect();
     Gather { input, maps, fill: 0.0 }
 }
 
 impl Gather {
     /// Elements that lie together: the product of the innermost axes that are taken whole.
     fn run(&self) -> (usize, usize) {
-        let whole =
-            |axis: &usize| self.maps[*axis].len() == self.input[*axis] && self.maps[*axis].iter().enumerate().all(|(i, m)| *m == Some(i));
-        let inner = (0..self.input.len()).rev().take_while(whole).count();
+        let inner = (0..self.input.len()).rev().take_while(|&axis| self.maps[axis].is_whole(self.input[axis])).count();
         let axis = self.input.len() - inner;
         (axis, self.input[axis..].iter().product())
     }
@@ -174,8 +214,9 @@ impl Gather {
         if axis == axes {
             return f(at);
         }
-        for source in &self.maps[axis] {
-            let at = at.zip(*source).map(|(at, s)| at + s * strides[axis]);
+        let map = &self.maps[axis];
+        for o in 0..map.len() {
+            let at = at.zip(map.source(o)).map(|(at, i)| at + i * strides[axis]);
             self.descend(axis + 1, axes, at, strides, f);
         }
     }

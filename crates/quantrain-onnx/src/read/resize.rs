@@ -4,7 +4,7 @@ use quantrain_graph::op::{Coordinates, Interpolation, NearestMode, Resize, Resiz
 use quantrain_graph::{Dim, Op, Shape};
 
 use super::node::{NodeReader, Operand, extent};
-use super::number::Number;
+use super::number::{self, Number};
 use super::pooling;
 use crate::NodeError;
 
@@ -100,7 +100,7 @@ pub(super) fn resize(node: &mut NodeReader) -> Result<(), NodeError> {
         (Some(scales), None) => ResizeTo::Scales(spatial_scales(&scales.values, &axes, &shape)?),
         (None, Some(sizes)) => {
             let sizes = spatial_sizes(&sizes.values, &axes, &shape, node.model.batch)?;
-            covers.map_or(ResizeTo::Sizes(sizes), |covers| ResizeTo::Fit { sizes, covers })
+            covers.map_or_else(|| exactly(sizes, &shape), |covers| ResizeTo::Fit { sizes, covers })
         }
         _ => {
             return Err(NodeError::Value {
@@ -157,6 +157,22 @@ fn spatial<T: Copy + std::fmt::Debug>(
 
 fn spatial_scales(values: &[f32], axes: &[i64], x: &Shape) -> Result<[f32; 2], NodeError> {
     spatial("scales", values, axes, x.rank(), |_, s| s == 1.0, [Some(1.0), Some(1.0)])
+}
+
+/// Sizes as factors where these give the same, sizes elsewhere: factors need no operator set 18 when they are written, and ONNX Runtime's sessions
+/// fail to optimise sizes of some axes.
+fn exactly(sizes: [usize; 2], x: &Shape) -> ResizeTo {
+    let float = |n: usize| i64::try_from(n).ok().map(number::to_f32);
+    let first = x.rank().saturating_sub(2);
+    let factor = |axis: usize| {
+        let (from, to) = (float(x.fixed_at(first + axis).ok()?)?, float(sizes[axis])?);
+        Some(to / from).filter(|factor| (from * factor).floor() == to)
+    };
+    // The one row of a signal is no axis of its own.
+    match (factor(0).filter(|_| x.rank() == 4), factor(1)) {
+        (Some(height), Some(width)) => ResizeTo::Scales([height, width]),
+        _ => ResizeTo::Sizes(sizes),
+    }
 }
 
 /// `batch` is the file's and what a user gave in its place.

@@ -1,4 +1,4 @@
-//! A network of many nodes whose quantizers are all joined.
+//! Networks that are large: in nodes, whose quantizers are all joined, or in extents.
 
 use prost::Message;
 
@@ -6,21 +6,7 @@ use super::proto::*;
 
 /// `steps` times Concat, Slice and Add of two values.
 pub fn network(steps: usize) -> Vec<u8> {
-    let integers = |name: &str, value: i64| TensorProto {
-        name: Some(name.into()),
-        dims: vec![1],
-        data_type: Some(data_type::INT64),
-        raw_data: Some(value.to_le_bytes().into()),
-        ..TensorProto::default()
-    };
     let axis = AttributeProto { name: Some("axis".into()), i: Some(1), r#type: Some(attribute_type::INT), ..AttributeProto::default() };
-    let node = |op: &str, input: &[&str], output: String, attribute: Vec<AttributeProto>| NodeProto {
-        input: input.iter().map(|&i| i.to_owned()).collect(),
-        output: vec![output],
-        op_type: Some(op.into()),
-        attribute,
-        ..NodeProto::default()
-    };
     let mut nodes = Vec::with_capacity(3 * steps);
     let mut x = "x".to_owned();
     for i in 0..steps {
@@ -30,18 +16,43 @@ pub fn network(steps: usize) -> Vec<u8> {
         nodes.push(node("Add", &[&cut, &x], sum.clone(), vec![]));
         x = sum;
     }
+    model(nodes, vec![integers("one", &[1]), integers("three", &[3])], x)
+}
+
+/// Two values with `extent` zeros around them, backwards.
+pub fn padded(extent: i64) -> Vec<u8> {
+    let nodes = vec![
+        node("Pad", &["x", "pads"], "padded".into(), vec![]),
+        node("Slice", &["padded", "last", "first", "one", "back"], "y".into(), vec![]),
+    ];
+    let initializers = [("pads", &[0, extent, 0, extent / 2][..]), ("last", &[-1]), ("first", &[i64::MIN]), ("one", &[1]), ("back", &[-1])];
+    model(nodes, initializers.iter().map(|(name, values)| integers(name, values)).collect(), "y".into())
+}
+
+fn node(op: &str, input: &[&str], output: String, attribute: Vec<AttributeProto>) -> NodeProto {
+    let input = input.iter().map(|&i| i.to_owned()).collect();
+    NodeProto { input, output: vec![output], op_type: Some(op.into()), attribute, ..NodeProto::default() }
+}
+
+fn integers(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        name: Some(name.into()),
+        dims: vec![values.len() as i64],
+        data_type: Some(data_type::INT64),
+        raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        ..TensorProto::default()
+    }
+}
+
+/// A model of an input `x` of two values.
+fn model(node: Vec<NodeProto>, initializer: Vec<TensorProto>, output: String) -> Vec<u8> {
     let value = |name: String| {
         let dim = [DimensionProto { dim_value: Some(1), dim_param: None }, DimensionProto { dim_value: Some(2), dim_param: None }];
         let tensor_type = TensorTypeProto { elem_type: Some(data_type::FLOAT), shape: Some(TensorShapeProto { dim: dim.into() }) };
         ValueInfoProto { name: Some(name), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
     };
-    let graph = GraphProto {
-        node: nodes,
-        initializer: vec![integers("one", 1), integers("three", 3)],
-        input: vec![value("x".into())],
-        output: vec![value(x)],
-        ..GraphProto::default()
-    };
+    let (input, output) = (vec![value("x".into())], vec![value(output)]);
+    let graph = GraphProto { node, initializer, input, output, ..GraphProto::default() };
     let opset_import = vec![OperatorSetIdProto { domain: None, version: Some(13) }];
     ModelProto { ir_version: Some(8), graph: Some(graph), opset_import, ..ModelProto::default() }.encode_to_vec()
 }

@@ -69,6 +69,15 @@ fn a_network_of_many_nodes_takes_time_in_proportion() {
     CURRENT.store(NOTHING, Ordering::Relaxed);
 }
 
+#[test]
+fn a_plan_is_small_whatever_the_extents() {
+    let _alone = ALONE.lock();
+    let bytes = large::padded(1 << 30);
+    let before = memory::start();
+    assert_eq!(walk::walk(&bytes), Step::Planned);
+    assert!(memory::peak() - before < ALLOWANCE / 16, "{} bytes", memory::peak() - before);
+}
+
 fn check(numbers: std::ops::Range<u64>) {
     let _alone = ALONE.lock();
     let networks = networks();

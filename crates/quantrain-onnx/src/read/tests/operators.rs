@@ -328,7 +328,7 @@ fn upsample_and_resize_are_one_operator() {
     assert_eq!(read(model.node("Resize", &["x", "roi", "s"], "y", modes())).0, nearest(twice, NearestMode::Ceil));
     let model = image(18).ints("sizes", &[5, 6]);
     let attributes = [modes(), vec![ints("axes", &[2, 3])]].concat();
-    let expected = nearest(ResizeTo::Sizes([5, 6]), NearestMode::Ceil);
+    let expected = nearest(ResizeTo::Scales([0.625, 0.75]), NearestMode::Ceil);
     assert_eq!(read(model.node("Resize", &["x", "", "", "sizes"], "y", attributes)), (expected, Shape::batched(&[3, 5, 6])));
     let model = image(13).floats("s", &[4], &[1.0, 1.0, 2.0, 2.0]).node("Resize", &["x", "", "s"], "y", vec![text("mode", "linear")]);
     let expected = Resize { to: twice, coordinates: Coordinates::HalfPixel, interpolation: Interpolation::Linear };
