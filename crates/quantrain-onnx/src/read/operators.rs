@@ -220,7 +220,7 @@ pub fn operators_page() -> String {
     page += "| integer operator | read as |\n|---|---|\n";
     for (domain, name, becomes) in super::quantized::OPERATORS {
         let point = if domain.is_empty() { "" } else { "." };
-        page += &format!("| {domain}{point}{name} | {becomes} |\n");
+        page += &format!("| `{domain}{point}{name}` | {becomes} |\n");
     }
     page
 }
