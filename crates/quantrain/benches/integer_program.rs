@@ -53,8 +53,8 @@ fn compare(name: &str, path: &Path, size: usize, rounds: usize) -> Result<(), Fa
         let planes = runtime.planes(&images, &[batch, size, size, 3])?;
         let mut seconds = [Vec::new(), Vec::new()];
         for _ in 0..rounds {
-            seconds[0].extend(turn(|| Ok(drop(program.run(batch, &[&images], &mut ())?)))?);
-            seconds[1].extend(turn(|| Ok(drop(runtime.run_planes(&planes)?)))?);
+            seconds[0].extend(turn(|| Ok(program.run(batch, &[&images], &mut ()).map(drop)?))?);
+            seconds[1].extend(turn(|| Ok(runtime.run_planes(&planes).map(drop)?))?);
         }
         let [ours, theirs] = seconds.map(|s| batch as f64 / s.into_iter().fold(f64::INFINITY, f64::min));
         println!("{name:20} {batch:>5} {ours:>12.1} {theirs:>12.1} {:>6.2}", ours / theirs);

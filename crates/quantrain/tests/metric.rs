@@ -49,7 +49,7 @@ fn recipe(folder: &Path) -> Recipe {
     let (model, data) = (folder.join("net.onnx"), folder.join("images-idx3-ubyte"));
     let (model, data) = (model.display(), data.display());
     let text = format!(
-        "model = '{model}'\n[quantization]\nenabled = false\n[data]\ntrain = '{data}'\neval = '{data}'\n[train]\nbatch-size = 3\nepochs = 2\n\
+        "model = '{model}'\n[quantization]\nenabled = false\n[data]\ntrain = '{data}'\neval = '{data}'\n[train]\nbatch-size = 3\nepochs = 2\nweight-decay = 0.0\n\
          loss = 'mean-squared-error'\n"
     );
     Recipe::try_from(toml::from_str::<RecipeFile>(&text).unwrap()).unwrap()

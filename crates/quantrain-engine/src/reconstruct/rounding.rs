@@ -73,7 +73,7 @@ impl AdaRound {
         let after = objective.error(&scaled(&codes, &channels), &mut sums);
         for (c, (row, nearest)) in codes.chunks_exact_mut(patch).zip(nearest.chunks_exact(patch)).enumerate() {
             // Written so that NaN keeps the nearest codes.
-            if !(after[c] < before[c]) {
+            if after[c].is_nan() || after[c] >= before[c] {
                 row.copy_from_slice(nearest);
             }
         }
@@ -168,7 +168,7 @@ fn channels(moments: &Moments, objective: &Objective, folded: &[f32], grids: &[G
                 let code = ((t.abs() - 1e-3).ceil().copysign(t)).clamp(range.lo, range.hi);
                 return Weight { floor, nearest: code, learned: None };
             }
-            let settled = kept || floor < range.lo || floor >= range.hi || !(diagonal > 0.0);
+            let settled = kept || floor < range.lo || floor >= range.hi || diagonal.is_nan() || diagonal <= 0.0;
             let sigma = (t - floor - OFFSET) / STRETCH;
             Weight { floor, nearest, learned: (!settled).then(|| [(sigma / (1.0 - sigma)).ln(), 0.0, 0.0]) }
         };

@@ -238,7 +238,7 @@ mod tests {
     fn exceptions_are_operators_of_the_table() {
         let known = |name: &&str| OPERATORS.iter().any(|o| o.name == *name);
         let becomes = BECOMES.iter().flat_map(|(name, others)| std::iter::once(name).chain(others.iter()));
-        assert!(becomes.chain(TRAINED).chain(WITHOUT_GRADIENT).all(|name| known(&name)));
+        assert!(becomes.chain(TRAINED).chain(WITHOUT_GRADIENT).all(known));
     }
 
     #[test]

@@ -136,8 +136,8 @@ fn networks() -> Vec<Vec<u8>> {
 fn damaged(number: u64, networks: &[Vec<u8>]) -> (Vec<u8>, &'static str) {
     let mut generator = Generator::new(SEED ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let small: Vec<&Vec<u8>> = networks.iter().filter(|n| n.len() <= LARGE).collect();
-    let network = if number % 50 == 0 { generator.pick(networks) } else { *generator.pick(&small) };
-    if number % 2 == 0 {
+    let network = if number.is_multiple_of(50) { generator.pick(networks) } else { *generator.pick(&small) };
+    if number.is_multiple_of(2) {
         let other = *generator.pick(&small);
         (bytes::damage(network.clone(), other, &mut generator), "bytes")
     } else {

@@ -22,7 +22,7 @@ pub fn walk(bytes: &[u8]) -> Step {
         }
     };
     // The targets differ in what they fuse and share.
-    let target = if bytes.len() % 2 == 0 { Target::onnxruntime() } else { Target::tidl_pow2() };
+    let target = if bytes.len().is_multiple_of(2) { Target::onnxruntime() } else { Target::tidl_pow2() };
     let Ok(net) = QuantGraph::prepare(graph, target, &Settings::default()) else { return Step::Read };
     inspect(&net);
     for purpose in [Purpose::Inference, Purpose::Training(GradientPath::Quantized)] {

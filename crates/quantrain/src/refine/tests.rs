@@ -115,7 +115,7 @@ fn every_step_that_should_brings_outputs_nearer() {
         for with_norm in [true, false] {
             let (_, reports) = refined(bottleneck(with_norm, 6.0), steps);
             let (before, after) = (reports[1].sqnr, reports[reports.len() - 1].sqnr);
-            if !(after > before + gain) {
+            if after.is_nan() || after <= before + gain {
                 weak.push(format!("{steps:?}, BatchNorm {with_norm}: {before:.2} dB to {after:.2} dB"));
             }
         }

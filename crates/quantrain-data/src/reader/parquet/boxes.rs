@@ -75,8 +75,8 @@ impl Boxes {
     pub(super) fn of_row(&self, file: &Path, row: usize) -> Result<Vec<BoundingBox>, DataError> {
         let values = self.coordinates.get(row).map_or(&[][..], Vec::as_slice);
         let wrong = |found: String, expected| DataError::BadBox { file: file.into(), row, column: self.name.clone(), found, expected };
-        let begins = |at: usize| at % 4 == 0;
-        if values.len() % 4 != 0 || values.iter().enumerate().any(|(at, (repetition, _))| (*repetition < 2) != begins(at)) {
+        let begins = |at: usize| at.is_multiple_of(4);
+        if !values.len().is_multiple_of(4) || values.iter().enumerate().any(|(at, (repetition, _))| (*repetition < 2) != begins(at)) {
             return Err(wrong(format!("{} coordinates", values.len()), "four for each box"));
         }
         let classes = self.classes.as_ref().and_then(|classes| classes.get(row));
