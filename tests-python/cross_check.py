@@ -34,6 +34,7 @@ import layer_networks
 import node_tests
 import onnxruntime_accuracy
 import operator_networks
+import quantized_node_tests
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -204,8 +205,8 @@ class Programs:
         )
         release = Path(json.loads(metadata.stdout)["target_directory"]) / "release"
         self.program = release / "quantrain"
-        names = ["run_float", "run_quantized", "quantize_raw"]
-        self.run_float, self.run_quantized, self.quantize_raw = (release / "examples" / name for name in names)
+        names = ["run_float", "run_quantized", "run_codes", "quantize_raw"]
+        self.run_float, self.run_quantized, self.run_codes, self.quantize_raw = (release / "examples" / name for name in names)
 
     def quantrain(self, *words):
         """What the program prints with --json."""
@@ -442,6 +443,9 @@ def check_nodes(tally, programs, folder):
     counts, lines = node_tests.run_all(programs.run_float)
     print(*lines, sep="\n", end="\n" if lines else "")
     tally.check(counts["failed"] == 0, "ONNX's tests of operators", node_tests.summary(counts))
+    counts, lines = quantized_node_tests.run_all(programs.run_codes)
+    print(*lines, sep="\n", end="\n" if lines else "")
+    tally.check(counts["failed"] == 0, "ONNX's tests of quantized operators", quantized_node_tests.summary(counts))
 
 
 SECTIONS = {

@@ -19,7 +19,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNNER = ROOT / "target" / "debug" / "examples" / "run_codes"
 DATA = Path("/usr/share/libonnx-testdata/data/node")
 QUANTIZED = re.compile(r"QLinear|[Qq]uantize|Integer")
 
@@ -61,7 +60,7 @@ def tests():
             yield folder, model
 
 
-def run(folder, model, scratch):
+def run(runner, folder, model, scratch):
     """None where every code is the test's, else what went wrong."""
     [node] = model.graph.node
     if node.op_type not in NUMBERS:
@@ -96,7 +95,7 @@ def run(folder, model, scratch):
     graph = helper.make_graph(nodes, "test", shaped, [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)], stored)
     onnx.save(helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version), scratch / "model.onnx")
     (scratch / "input").write_bytes(b"".join(x.astype("<f4").tobytes() for x in fed))
-    command = [RUNNER, *(scratch / name for name in ["model.onnx", "input", "output"]), str(fed[0].shape[0])]
+    command = [runner, *(scratch / name for name in ["model.onnx", "input", "output"]), str(fed[0].shape[0])]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         return done.stderr.strip().splitlines()[-1]
@@ -107,27 +106,33 @@ def run(folder, model, scratch):
     return f"{different} of {expected.size} differ" if different else None
 
 
+def run_all(runner, verbose=False):
+    """Runs every test with the example `run_codes`; returns how many passed, failed and are exempt, and the lines about them."""
+    counts, lines = {"passed": 0, "failed": 0, "exempt": 0}, []
+    with tempfile.TemporaryDirectory() as scratch:
+        for folder, model in tests():
+            problem = "several nodes" if len(model.graph.node) > 1 else run(runner, folder, model, Path(scratch))
+            reason = EXEMPT.get(folder.name)
+            verdict = "exempt" if problem and reason else "failed" if problem or reason else "passed"
+            counts[verdict] += 1
+            if verdict == "failed" or verbose:
+                told = {"exempt": reason, "failed": problem or "it passes; drop its row", "passed": ""}[verdict]
+                lines.append(f"{verdict:8} {folder.name:56} {told}".rstrip())
+    return counts, lines
+
+
+def summary(counts):
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+
+
 def main():
     if not DATA.is_dir():
         print(f"skipped: no {DATA}; install libonnx-testdata")
         return 0
-    subprocess.run(["cargo", "build", "-q", "-p", "quantrain", "--example", "run_codes"], cwd=ROOT, check=True)
-    passed = exempt = failed = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        for folder, model in tests():
-            problem = "several nodes" if len(model.graph.node) > 1 else run(folder, model, Path(scratch))
-            reason = EXEMPT.get(folder.name)
-            if problem and reason:
-                exempt += 1
-                print(f"exempt   {folder.name}: {reason}")
-            elif problem or reason:
-                failed += 1
-                print(f"failed   {folder.name}: {problem or 'it passes; drop its row'}")
-            else:
-                passed += 1
-                print(f"passed   {folder.name}")
-    print(f"{passed} passed, {failed} failed, {exempt} exempt")
-    return 1 if failed else 0
+    subprocess.run(["cargo", "build", "-q", "--release", "-p", "quantrain", "--example", "run_codes"], cwd=ROOT, check=True)
+    counts, lines = run_all(ROOT / "target" / "release" / "examples" / "run_codes", verbose=True)
+    print(*lines, summary(counts), sep="\n")
+    return 1 if counts["failed"] else 0
 
 
 if __name__ == "__main__":
