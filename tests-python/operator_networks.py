@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, checker, helper, numpy_helper, shape_inference
 
 IMAGE = [2, 4, 6, 6]
 
@@ -43,10 +43,12 @@ class Network:
 
     def model(self):
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)
-        # Without shapes: ONNX Runtime infers those of more operators than onnx does.
         outputs = [helper.make_tensor_value_info(name, kind, None) for name, kind in self.outputs]
         graph = helper.make_graph(self.nodes, self.name, [x], outputs, self.constants, value_info=self.known)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8 if self.opset < 20 else 10)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8 if self.opset < 20 else 10)
+        model = shape_inference.infer_shapes(model, strict_mode=True)
+        checker.check_model(model)
+        return model
 
     def input(self):
         return np.random.default_rng(7).uniform(self.low, self.high, self.shape).astype(np.float32)

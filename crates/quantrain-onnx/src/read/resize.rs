@@ -159,14 +159,15 @@ fn spatial_scales(values: &[f32], axes: &[i64], x: &Shape) -> Result<[f32; 2], N
     spatial("scales", values, axes, x.rank(), |_, s| s == 1.0, [Some(1.0), Some(1.0)])
 }
 
-/// Sizes as factors where these give the same, sizes elsewhere: factors need no operator set 18 when they are written, and ONNX Runtime's sessions
-/// fail to optimise sizes of some axes.
+/// Sizes as factors where these give the same in f32 and in f64 (runtimes differ), sizes elsewhere: factors need no operator set 18 when they are
+/// written, and ONNX Runtime's sessions fail to optimise sizes of some axes.
 fn exactly(sizes: [usize; 2], x: &Shape) -> ResizeTo {
     let float = |n: usize| i64::try_from(n).ok().map(number::to_f32);
     let first = x.rank().saturating_sub(2);
     let factor = |axis: usize| {
         let (from, to) = (float(x.fixed_at(first + axis).ok()?)?, float(sizes[axis])?);
-        Some(to / from).filter(|factor| (from * factor).floor() == to)
+        let wide = |factor: f32| (f64::from(from) * f64::from(factor)).floor() == f64::from(to);
+        Some(to / from).filter(|factor| (from * factor).floor() == to && wide(*factor))
     };
     // The one row of a signal is no axis of its own.
     match (factor(0).filter(|_| x.rank() == 4), factor(1)) {

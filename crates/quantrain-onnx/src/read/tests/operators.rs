@@ -330,6 +330,11 @@ fn upsample_and_resize_are_one_operator() {
     let attributes = [modes(), vec![ints("axes", &[2, 3])]].concat();
     let expected = nearest(ResizeTo::Scales([0.625, 0.75]), NearestMode::Ceil);
     assert_eq!(read(model.node("Resize", &["x", "", "", "sizes"], "y", attributes)), (expected, Shape::batched(&[3, 5, 6])));
+    // 6 times the factor nearest to 10/6 is 10 in f32 and a little less in f64.
+    let model = ModelFixture::new(18, &[0, 3, 6, 6]).ints("sizes", &[9, 10]);
+    let attributes = [modes(), vec![ints("axes", &[2, 3])]].concat();
+    let expected = nearest(ResizeTo::Sizes([9, 10]), NearestMode::Ceil);
+    assert_eq!(read(model.node("Resize", &["x", "", "", "sizes"], "y", attributes)), (expected, Shape::batched(&[3, 9, 10])));
     let model = image(13).floats("s", &[4], &[1.0, 1.0, 2.0, 2.0]).node("Resize", &["x", "", "s"], "y", vec![text("mode", "linear")]);
     let expected = Resize { to: twice, coordinates: Coordinates::HalfPixel, interpolation: Interpolation::Linear };
     assert_eq!(read(model).0, Op::Resize(expected));
