@@ -18,10 +18,10 @@ pub struct Scratch {
 impl Scratch {
     /// At least `length` elements.
     pub fn take(length: usize) -> Self {
-        let idle = IDLE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
-        let mut lines = idle.unwrap_or_default();
-        if lines.len() * 16 < length {
-            lines.resize(length.div_ceil(16), Line([0.0; 16]));
+        let wanted = length.div_ceil(16);
+        let mut lines = best(&mut IDLE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), wanted);
+        if lines.len() < wanted {
+            lines.resize(wanted, Line([0.0; 16]));
         }
         Self { lines }
     }
@@ -30,6 +30,15 @@ impl Scratch {
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
         // SAFETY: a `Line` is sixteen f32s without padding, so the lines are that many f32s in a row.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
+    }
+}
+
+/// The smallest buffer that is long enough, else the longest: then only that one grows.
+fn best(idle: &mut Vec<Vec<Line>>, wanted: usize) -> Vec<Line> {
+    let key = |lines: &Vec<Line>| if lines.len() >= wanted { (0, lines.len()) } else { (1, usize::MAX - lines.len()) };
+    match (0..idle.len()).min_by_key(|&i| key(&idle[i])) {
+        Some(i) => idle.swap_remove(i),
+        None => Vec::new(),
     }
 }
 
@@ -62,6 +71,13 @@ mod tests {
             assert!(scratch.as_mut_slice().len() >= length);
             assert_eq!(scratch.as_mut_slice().as_ptr().align_offset(64), 0);
         }
+    }
+
+    #[test]
+    fn the_buffer_that_fits_best_is_taken() {
+        let buffer = |length: usize| vec![Line([0.0; 16]); length];
+        let mut idle = vec![buffer(9), buffer(2), buffer(5), buffer(3)];
+        assert_eq!([4, 4, 4, 4, 4].map(|wanted| best(&mut idle, wanted).len()), [5, 9, 3, 2, 0]);
     }
 
     #[test]
