@@ -96,8 +96,13 @@ impl IntegerProgram {
         }
         let watched = (0..self.lowered.grids.len()).any(|t| self.lowered.grids[t].is_some() && monitor.wants(TensorId(t)));
         let part = self.part(batch);
-        if watched || part >= batch {
+        if watched {
             return Ok(self.walk(&*self.schedule(batch)?, inputs, monitor));
+        }
+        if part >= batch {
+            let schedule = self.schedule(batch)?;
+            // On a thread of the pool: from outside, every layer would wait for one to take it.
+            return Ok(rayon::scope(|_| self.walk(&schedule, inputs, &mut ())));
         }
         let schedules = [self.schedule(part)?, self.schedule(if batch.is_multiple_of(part) { part } else { batch % part })?];
         let run_part = |first: usize| {

@@ -1,8 +1,9 @@
 //! The integer program beside ONNX Runtime's session of the same QDQ file, in one run, two threads each.
 //!
 //! `cargo bench -p quantrain --bench integer_program [-- --rounds N]` takes turns, so that a machine's weak minutes meet both, and prints
-//! the fastest runs: what the machine does when nothing else runs on it. Networks are read from `../shared/models` beside the repository and calibrated on one synthetic image: ranges change codes,
-//! not the work. ONNX Runtime is found as `quantrain verify` finds it; its images lie channels first already.
+//! the fastest runs: what the machine does when nothing else runs on it. Networks are read from `../shared/models` beside the repository and
+//! calibrated on one synthetic image: ranges change codes, not the work. ONNX Runtime is found as `quantrain verify` finds it from the
+//! repository's root; its images lie channels first already.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ fn main() -> Result<(), Failure> {
         [flag, count] if flag == "--rounds" => count.parse()?,
         _ => return Err("usage: cargo bench -p quantrain --bench integer_program [-- --rounds N]".into()),
     };
+    // cargo starts benches in their crate's folder.
+    std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
     rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global()?;
     println!("path {}, {THREADS} threads each, {rounds} rounds, images a second (fastest run)", quantrain_kernels::simd().name());
     println!("{:20} {:>5} {:>12} {:>12} {:>6}", "network", "batch", "integers", "ONNX Runtime", "ratio");
