@@ -29,7 +29,7 @@ pub struct Job {
     recipe: Recipe,
     /// `None` while it is lent to a trainer.
     network: Option<Network>,
-    /// The network of the file: what a refinement and a training are measured by.
+    /// The network before calibration, refinement and training: what these are measured by, and the teacher.
     float: QuantGraph,
     /// The observers of the calibration.
     ranges: Option<Ranges>,
@@ -368,13 +368,9 @@ impl Job {
 
     fn eval_loader(&self) -> Result<Option<Loader>, RunError> {
         let data = self.recipe.data();
-        let plan = BatchPlan { batch_size: self.evaluation_batch(), shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
+        let plan =
+            BatchPlan { batch_size: evaluation_batch(self.graph()), shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
         data.eval.as_ref().map(|path| loader(&self.recipe, self.graph(), path, plan, false)).transpose()
-    }
-
-    /// Images that are run at once, without training.
-    fn evaluation_batch(&self) -> usize {
-        evaluation_batch(self.graph())
     }
 }
 
