@@ -1,9 +1,10 @@
 //! Restoring BatchNormalization where it was folded into weights: conv → conv with weights of a standard size, BatchNormalization.
 //!
-//! Each channel's weights w̃ and bias are divided by s, so that the weights have the norm √2 that He et al. start from. With μ and σ² of the
-//! channel's values, `γ = s·√(σ²/s² + ε)`, `β = μ` and statistics μ/s and σ²/s² give back what was: the network computes the same, but trains
-//! in the parametrisation that batches normalise, where a step turns weights by an angle that does not depend on how large w̃ was. A channel
-//! that is almost dead (w̃ near 0) keeps a small γ and stays quiet, as in the network it came from.
+//! Each channel's weights w̃ are divided by s, so that they have the norm √2 that He et al. start from, and its bias b becomes 0. With μ and σ²
+//! of the channel's values, `γ = s·√(σ²/s² + ε)`, `β = μ` and statistics (μ − b)/s and σ²/s² give back what was: the network computes the
+//! same, but trains in the parametrisation that batches normalise, where a step turns weights by an angle that does not depend on how large w̃
+//! was. A channel that is almost dead (w̃ near 0) keeps a small γ and stays quiet, as in the network it came from; its bias, divided by so
+//! small an s, would drown its values in single precision.
 
 use std::collections::BTreeMap;
 
@@ -87,9 +88,10 @@ impl Graph {
                     return Err(GraphError::ConstantLength { tensor, found, expected });
                 }
             }
-            let scales = self.rescale(block);
-            let by_scale = |values: &[f32], power: i32| values.iter().zip(&scales).map(|(v, s)| v / s.powi(power)).collect::<Vec<f32>>();
-            let (mean, variance) = (by_scale(&statistics.mean, 1), by_scale(&statistics.variance, 2));
+            let Rescaled { scales, bias } = self.rescale(block);
+            let mean = statistics.mean.iter().zip(&bias).zip(&scales).map(|((m, b), s)| (m - b) / s).collect();
+            // Not by s²: it may be too small for single precision.
+            let variance: Vec<f32> = statistics.variance.iter().zip(&scales).map(|(v, s)| v / s / s).collect();
             let gamma = variance.iter().zip(&scales).map(|(v, s)| s * (v + RESTORED.epsilon).sqrt()).collect();
             let shape = self.tensors[output.0].shape.clone();
             node.output = self.new_tensor(format!("{name}.input"), shape, None)?;
@@ -104,16 +106,17 @@ impl Graph {
         Ok(self)
     }
 
-    /// Divides the weights and the bias of each channel by its scale, and gives the scales: 1 where the weights are all 0 or another node
-    /// reads them too.
-    fn rescale(&mut self, block: &Block) -> Vec<f32> {
+    /// Divides the weights of each channel by its scale, and takes its bias away. Where another node reads them too, they stay.
+    fn rescale(&mut self, block: &Block) -> Rescaled {
+        let nothing = Rescaled { scales: vec![1.0; block.channels], bias: vec![0.0; block.channels] };
         let parameters = [Some(block.weight), block.bias];
         if parameters.iter().flatten().any(|&t| self.readers(t).count() > 1) {
-            return vec![1.0; block.channels];
+            return nothing;
         }
         let stored = self.constant(block.weight).map_or_else(Vec::new, <[f32]>::to_vec);
         let mut weights = block.layout.channels_first(&stored, block.channels);
         let per_channel = (weights.len() / block.channels.max(1)).max(1);
+        // 1 where the weights are all 0.
         let of_channel = |row: &[f32]| {
             let square: f64 = row.iter().map(|w| f64::from(*w).powi(2)).sum();
             if square > f64::from(f32::MIN_POSITIVE) { (square / 2.0).sqrt() as f32 } else { 1.0 }
@@ -123,10 +126,8 @@ impl Graph {
             row.iter_mut().for_each(|w| *w /= scale);
         }
         self.tensors[block.weight.0].constant = Some(block.layout.stored(&weights, block.channels));
-        if let Some(bias) = block.bias.and_then(|t| self.tensors[t.0].constant.as_mut()) {
-            bias.iter_mut().zip(&scales).for_each(|(b, scale)| *b /= scale);
-        }
-        scales
+        let bias = block.bias.and_then(|t| self.tensors[t.0].constant.as_mut());
+        Rescaled { scales, bias: bias.map_or(nothing.bias, |values| std::mem::replace(values, vec![0.0; block.channels])) }
     }
 
     fn new_tensor(&mut self, name: String, shape: Shape, constant: Option<Vec<f32>>) -> Result<TensorId, GraphError> {
@@ -136,6 +137,12 @@ impl Graph {
         self.tensors.push(Tensor { name, shape, constant });
         Ok(TensorId(self.tensors.len() - 1))
     }
+}
+
+/// What was taken out of each channel of a block.
+struct Rescaled {
+    scales: Vec<f32>,
+    bias: Vec<f32>,
 }
 
 #[cfg(test)]

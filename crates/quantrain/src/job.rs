@@ -52,7 +52,7 @@ impl Job {
     /// where it was folded away.
     ///
     /// # Errors
-    /// As [`Job::open`]; calibration images that are needed to restore cannot be read.
+    /// As [`Job::open`]; training images that are needed to restore cannot be read.
     pub fn for_training(recipe: Recipe) -> Result<Self, RunError> {
         training_images(&recipe)?;
         let graph = read(&recipe)?;
@@ -61,7 +61,7 @@ impl Job {
             initialize(&mut prepared, recipe.seed());
         }
         if restores(&recipe, &prepared) {
-            let loader = calibration_loader(&recipe, &prepared, None)?;
+            let loader = statistics_loader(&recipe, &prepared)?;
             prepared = restore_batch_norm(prepared, loader.batches(0, 0, recipe.data().loader_threads))?;
         }
         Job::of(recipe, &graph, prepared)
@@ -403,6 +403,21 @@ fn calibration_loader(recipe: &Recipe, graph: &Graph, limit: Option<usize>) -> R
     let batch_size = evaluation_batch(graph).min(limit);
     let plan = BatchPlan { batch_size, shuffle: true, seed: recipe.seed(), drop_last: false, limit: Some(limit) };
     loader(recipe, graph, path, plan, false)
+}
+
+/// As many training images as a calibration takes, as training sees them: statistics of other images would not stay when it follows the
+/// batches, and with them the network's function would go.
+fn statistics_loader(recipe: &Recipe, graph: &Graph) -> Result<Loader, RunError> {
+    let data = recipe.data();
+    let limit = data.train_images.map_or(data.calibration_images, |all| all.min(data.calibration_images));
+    let plan = BatchPlan {
+        batch_size: evaluation_batch(graph).min(limit),
+        shuffle: true,
+        seed: recipe.seed(),
+        drop_last: false,
+        limit: Some(limit),
+    };
+    loader(recipe, graph, training_images(recipe)?, plan, true)
 }
 
 fn loader(recipe: &Recipe, graph: &Graph, path: &Path, plan: BatchPlan, augment: bool) -> Result<Loader, RunError> {

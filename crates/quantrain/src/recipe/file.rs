@@ -69,8 +69,8 @@ recipe_tables! {
         /// BatchNormalization in training: running (folded with running statistics, which are updated), corrected (normalised by the batch)
         /// or frozen.
         "batch-norm" batch_norm: BatchNorm, "\"running\"";
-        /// Whether layers without BatchNormalization, the last ones excepted, get one for training: with the statistics of the calibration
-        /// images, and so that the network computes the same. Networks whose BatchNormalization was folded into the weights train well then.
+        /// Whether layers without BatchNormalization, the last ones excepted, get one for training: with the statistics of training
+        /// images as they are augmented, and so that the network computes the same. Networks whose BatchNormalization was folded into the weights train well then.
         "restore-batch-norm" restore_batch_norm: bool, "true";
         /// What finds the ranges of activations in calibration: min-max, moving-average, percentile, pact2, mean-squared-error
         /// or entropy.
