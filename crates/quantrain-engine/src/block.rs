@@ -11,6 +11,7 @@
 //! one formula serves both gradient paths: a gradient δ of v gives `dacc = δ·a`, `dx̂ = (δ·a/s_x) ⋆ᵀ W` and `dw = s_x·(x ⋆ δ)`.
 
 mod coefficients;
+mod limits;
 mod parameters;
 
 use quantrain_graph::Quantizer;
@@ -21,6 +22,7 @@ use quantrain_kernels::{batch_norm, fake_quantize};
 use rayon::prelude::*;
 
 pub(crate) use coefficients::Statistics;
+pub(crate) use limits::Limits;
 pub(crate) use parameters::{BlockParameters, NormParameters, Trained};
 
 use crate::op::{LARGEST_F32_SUM, Scaled};

@@ -1,5 +1,6 @@
 //! The walk through a plan, forward and backward.
 
+mod limits;
 mod parameters;
 mod ranges;
 mod stepwise;
@@ -21,6 +22,7 @@ use crate::op::{Codes, Kernel, Scaled, code_sum};
 use crate::plan::{Plan, UnitPlan, Work};
 use crate::{EngineError, Monitor, Want};
 use parameters::{block_parameters, own_parameters};
+pub use limits::WeightLimits;
 pub use stepwise::{BlockInput, BlockMut};
 use weights::to_onnx_order;
 
@@ -122,7 +124,11 @@ impl Network {
             self.net.graph_mut().set_constant(*tensor, p.value.clone()).expect("trained tensors keep their size");
         }
         for u in 0..self.blocks.len() {
-            let Some(p) = &self.blocks[u] else { continue };
+            let Some(p) = &mut self.blocks[u] else { continue };
+            p.update_factors();
+            if self.net.weight_quantizer(u).is_some() {
+                self.net.set_weight_limits(u, p.limits.as_ref().map(|l| l.values.clone()));
+            }
             let weights = to_onnx_order(&self.net, u, &p.weight.value);
             let unit = self.net.units()[u];
             let block = unit.block(self.net.graph()).expect("parameters belong to blocks");

@@ -47,7 +47,7 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
         }));
         codes.push(block.map(Arc::new));
     }
-    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes })
+    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes, weight_limits: Vec::new() })
 }
 
 /// The scheme of a quantizer, as far as its numbers tell.

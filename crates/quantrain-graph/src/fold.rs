@@ -2,7 +2,7 @@
 //!
 //! `w̃ = w·γ/√(σ²+ε)`, `b̃ = (b − μ)·γ/√(σ²+ε) + β`, `ŵ = Qw(w̃)`, `b̂ = round(b̃/(s_x·s_w))·s_x·s_w`. Weights are channels first here.
 
-use crate::{BiasLimit, Granularity, PlacementError, Quantizer, QuantizerError, Range, Scheme, WeightQuantizer};
+use crate::{BiasLimit, PlacementError, Quantizer, QuantizerError, Range, Scheme, WeightQuantizer};
 
 /// Parameters and running statistics of a BatchNormalization, one value a channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,22 +65,26 @@ impl WeightCodes {
     }
 }
 
-/// The ranges that weights have quantizers for: one, or one for each channel.
-fn weight_ranges(scheme: &Scheme, weight: &[f32], channels: usize) -> impl Iterator<Item = Range> {
-    let rows = match scheme.granularity {
-        Granularity::PerTensor => weight.len(),
-        Granularity::PerChannel => weight.len() / channels,
-    };
-    weight.chunks_exact(rows).map(Range::of)
+/// The ranges that weights have quantizers for, one or one for each channel: theirs, or `[−limit, limit]` where limits are given.
+fn weight_ranges<'a>(scheme: &Scheme, weight: &'a [f32], channels: usize, limits: Option<&'a [f32]>) -> impl Iterator<Item = Range> + use<'a> {
+    let grids = weight.chunks_exact(weight.len() / scheme.grids(channels));
+    grids.enumerate().map(move |(g, weights)| limited(Range::of(weights), limits.map(|l| l[g])))
 }
 
-/// Quantizes folded weights.
+/// The range of weights that reach over `extent`. Weights that are not finite make no range, whatever the limit.
+pub fn limited(extent: Range, limit: Option<f32>) -> Range {
+    match limit {
+        Some(limit) if extent.min.is_finite() && extent.max.is_finite() => Range::new(-limit, limit),
+        _ => extent,
+    }
+}
+
+/// Quantizes folded weights, for their own range or for the limits given: one, or one for each channel.
 ///
 /// # Errors
 /// A weight is not finite.
-pub fn quantize_weights(scheme: &Scheme, folded: &Folded) -> Result<WeightCodes, QuantizerError> {
-    let channels = folded.bias.len();
-    let ranges = weight_ranges(scheme, &folded.weight, channels);
+pub fn quantize_weights(scheme: &Scheme, folded: &Folded, limits: Option<&[f32]>) -> Result<WeightCodes, QuantizerError> {
+    let ranges = weight_ranges(scheme, &folded.weight, folded.bias.len(), limits);
     let quantizers = ranges.map(|range| Quantizer::from_range(scheme, range)).collect::<Result<_, _>>()?;
     Ok(weight_codes(quantizers, &folded.weight))
 }
@@ -199,7 +203,7 @@ pub fn widen_for_sums(
     Ok(wide.contains(&true))
 }
 
-/// Quantizes weights and bias of the block `node`, whose input has the quantizer `input`.
+/// Quantizes weights and bias of the block `node`, whose input has the quantizer `input`. `limits` as in [`quantize_weights`].
 ///
 /// # Errors
 /// A weight or bias is not finite.
@@ -207,10 +211,11 @@ pub fn quantize_block(
     node: &str,
     weights: &WeightQuantizer,
     folded: &Folded,
+    limits: Option<&[f32]>,
     input: &Quantizer,
 ) -> Result<(WeightCodes, Vec<i32>), PlacementError> {
     let mut quantizers = Vec::new();
-    let ranges = weight_ranges(&weights.scheme, &folded.weight, folded.bias.len());
+    let ranges = weight_ranges(&weights.scheme, &folded.weight, folded.bias.len(), limits);
     block_quantizers(node, weights, ranges, &folded.bias, input.scale(), &mut quantizers)?;
     loop {
         let bias: Vec<i32> = bias_codes(node, &folded.bias, input.scale(), &quantizers, weights.bias_limit).collect::<Result<_, _>>()?;
@@ -243,11 +248,21 @@ mod tests {
     #[test]
     fn channels_have_their_own_scales_where_the_scheme_says() {
         let folded = Folded { weight: vec![0.1, -1.27, 0.254, 0.0], bias: vec![0.0; 2] };
-        let per_channel = quantize_weights(&Target::onnxruntime().weights().with_bits(8), &folded).unwrap();
+        let per_channel = quantize_weights(&Target::onnxruntime().weights().with_bits(8), &folded, None).unwrap();
         assert_eq!(per_channel.quantizers.len(), 2);
         assert_eq!(per_channel.codes, [10.0, -127.0, 127.0, 0.0]);
-        let per_tensor = quantize_weights(&Target::tidl_pow2().weights(), &folded).unwrap();
+        let per_tensor = quantize_weights(&Target::tidl_pow2().weights(), &folded, None).unwrap();
         assert_eq!(per_tensor.quantizers[0].scale(), 2.0 / 128.0);
+    }
+
+    #[test]
+    fn limits_go_before_the_extent_of_the_weights() {
+        let folded = Folded { weight: vec![0.1, -1.27, 0.254, 0.0], bias: vec![0.0; 2] };
+        let scheme = Target::onnxruntime().weights().with_bits(8);
+        let limited = quantize_weights(&scheme, &folded, Some(&[0.127, 0.635])).unwrap();
+        assert_eq!(limited.codes, [100.0, -127.0, 51.0, 0.0]);
+        let poisoned = Folded { weight: vec![f32::NAN, 1.0, 1.0, 1.0], ..folded };
+        assert!(quantize_weights(&scheme, &poisoned, Some(&[1.0, 1.0])).is_err());
     }
 
     #[test]
@@ -262,9 +277,9 @@ mod tests {
     fn a_channel_without_weights_gets_a_scale_that_holds_its_bias() {
         let folded = Folded { weight: vec![1e-9, 0.0, 0.5, -0.25], bias: vec![-5.9, 0.1] };
         for target in [Target::onnxruntime(), Target::tidl_pow2()] {
-            let plain = quantize_weights(&target.weights(), &folded).unwrap();
+            let plain = quantize_weights(&target.weights(), &folded, None).unwrap();
             let weights = WeightQuantizer { scheme: target.weights(), bias_limit: BiasLimit::Off };
-            let (weight, bias) = quantize_block("stem", &weights, &folded, &bytes(1e-4)).unwrap();
+            let (weight, bias) = quantize_block("stem", &weights, &folded, None, &bytes(1e-4)).unwrap();
             assert!(bias.iter().all(|b| b.abs() <= LARGEST_BIAS_CODE));
             assert!((bias[0] as f32 * 1e-4 * weight.scale(0) + 5.9).abs() < 1e-5);
             assert_eq!(plain.scale(1), weight.scale(1), "only the channel in need changes");
@@ -280,7 +295,7 @@ mod tests {
         let folded = |count: usize| Folded { weight: vec![1.0; 2 * count], bias: vec![0.0, 100.0] };
         for target in [Target::onnxruntime(), Target::tidl_pow2()] {
             let weights = WeightQuantizer { scheme: target.weights().with_bits(8), bias_limit: BiasLimit::Off };
-            let of = |count: usize| quantize_block("wide", &weights, &folded(count), &bytes(0.01)).unwrap();
+            let of = |count: usize| quantize_block("wide", &weights, &folded(count), None, &bytes(0.01)).unwrap();
             let (narrow, wide) = (of(1000), of(100_000));
             assert_eq!(wide.0.scale(0), 2.0 * narrow.0.scale(0));
             let sum = |(weight, bias): &(WeightCodes, Vec<i32>)| weight.codes[..100_000].iter().sum::<f32>() * 255.0 + bias[0] as f32;
@@ -294,7 +309,7 @@ mod tests {
         let input = Quantizer::new(2f32.powi(-6), 0, -128, 127, crate::Rounding::HalfUp).unwrap();
         let of = |bias_limit| {
             let weights = WeightQuantizer { scheme: Target::tidl_pow2().weights(), bias_limit };
-            let (weight, bias) = quantize_block("conv", &weights, &folded, &input).unwrap();
+            let (weight, bias) = quantize_block("conv", &weights, &folded, None, &input).unwrap();
             (weight.scale(0), bias)
         };
         assert_eq!(of(BiasLimit::Off), (2f32.powi(-9), vec![40960, -16384]));

@@ -56,6 +56,7 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
         float,
         fusions,
         codes: Vec::new(),
+        weight_limits: Vec::new(),
         units,
         target,
         graph,
@@ -106,7 +107,7 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
         placer.release_outputs();
     }
     let (quantizers, of_tensor) = placer.finish(target.activations());
-    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes: Vec::new() })
+    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes: Vec::new(), weight_limits: Vec::new() })
 }
 
 /// A scale for each channel needs an axis of channels; a ConvTranspose in groups is stored `[C, O/groups, …]` and has none.

@@ -49,7 +49,8 @@ impl ActivationQuantizer {
     }
 }
 
-/// How the weights of a block are quantized. Their range is that of the weights as they are, at every step.
+/// How the weights of a block are quantized. Their range is that of the weights as they are, at every step, unless it is learned
+/// ([`QuantGraph::set_weight_limits`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WeightQuantizer {
     /// The kind of integers.
@@ -99,6 +100,8 @@ pub struct QuantGraph {
     pub(crate) fusions: Vec<Fusion>,
     /// Of each unit, the integers that a file holds for it; empty where there was no such file.
     pub(crate) codes: Vec<Option<Arc<BlockCodes>>>,
+    /// Of each unit, the learned limits of its folded weights; empty where none are learned.
+    pub(crate) weight_limits: Vec<Option<Vec<f32>>>,
 }
 
 impl QuantGraph {
@@ -183,7 +186,7 @@ impl QuantGraph {
     pub fn round_weights(&mut self, unit: usize, bits: u8) -> Result<bool, PlacementError> {
         let Some((weights, folded)) = self.weights[unit].zip(self.folded(unit)) else { return Ok(false) };
         let node = || format!("weights of {}", self.graph.node(self.units[unit].core).name);
-        let codes = fold::quantize_weights(&weights.scheme.with_bits(bits), &folded)
+        let codes = fold::quantize_weights(&weights.scheme.with_bits(bits), &folded, self.weight_limits(unit))
             .map_err(|source| PlacementError::Quantizer { tensor: node(), source })?;
         let channels = folded.bias.len();
         let row = folded.weight.len() / channels;
@@ -204,6 +207,27 @@ impl QuantGraph {
     /// How the weights of a unit are quantized; `None` where it has none or runs in float.
     pub fn weight_quantizer(&self, unit: usize) -> Option<WeightQuantizer> {
         self.weights[unit]
+    }
+
+    /// The largest magnitude that the folded weights of a unit are quantized for, where it is learned: one, or one for each channel.
+    pub fn weight_limits(&self, unit: usize) -> Option<&[f32]> {
+        self.weight_limits.get(unit)?.as_deref()
+    }
+
+    /// Fixes the range of a unit's folded weights, `[−limit, limit]`, whatever the weights are; `None` makes it theirs again.
+    ///
+    /// # Panics
+    /// The unit's weights have no quantizer, or there is neither one limit nor one for each channel as its scheme says.
+    pub fn set_weight_limits(&mut self, unit: usize, limits: Option<Vec<f32>>) {
+        if let Some(limits) = &limits {
+            let weights = self.weights[unit].expect("only quantized weights have limits");
+            let block = self.units[unit].block(&self.graph).expect("only blocks have weights");
+            assert_eq!(limits.len(), weights.scheme.grids(block.channels), "a limit for each scale");
+        } else if self.weight_limits.is_empty() {
+            return;
+        }
+        self.weight_limits.resize(self.units.len(), None);
+        self.weight_limits[unit] = limits;
     }
 
     /// The integers that a file holds for a unit: they are used as they are.
@@ -271,7 +295,7 @@ impl QuantGraph {
             return Ok(Some(QuantizedBlock { weight, bias, input }));
         }
         let node = &self.graph.node(self.units[unit].core).name;
-        let (weight, bias) = fold::quantize_block(node, &weights, &folded, &input)?;
+        let (weight, bias) = fold::quantize_block(node, &weights, &folded, self.weight_limits(unit), &input)?;
         Ok(Some(QuantizedBlock { weight, bias, input }))
     }
 }

@@ -99,6 +99,14 @@ impl Scheme {
     pub fn with_bits(self, bits: u8) -> Scheme {
         Scheme { bits, ..self }
     }
+
+    /// How many scales a tensor of so many channels has.
+    pub fn grids(&self, channels: usize) -> usize {
+        match self.granularity {
+            Granularity::PerTensor => 1,
+            Granularity::PerChannel => channels,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -134,6 +134,26 @@ simd_kernel! {
     }
 }
 
+/// What a gradient, as [`backward`] gets it, says of the step size of each channel: `sums[c] = Σ g·(q − t)` with `t = folded/scale` inside the
+/// codes and 0 beyond them, where the code follows the limit (LSQ, Esser et al. 2020, formula 3).
+pub fn step_sums(folded: &[f32], codes: &[f32], back: &[Back], gradient: &[f32], sums: &mut [f64]) {
+    let rows = Rows::new(folded.len(), back.len());
+    assert!(
+        codes.len() == folded.len() && gradient.len() == folded.len() && sums.len() == back.len(),
+        "weights::step_sums: one code and one gradient a weight, one sum a channel"
+    );
+    let rows = folded.par_chunks(rows.row).zip(codes.par_chunks(rows.row)).zip(gradient.par_chunks(rows.row));
+    rows.zip(back).zip(sums).for_each(|((((folded, codes), gradient), back), sum)| {
+        let Back { grid, to_folded, .. } = back;
+        let of_weight = |((w, q), g): ((&f32, &f32), &f32)| {
+            let t = w / grid.scale;
+            let inside = (grid.range.lo..=grid.range.hi).contains(&t);
+            f64::from(g * to_folded) * f64::from(q - if inside { t } else { 0.0 })
+        };
+        *sum = folded.iter().zip(codes).zip(gradient).map(of_weight).sum();
+    });
+}
+
 /// How weights are cut into tasks of whole rows.
 #[derive(Clone, Copy)]
 struct Rows {
@@ -204,6 +224,32 @@ mod tests {
         fold(&w, &[1.0, 2.0], &mut folded, &mut limits);
         assert_eq!(limits[0], (0.5, 0.5));
         assert!(limits[1].0.is_nan() && limits[1].1.is_nan());
+    }
+
+    /// With the roundings' errors held fixed, as their straight-through derivative takes them, ŵ is linear in the step.
+    #[test]
+    fn sums_of_steps_are_the_derivative_of_the_surrogate() {
+        for (channels, row) in SHAPES {
+            let (folded, given) = (floats(1, channels * row), floats(3, channels * row));
+            let range = CodeRange { lo: -3.0, hi: 2.0, rounding: Rounding::HalfToEven };
+            let grid = |c: usize| Grid { scale: 0.1 + 0.03 * (c % 7) as f32, range };
+            let back: Vec<Back> = (0..channels).map(|c| Back { grid: grid(c), to_folded: 1.5, factor: 9.0 }).collect();
+            let code = |i: usize| reference::code(&range, folded[i] / back[i / row].grid.scale);
+            let codes: Vec<f32> = (0..folded.len()).map(code).collect();
+            let mut sums = vec![0.0; channels];
+            step_sums(&folded, &codes, &back, &given, &mut sums);
+            for (c, sum) in sums.iter().enumerate() {
+                let s = f64::from(back[c].grid.scale);
+                let value = |i: usize, step: f64| match f64::from(folded[i]) / s {
+                    t if t > 2.0 => 2.0 * step,
+                    t if t < -3.0 => -3.0 * step,
+                    t => f64::from(folded[i]) + step * (f64::from(codes[i]) - t),
+                };
+                let loss = |step: f64| (c * row..(c + 1) * row).map(|i| 1.5 * f64::from(given[i]) * value(i, step)).sum::<f64>();
+                let numeric = (loss(s + 1e-4) - loss(s - 1e-4)) / 2e-4;
+                assert!((sum - numeric).abs() < 1e-3 * (1.0 + numeric.abs()), "{channels}x{row}: {sum} {numeric}");
+            }
+        }
     }
 
     #[test]

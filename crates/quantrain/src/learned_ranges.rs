@@ -20,6 +20,12 @@ use crate::recipe::RangeLearning;
 /// A step may be halved at most, whatever its gradient: it stays above 0.
 const LEAST_SHARE: f32 = 0.5;
 
+/// What a limit is multiplied with when its parameter goes from `old` to `new`.
+pub(crate) fn share(new: f32, old: f32) -> f32 {
+    // Written so that NaN takes the least.
+    if new / old > LEAST_SHARE { new / old } else { LEAST_SHARE }
+}
+
 /// The parameters of one quantizer.
 struct Learned {
     names: [String; 2],
@@ -118,8 +124,6 @@ fn gradients(method: RangeLearning, quantizer: &Quantizer, sums: RangeSums, scal
 
 fn new_range(method: RangeLearning, range: Range, quantizer: &Quantizer, [first, second]: [f32; 2]) -> Range {
     let scaled = |factor: f32| Range::new(range.min * factor, range.max * factor);
-    // Written so that NaN takes the least.
-    let share = |new: f32, old: f32| if new / old > LEAST_SHARE { new / old } else { LEAST_SHARE };
     match method {
         RangeLearning::Lsq => scaled(share(first, quantizer.scale())),
         RangeLearning::LsqPlus => {

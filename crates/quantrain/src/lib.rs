@@ -9,6 +9,7 @@ mod images;
 mod initialize;
 mod job;
 mod learned_ranges;
+mod learned_weights;
 pub mod loss;
 pub mod metric;
 pub mod observe;

@@ -87,8 +87,8 @@ pub struct Quantization {
     pub observer: ObserverSettings,
     /// What moves ranges in training.
     pub train_observer: Option<ObserverSettings>,
-    /// How ranges are learned, and the factor on their rate.
-    pub learn_ranges: Option<(RangeLearning, f32)>,
+    /// How ranges are learned; `None` where they are not.
+    pub learn_ranges: Option<LearnRanges>,
 }
 
 /// The table `[data]`, checked.
@@ -201,6 +201,17 @@ impl Train {
         let total_steps = u64::from(self.epochs) * steps_per_epoch;
         RateSchedule { rate: self.learning_rate, warmup_steps: self.warmup_steps, total_steps, decay }
     }
+}
+
+/// Ranges that are learned along with the weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LearnRanges {
+    /// How.
+    pub method: RangeLearning,
+    /// Factor on the learning rate.
+    pub rate_factor: f32,
+    /// Whether those of weights are learned too.
+    pub weights: bool,
 }
 
 /// What is minimised: the weighted sum of what is here, at least one of them.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::RunError;
 use crate::evaluate::evaluate;
 use crate::learned_ranges::LearnedRanges;
+use crate::learned_weights::LearnedWeights;
 use crate::metric::{Metric, Score};
 use crate::observe::ObserverState;
 use crate::optimizer::{Optimizer, OptimizerState};
@@ -147,6 +148,7 @@ pub struct Trainer<'r> {
     optimizer: Optimizer,
     ranges: Option<Ranges>,
     learned: Option<LearnedRanges>,
+    learned_weights: Option<LearnedWeights>,
     oscillations: Option<Oscillations>,
     position: Position,
 }
@@ -158,8 +160,9 @@ impl<'r> Trainer<'r> {
         let teacher = recipe.train().losses.teacher.is_some().then(|| Network::new(net.clone()));
         let mut network = Network::new(net);
         let quantized = recipe.quantization().enabled;
-        let learned = recipe.quantization().learn_ranges.filter(|_| quantized);
-        let learned = learned.map(|(method, rate)| LearnedRanges::new(&mut network, method, rate));
+        let learning = recipe.quantization().learn_ranges.filter(|_| quantized);
+        let learned = learning.map(|l| LearnedRanges::new(&mut network, l.method, l.rate_factor));
+        let learned_weights = learning.filter(|l| l.weights).map(|l| LearnedWeights::new(&mut network, l.method, l.rate_factor));
         let oscillations = recipe.train().oscillation.filter(|_| quantized).map(|settings| Oscillations::new(&mut network, settings));
         let observed = recipe.quantization().train_observer.filter(|_| recipe.quantization().enabled);
         let same = |settings| recipe.quantization().observer == settings;
@@ -168,6 +171,7 @@ impl<'r> Trainer<'r> {
         Trainer {
             ranges,
             learned,
+            learned_weights,
             oscillations,
             optimizer: recipe.train().optimizer(),
             position: Position::default(),
@@ -297,6 +301,8 @@ impl<'r> Trainer<'r> {
         self.network.for_each_parameter(|p| tensors.push((format!("{PARAMETER}{}", p.name), p.value.to_vec())));
         tensors.extend(self.network.statistics().into_iter().map(|(name, values)| (format!("{STATISTIC}{name}"), values.to_vec())));
         tensors.extend(moments.into_iter().map(|(name, values)| (format!("{MOMENT}{name}"), values)));
+        self.network.settle_weight_limits();
+        tensors.extend(self.network.weight_limits().into_iter().map(|l| (format!("{LIMIT}{}", l.name), l.values.to_vec())));
         let oscillations = self.oscillations.iter().flat_map(Oscillations::state);
         tensors.extend(oscillations.map(|(name, values)| (format!("{OSCILLATION}{name}"), values)));
         TrainState { position, tensors }
@@ -326,6 +332,7 @@ impl<'r> Trainer<'r> {
 const PARAMETER: &str = "parameter/";
 const STATISTIC: &str = "statistic/";
 const MOMENT: &str = "optimizer/";
+const LIMIT: &str = "limit/";
 const OSCILLATION: &str = "oscillation/";
 
 /// Writes the parameters, statistics and ranges of a state into a network.
@@ -334,6 +341,11 @@ const OSCILLATION: &str = "oscillation/";
 /// The state is of another network.
 pub fn restore_network(network: &mut Network, position: &Position, tensors: &[(String, Vec<f32>)]) -> Result<(), RunError> {
     restore_parameters(network, tensors)?;
+    for (name, values) in tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(LIMIT)?, values))) {
+        if !network.set_weight_limits(name, values) {
+            return Err(RunError::OtherNetwork { what: "limits of weights" });
+        }
+    }
     for q in network.quant_graph_mut().quantizers_mut() {
         let range = position.ranges.iter().find(|(tensor, ..)| *tensor == q.tensor);
         let (_, min, max) = range.ok_or(RunError::OtherNetwork { what: "ranges" })?;

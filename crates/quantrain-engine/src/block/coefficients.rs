@@ -57,6 +57,8 @@ pub(crate) struct Coefficients {
     /// What the gradient of each channel's weights is multiplied with, and `Σ dw̃·w`.
     pub back: Vec<Back>,
     pub through_factor: Vec<f32>,
+    /// `∂L/∂s` of each channel's weights, where their limits are learned.
+    pub step_sums: Vec<f64>,
 }
 
 impl Coefficients {
@@ -75,6 +77,7 @@ impl Coefficients {
             k_1: zeros(),
             back: Vec::with_capacity(channels),
             through_factor: zeros(),
+            step_sums: Vec::new(),
         }
     }
 }
@@ -188,6 +191,11 @@ pub(super) fn finish_weight_gradient(p: &mut BlockParameters, pass: &Pass, simul
     let k = &mut p.coefficients;
     k.back.clear();
     k.back.extend((0..p.channels).map(of_channel));
+    if let Some(limits) = &mut p.limits {
+        k.step_sums.resize(p.channels, 0.0);
+        weights::step_sums(&codes.folded, &codes.codes, &k.back, &p.weight.gradient, &mut k.step_sums);
+        limits.set_gradients(&k.step_sums);
+    }
     weights::backward(&p.weight.value, &codes.folded, &k.back, &mut p.weight.gradient, &mut k.through_factor);
     if p.statistics != Statistics::Running {
         return;

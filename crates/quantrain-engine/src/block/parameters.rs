@@ -6,6 +6,7 @@ use quantrain_kernels::weights::{self as kernels, Grid};
 
 use super::code_range;
 use super::coefficients::{Coefficients, Statistics};
+use super::limits::Limits;
 
 /// A trained tensor and its gradient.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +89,8 @@ pub(crate) struct BlockParameters {
     pub quantizer: Option<WeightQuantizer>,
     /// Codes that are used as they are, in the order of the weights.
     pub fixed: Option<BlockCodes>,
+    /// What the weights' range is instead of their extent, where it is learned.
+    pub limits: Option<Limits>,
     /// The codes of this step, in a simulated run.
     pub simulated: Option<Simulated>,
     /// Which statistics the last forward normalised with.
@@ -118,6 +121,7 @@ impl BlockParameters {
             norm,
             quantizer,
             fixed: None,
+            limits: None,
             simulated: None,
             statistics: Statistics::Running,
             coefficients: Coefficients::new(channels),
@@ -127,12 +131,7 @@ impl BlockParameters {
     /// Takes up BatchNorm's statistics and, in a simulated run, makes the codes of this step. `input` is the input's quantizer in such a
     /// run; weights of fewer bits than `at_least` get so many.
     pub fn prepare(&mut self, input: Option<Quantizer>, at_least: Option<u8>) -> Result<(), PlacementError> {
-        if let Some(norm) = &self.norm {
-            self.running.0.copy_from_slice(&norm.mean);
-            self.running.1.iter_mut().zip(&norm.variance).for_each(|(d, v)| *d = (v + norm.epsilon).sqrt());
-            let factors = norm.gamma.value.iter().zip(&self.running.1).map(|(gamma, deviation)| gamma / deviation);
-            self.factors.iter_mut().zip(factors).for_each(|(f, factor)| *f = factor);
-        }
+        self.update_factors();
         let Some((input, mut weights)) = input.zip(self.quantizer) else {
             self.simulated = None;
             return Ok(());
@@ -142,6 +141,19 @@ impl BlockParameters {
         self.simulate(input, &weights, &mut simulated)?;
         self.simulated = Some(simulated);
         Ok(())
+    }
+
+    /// Takes up BatchNorm's statistics and γ as they are now, and limits with them.
+    pub fn update_factors(&mut self) {
+        if let Some(norm) = &self.norm {
+            self.running.0.copy_from_slice(&norm.mean);
+            self.running.1.iter_mut().zip(&norm.variance).for_each(|(d, v)| *d = (v + norm.epsilon).sqrt());
+            let factors = norm.gamma.value.iter().zip(&self.running.1).map(|(gamma, deviation)| gamma / deviation);
+            self.factors.iter_mut().zip(factors).for_each(|(f, factor)| *f = factor);
+        }
+        if let Some(limits) = &mut self.limits {
+            limits.follow(&self.factors);
+        }
     }
 
     /// As [`fold::fold`] and [`fold::quantize_block`], on all threads and in memory that is there.
@@ -161,13 +173,17 @@ impl BlockParameters {
             return Ok(());
         }
         let of_channels = to.limits.iter().map(|&(min, max)| Range::new(min, max));
+        let limit = |grid: usize| self.limits.as_ref().map(|l| l.values[grid]);
         let q = &mut to.quantizers;
         match weights.scheme.granularity {
-            Granularity::PerChannel => fold::block_quantizers(&self.name, weights, of_channels, &to.folded_bias, input.scale(), q)?,
+            Granularity::PerChannel => {
+                let ranges = of_channels.enumerate().map(|(c, range)| fold::limited(range, limit(c)));
+                fold::block_quantizers(&self.name, weights, ranges, &to.folded_bias, input.scale(), q)?
+            }
             Granularity::PerTensor => {
                 // A comparison that lets NaN win, which `f32::min` does not.
                 let wider = |a: Range, b: Range| if a.min.is_nan() || b.min.is_nan() { Range::new(f32::NAN, f32::NAN) } else { a.union(b) };
-                let whole = of_channels.reduce(wider).into_iter();
+                let whole = of_channels.reduce(wider).into_iter().map(|all| fold::limited(all, limit(0)));
                 fold::block_quantizers(&self.name, weights, whole, &to.folded_bias, input.scale(), q)?
             }
         }

@@ -4,7 +4,7 @@ use quantrain_graph::{Op, QuantGraph, TensorId};
 
 use super::weights::to_engine_order;
 use super::{Network, Parameter};
-use crate::block::{BlockParameters, NormParameters, Trained};
+use crate::block::{BlockParameters, Limits, NormParameters, Trained};
 
 impl Network {
     /// Calls `f` with every trained tensor, in the order of the graph.
@@ -84,6 +84,7 @@ pub(super) fn block_parameters(net: &QuantGraph, u: usize) -> Option<BlockParame
         momentum: op.momentum,
     });
     let mut parameters = BlockParameters::new(node.name.clone(), weight, bias, norm, block.channels, net.weight_quantizer(u));
+    parameters.limits = net.weight_limits(u).map(|limits| Limits::new(limits.to_vec()));
     parameters.fixed = net.codes_of(u).cloned().map(|mut codes| {
         codes.weight.codes = to_engine_order(net, u, &codes.weight.codes);
         codes

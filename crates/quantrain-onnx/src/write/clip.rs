@@ -20,7 +20,7 @@ pub struct ClipOptions {
 /// Writes a float model in which each quantized activation is clipped to the values of its outermost codes, where an importer finds its
 /// range (TIDL user guide, quantization-aware training: ranges are read from Clip, Minimum, PACT, ReLU6).
 ///
-/// BatchNormalization is folded. A fused Relu or Clip that the range lies within becomes the range's Clip. Operators that only carry values
+/// BatchNormalization is folded, and weights are clipped to learned limits: an importer takes their range from them. A fused Relu or Clip that the range lies within becomes the range's Clip. Operators that only carry values
 /// have none. Tensors keep their names behind their Clip, a network's input is read as `<name>_clipped`.
 ///
 /// # Errors
@@ -53,8 +53,8 @@ pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<
             let (low, high) = net.units()[u].clip(graph);
             activation = activation.filter(|_| !(low <= range.min && range.max <= high));
         }
-        let quantized = if options.quantized_weights { quantized_values(net, u)? } else { None };
-        let parameters = unit::float_parameters(&mut w, net, u, quantized);
+        let values = if options.quantized_weights { quantized_values(net, u)? } else { limited_weights(net, u) };
+        let parameters = unit::float_parameters(&mut w, net, u, values);
         unit::write(&mut w, net, u, &names, parameters, activation)?;
         if let Some(range) = range {
             let name = &graph.tensor(output).name;
@@ -65,6 +65,16 @@ pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<
     let metadata =
         [("quantrain.format", "clip"), ("quantrain.target", net.target().name()), ("quantrain.version", env!("CARGO_PKG_VERSION"))];
     Ok(w.finish(graph, &metadata))
+}
+
+/// The parameters of a block whose limits are learned, as an importer should see them.
+fn limited_weights(net: &QuantGraph, unit: usize) -> Option<fold::Folded> {
+    let (limits, mut folded) = (net.weight_limits(unit)?, net.folded(unit)?);
+    let each = folded.weight.len() / limits.len();
+    for (weights, limit) in folded.weight.chunks_exact_mut(each).zip(limits) {
+        weights.iter_mut().for_each(|w| *w = w.clamp(-limit, *limit));
+    }
+    Some(folded)
 }
 
 /// The values of a block's codes.

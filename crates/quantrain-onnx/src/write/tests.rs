@@ -371,6 +371,17 @@ fn clip_files_clip_to_the_trained_ranges() {
 }
 
 #[test]
+fn learned_limits_clip_the_weights_that_an_importer_ranges() {
+    let mut net = prepared(small(), Target::tidl_pow2(), &Settings::default(), Range::new(0.0, 5.0));
+    net.set_weight_limits(0, Some(vec![0.5]));
+    let model = ModelProto::decode(&clip_bytes(&net, &ClipOptions::default()).unwrap()[..]).unwrap();
+    let written = floats(initializer(graph_of(&model), "conv.weight_folded"));
+    assert_eq!(written.iter().fold(0.0f32, |l, w| l.max(w.abs())), 0.5);
+    assert_eq!(net.quantized_block(0).unwrap().unwrap().weight.quantizers[0].scale(), 0.5 / 128.0);
+    assert!(net.folded(0).unwrap().weight.iter().any(|w| w.abs() > 0.5), "the trained weights stay");
+}
+
+#[test]
 fn encodings_follow_aimet() {
     let net = prepared(small(), Target::onnxruntime(), &with_bits(8, 8), Range::new(-1.0, 1.55));
     let text = encodings_text(&net).unwrap();

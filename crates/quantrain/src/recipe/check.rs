@@ -10,7 +10,7 @@ use quantrain_onnx::{InputShape, ReadOptions};
 
 use super::choice::{Distance, GradientPath, LossName, OptimizerName, RangeLearning, TrainObserver};
 use super::file::{AugmentationFile, DataFile, QuantizationFile, RefineFile, TrainFile, is_target_file};
-use super::{Data, Device, Export, Losses, OutputLoss, Quantization, Recipe, RecipeFile, Train};
+use super::{Data, Device, Export, LearnRanges, Losses, OutputLoss, Quantization, Recipe, RecipeFile, Train};
 use crate::CheckError;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::{ObserverKind, ObserverSettings};
@@ -79,6 +79,7 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     if given.learn_ranges.is_some() {
         q.train_observer = Some(TrainObserver::None);
     }
+    q.learn_weight_ranges = Some(given.learn_ranges.is_some_and(|method| method != RangeLearning::Pact));
     defaults.data.calibration = file.data.train.clone();
     let freeze = file.train.epochs.map(FreezeSchedule::over);
     defaults.train.freeze_batch_norm_epoch = freeze.map(|f| f.batch_norm);
@@ -143,8 +144,13 @@ fn quantization(file: &QuantizationFile, target: &Target) -> Result<Quantization
     })
 }
 
-fn learn_ranges(file: &QuantizationFile, target: &Target) -> Result<Option<(RangeLearning, f32)>, CheckError> {
-    let rate = real("quantization.range-rate", file.range_rate, "a finite number above 0", |r| r > 0.0 && r.is_finite())?;
+fn learn_ranges(file: &QuantizationFile, target: &Target) -> Result<Option<LearnRanges>, CheckError> {
+    let rate_factor = real("quantization.range-rate", file.range_rate, "a finite number above 0", |r| r > 0.0 && r.is_finite())?;
+    let weights = given("quantization.learn-weight-ranges", file.learn_weight_ranges)?;
+    if weights && file.learn_ranges.is_none_or(|method| method == RangeLearning::Pact) {
+        let (key, expected) = ("quantization.learn-weight-ranges", "false, or learn-ranges lsq, lsq-plus or tqt");
+        return Err(CheckError::Value { key, found: "true".into(), expected });
+    }
     let Some(method) = file.learn_ranges else { return Ok(None) };
     let wrong = |expected| CheckError::Value { key: "quantization.learn-ranges", found: method.name().into(), expected };
     let powers_of_two = target.activations().scale == ScaleKind::PowerOfTwo;
@@ -156,7 +162,7 @@ fn learn_ranges(file: &QuantizationFile, target: &Target) -> Result<Option<(Rang
             Err(wrong("tqt where scales are powers of two"))
         }
         RangeLearning::LsqPlus if target.activations().symmetric => Err(wrong("lsq or pact where codes have no zero point")),
-        method => Ok(Some((method, rate))),
+        method => Ok(Some(LearnRanges { method, rate_factor, weights })),
     }
 }
 

@@ -85,6 +85,8 @@ recipe_tables! {
         /// size and offset, where codes have a zero point), pact (clip limit) or tqt (logarithm of the limit, where scales are powers of two).
         /// Wants the gradient path quantized.
         "learn-ranges" learn_ranges: RangeLearning, words "ranges are not learned", example "\"lsq\"";
+        /// Whether the step sizes of weights are learned too, by the same method; they begin with the weights' own ranges. Not for pact.
+        "learn-weight-ranges" learn_weight_ranges: bool, words "true where learn-ranges is lsq, lsq-plus or tqt", example "false";
         /// Factor on the learning rate for learned ranges, above 0.
         "range-rate" range_rate: f64, "1.0";
         /// Rules for single layers, the last that matches wins.

@@ -51,6 +51,7 @@ const ROWS: &[Row] = &[
     ("quantization.percentile", "", "99.0", |r| show(r.quantization().observer.percentile)),
     ("quantization.moving-average-rate", "", "0.5", |r| show(r.quantization().train_observer.map(|o| o.moving_average_rate))),
     ("quantization.learn-ranges", "", "'lsq'", |r| show(r.quantization().learn_ranges)),
+    ("quantization.learn-weight-ranges", "learn-ranges = 'lsq'", "false", |r| show(r.quantization().learn_ranges)),
     ("quantization.range-rate", "learn-ranges = 'pact'", "0.5", |r| show(r.quantization().learn_ranges)),
     ("quantization.layer", "", "[{ name = 'a' }]", |r| show(r.settings().layers)),
     ("quantization.layer.name", "", "'b'", |r| show(&r.settings().layers[0].pattern)),
@@ -309,6 +310,7 @@ fn values_outside_their_range_are_refused_and_nan_with_them() {
     let rows: &[(&str, &[&str])] = &[
         ("quantization.percentile", &["50.0", "100.1", "nan"]),
         ("quantization.moving-average-rate", &["0.0", "1.1", "nan"]),
+        ("quantization.learn-weight-ranges", &["true", "true\nlearn-ranges = 'pact'"]),
         ("quantization.learn-ranges", &["'tqt'", "'lsq'\ngradient-path = 'float'", "'lsq'\ntrain-observer = 'pact2'"]),
         ("quantization.range-rate", &["0.0", "nan", "inf"]),
         ("data.range", &["0", "256"]),
