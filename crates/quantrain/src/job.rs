@@ -9,7 +9,7 @@ use quantrain_graph::{Graph, QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::evaluate;
-use crate::images::{check_annotations, fixed_batch, image_order};
+use crate::images::{WithoutClasses, check_annotations, fixed_batch, image_order, scores_classes};
 use crate::metric::{ByAnnotation, Fidelity, Metric, Score};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
@@ -423,7 +423,10 @@ fn statistics_loader(recipe: &Recipe, graph: &Graph) -> Result<Loader, RunError>
 fn loader(recipe: &Recipe, graph: &Graph, path: &Path, plan: BatchPlan, augment: bool) -> Result<Loader, RunError> {
     let [_, _, channels] = image_size(graph)?;
     let data = recipe.data();
-    let dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &data.columns)?);
+    let mut dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &data.columns)?);
+    if !scores_classes(graph) {
+        dataset = Arc::new(WithoutClasses(dataset));
+    }
     let augmentation = augment.then(|| recipe.augmentation());
     let preprocess = Preprocess { order: image_order(graph)?, ..data.preprocess(channels) };
     Ok(Loader::new(dataset, &preprocess, augmentation, plan)?)

@@ -92,16 +92,21 @@ impl SensitivityReport {
                 Kind::Weights => "weights",
                 Kind::Activations => "activations",
             };
-            let gain = format!("{:+.2} dB{}", cost.left_in_float.sqnr - quantized.sqnr, points(&cost.left_in_float, quantized));
+            let gain = cost.left_in_float.sqnr - quantized.sqnr;
+            let gain = if gain < EQUAL { format!("{gain:+.2} dB") } else { "equal".into() } + &points(&cost.left_in_float, quantized);
             table.row(vec![cost.name.clone(), kind.into(), alone(&cost.alone_8, float), alone(&cost.alone_4, float), gain]);
         }
         table
     }
 }
 
+/// Decibels that only equal outputs have.
+const EQUAL: f64 = 1e6;
+
 /// SQNR, and the change of accuracy from the float network.
 fn alone(found: &Nearness, float: &Nearness) -> String {
-    format!("{:.2} dB{}", found.sqnr, points(found, float))
+    let sqnr = if found.sqnr < EQUAL { format!("{:.2} dB", found.sqnr) } else { "equal".into() };
+    sqnr + &points(found, float)
 }
 
 fn points(found: &Nearness, from: &Nearness) -> String {
@@ -131,5 +136,17 @@ impl fmt::Display for SensitivityReport {
             writeln!(f, "recipe written to {}", rules.display())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_outputs_are_no_number() {
+        let nearness = |sqnr, top1| Nearness { sqnr, top1 };
+        assert_eq!(alone(&nearness(12.345, None), &nearness(f64::MAX, None)), "12.35 dB");
+        assert_eq!(alone(&nearness(f64::MAX, Some(50.0)), &nearness(f64::MAX, Some(60.0))), "equal  -10.00 %");
     }
 }
