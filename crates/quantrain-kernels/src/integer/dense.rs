@@ -104,7 +104,7 @@ fn run_with<F: Finish, E: Multiplied>(convolution: &Convolution, window: &Window
         let start = (part.image * shape.out_height + part.row) * shape.out_width;
         let weights: usize = panels.iter().map(|p| p.width * depth).sum();
         let block = if weights <= WEIGHTS { POSITIONS } else { places.len().max(1) };
-        window.with_copy(part, x, 0, |copy: &[E]| {
+        window.with_copy(part, x, |copy: &[E]| {
             for (b, places) in places.chunks(block).enumerate() {
                 for panel in panels {
                     let channel = panel.group * outputs + panel.column;

@@ -41,7 +41,7 @@ pub(super) fn run<F: Finish>(convolution: &Convolution, window: &Window, x: &[u8
     (0..window.tasks()).into_par_iter().for_each(|task| {
         let part = window.part(task);
         let start = (part.image * shape.out_height + part.row) * shape.out_width * shape.out_channels;
-        window.with_copy(part, x, 0, |copy: &[i16]| {
+        window.with_copy(part, x, |copy: &[i16]| {
             for channel in (0..shape.out_channels).step_by(strip) {
                 let strip = Strip {
                     source: copy[channel..].as_ptr(),

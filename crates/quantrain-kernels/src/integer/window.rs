@@ -11,8 +11,11 @@ const WORTHWHILE: usize = 200_000;
 
 /// An element of what a task reads.
 pub(super) trait Element: Copy + Default + Send + Sync + 'static {
-    /// The code of 0.0, of which the stored code is `zero`.
-    fn of_zero(zero: u8) -> Self;
+    /// A stored code; that of 0.0 is `zero`.
+    fn of(stored: u8, zero: u8) -> Self;
+
+    /// Stored codes that are such elements already.
+    fn as_they_are(stored: &[u8]) -> Option<&[Self]>;
 
     /// Stored codes as such elements.
     fn convert(simd: Simd, zero: u8, from: &[u8], to: &mut [Self]);
@@ -23,12 +26,17 @@ pub(super) trait Element: Copy + Default + Send + Sync + 'static {
 
 /// Centred codes.
 impl Element for i16 {
-    fn of_zero(_: u8) -> i16 {
-        0
+    #[inline(always)]
+    fn of(stored: u8, zero: u8) -> i16 {
+        i16::from(stored) - i16::from(zero)
+    }
+
+    fn as_they_are(_: &[u8]) -> Option<&[i16]> {
+        None
     }
 
     fn convert(simd: Simd, zero: u8, from: &[u8], to: &mut [i16]) {
-        widen(simd, zero.into(), from, to);
+        widen(simd, zero, from, to);
     }
 
     fn with_memory<R>(work: impl FnOnce(&mut Vec<i16>) -> R) -> R {
@@ -41,8 +49,13 @@ impl Element for i16 {
 
 /// Stored codes.
 impl Element for u8 {
-    fn of_zero(zero: u8) -> u8 {
-        zero
+    #[inline(always)]
+    fn of(stored: u8, _: u8) -> u8 {
+        stored
+    }
+
+    fn as_they_are(stored: &[u8]) -> Option<&[u8]> {
+        Some(stored)
     }
 
     fn convert(_: Simd, _: u8, from: &[u8], to: &mut [u8]) {
@@ -133,13 +146,22 @@ impl Window {
         (i * self.shape.dilation[0] * self.width + j * self.shape.dilation[1]) * self.channels
     }
 
-    /// Calls `work` with the copy of a task's part, followed by `beyond` readable elements.
-    pub fn with_copy<E: Element, R>(&self, part: Part, x: &[u8], beyond: usize, work: impl FnOnce(&[E]) -> R) -> R {
-        let height = (part.rows - 1) * self.shape.stride[0] + (self.shape.kernel[0] - 1) * self.shape.dilation[0] + 1;
+    /// Calls `work` with the copy of a task's part, or with the input itself where that would be the same.
+    pub fn with_copy<E: Element, R>(&self, part: Part, x: &[u8], work: impl FnOnce(&[E]) -> R) -> R {
+        let s = &self.shape;
+        let height = (part.rows - 1) * s.stride[0] + (s.kernel[0] - 1) * s.dilation[0] + 1;
         let len = height * self.width * self.channels;
+        let first = (part.image * s.in_height + part.row * s.stride[0]) * s.in_width * s.in_channels;
+        let is_whole = [self.width, self.channels] == [s.in_width, s.in_channels] && s.padding_begin == [0, 0];
+        if is_whole
+            && part.row * s.stride[0] + height <= s.in_height
+            && let Some(x) = E::as_they_are(x)
+        {
+            return work(&x[first..][..len]);
+        }
         E::with_memory(|copy| {
-            if copy.len() < len + beyond {
-                copy.resize(len + beyond, E::default());
+            if copy.len() < len {
+                copy.resize(len, E::default());
             }
             self.read(part, x, &mut copy[..len]);
             work(copy)
@@ -147,7 +169,7 @@ impl Window {
     }
 
     fn read<E: Element>(&self, part: Part, x: &[u8], copy: &mut [E]) {
-        let (s, padding) = (&self.shape, E::of_zero(self.zero));
+        let (s, padding) = (&self.shape, E::of(self.zero, self.zero));
         let image = &x[part.image * s.in_height * s.in_width * s.in_channels..];
         let first = (part.row * s.stride[0]) as isize - s.padding_begin[0] as isize;
         let left = s.padding_begin[1].min(self.width);
@@ -165,6 +187,12 @@ impl Window {
             after.fill(padding);
             if self.channels == s.in_channels {
                 E::convert(self.simd, self.zero, from, middle);
+            } else if [self.in_run(), self.run()] == [3, 4] {
+                // The usual first layer: too few channels for a call a pixel.
+                for (from, to) in from.as_chunks().0.iter().zip(middle.as_chunks_mut().0) {
+                    let [r, g, b] = from.map(|stored| E::of(stored, self.zero));
+                    *to = [r, g, b, padding];
+                }
             } else {
                 for (from, to) in from.chunks_exact(self.in_run()).zip(middle.chunks_exact_mut(self.run())) {
                     let (used, unused) = to.split_at_mut(from.len());
@@ -188,9 +216,9 @@ impl Window {
 }
 
 simd_kernel! {
-    fn widen(zero: i16, from: &[u8], to: &mut [i16]) {
+    fn widen(zero: u8, from: &[u8], to: &mut [i16]) {
         for (from, to) in from.iter().zip(to) {
-            *to = i16::from(*from) - zero;
+            *to = i16::of(*from, zero);
         }
     }
 }
