@@ -97,8 +97,9 @@ pub(super) struct Part {
 }
 
 impl Window {
-    /// Channels are padded to whole `multiple`s: those of each group, or those of the whole pixel.
-    pub fn new(shape: &ConvolutionShape, zero: u8, multiple: usize, whole_pixels: bool) -> Self {
+    /// Channels are padded to whole `multiple`s: those of each group, or those of the whole pixel. Output channels are shared out in
+    /// panels of `panel`, where they are.
+    pub fn new(shape: &ConvolutionShape, zero: u8, multiple: usize, panel: usize, whole_pixels: bool) -> Self {
         let shape = flattened(shape);
         let inputs = shape.in_channels / shape.groups;
         let (group, channels) = if whole_pixels {
@@ -111,16 +112,17 @@ impl Window {
         let threads = rayon::current_num_threads();
         let most = if threads == 1 { 1 } else { (shape.multiplications() / WORTHWHILE).clamp(1, 2 * threads) };
         let wanted = most.div_ceil(shape.batch.max(1));
-        // Weights that outweigh the input are shared out; else every task would read all of them.
+        // Weights that outweigh the input are shared out, where there are enough; else every task would read all of them.
         let source = shape.in_height * shape.in_width * channels;
-        let split_channels = !whole_pixels && shape.groups == 1 && shape.weight_len() > source;
+        let panels = shape.out_channels.div_ceil(panel);
+        let split_channels = !whole_pixels && shape.groups == 1 && shape.weight_len() > source && panels >= wanted.min(threads);
         let halo = (shape.kernel[0] - 1) * shape.dilation[0] + 1;
         let fit = (SOURCE / (width * channels).max(1)).saturating_sub(halo) / shape.stride[0] + 1;
         let rows = if split_channels { fit } else { fit.min(shape.out_height.div_ceil(wanted)) };
         let bands = shape.out_height.div_ceil(rows).max(1);
         let rows = shape.out_height.div_ceil(bands).max(1);
         let bands = shape.out_height.div_ceil(rows).max(1);
-        let shares = if split_channels { wanted.div_ceil(bands) } else { 1 };
+        let shares = if split_channels { wanted.div_ceil(bands).min(panels) } else { 1 };
         Self { shape, zero, simd: simd(), group, channels, width, rows, bands, shares }
     }
 
