@@ -138,9 +138,12 @@ impl Window {
 
     /// Where in the copy each output position of a full task starts to read.
     pub fn places(&self) -> Vec<u32> {
-        let [down, right] = self.shape.stride;
-        let place = |i: usize, j: usize| ((i * down * self.width + j * right) * self.channels) as u32;
-        (0..self.rows).flat_map(|i| (0..self.shape.out_width).map(move |j| place(i, j))).collect()
+        let [down, right] = self.shape.stride.map(|step| step * self.channels);
+        let mut places = Vec::with_capacity(self.rows * self.shape.out_width);
+        for i in 0..self.rows {
+            places.extend((0..self.shape.out_width).map(|j| (i * down * self.width + j * right) as u32));
+        }
+        places
     }
 
     /// How far from its place a position reads tap `(i, j)`.
