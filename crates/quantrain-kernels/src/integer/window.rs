@@ -6,6 +6,8 @@ use std::cell::RefCell;
 
 /// Elements that a task copies, where it can choose: they stay in the L1 or L2 cache.
 const SOURCE: usize = 24 * 1024;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// Fewer multiplications than this are not worth another task.
 const WORTHWHILE: usize = 200_000;
 
@@ -164,11 +166,15 @@ impl Window {
         {
             return work(&x[first..][..len]);
         }
-        E::with_memory(|copy| {
-            if copy.len() < len {
-                copy.resize(len, E::default());
+        E::with_memory(|memory| {
+            let most = len + LINE / size_of::<E>();
+            if memory.len() < most {
+                memory.resize(most, E::default());
             }
-            self.read(part, x, &mut copy[..len]);
+            // A register is loaded from one cache line then, where channels fill lines.
+            let start = memory.as_ptr().align_offset(LINE);
+            let copy = &mut memory[start..][..len];
+            self.read(part, x, copy);
             work(copy)
         })
     }
