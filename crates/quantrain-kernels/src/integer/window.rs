@@ -6,6 +6,9 @@ use std::cell::RefCell;
 
 /// Elements that a task copies, where it can choose: they stay in the L1 or L2 cache.
 const SOURCE: usize = 24 * 1024;
+/// The same of a depthwise convolution: a strip of channels is read at a time, so that L2 will do, and many rows share what is copied above
+/// and below them.
+const DEPTHWISE_SOURCE: usize = 128 * 1024;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// Fewer multiplications than this are not worth another task.
@@ -119,7 +122,8 @@ impl Window {
         let panels = shape.out_channels.div_ceil(panel);
         let split_channels = !whole_pixels && shape.groups == 1 && shape.weight_len() > source && panels >= wanted.min(threads);
         let halo = (shape.kernel[0] - 1) * shape.dilation[0] + 1;
-        let fit = (SOURCE / (width * channels).max(1)).saturating_sub(halo) / shape.stride[0] + 1;
+        let copied = if whole_pixels { DEPTHWISE_SOURCE } else { SOURCE };
+        let fit = (copied / (width * channels).max(1)).saturating_sub(halo) / shape.stride[0] + 1;
         let rows = if split_channels { fit } else { fit.min(shape.out_height.div_ceil(wanted)) };
         let bands = shape.out_height.div_ceil(rows).max(1);
         let rows = shape.out_height.div_ceil(bands).max(1);
