@@ -3,7 +3,8 @@
 //! A signed code is stored plus 128 (or 32768), and its zero point with it: `stored − zero` is the centred code `q − z` whatever the sign.
 
 use quantrain_graph::Quantizer;
-use rayon::prelude::*;
+use quantrain_kernels::fake_quantize::{CodeRange, Rounding};
+use quantrain_kernels::integer::quantize;
 
 use crate::buffer::{Buffer, Kind, View};
 
@@ -15,9 +16,6 @@ pub(crate) struct Grid {
     /// The stored code of code 0.
     offset: i32,
 }
-
-/// Values of one task.
-const TASK: usize = 16 * 1024;
 
 impl Grid {
     pub fn new(quantizer: Quantizer) -> Self {
@@ -66,32 +64,20 @@ impl Grid {
         (self.quantizer.rounding().round(t) as i32).clamp(lo, hi)
     }
 
-    /// Stores values given in steps of `1/steps` of this grid's scale: real values with the scale, ready quotients with 1.
+    /// Stores `values / divisor` as steps: real values are divided by the scale, ready quotients by 1.
     pub fn store(&self, divisor: f32, values: &[f32], to: &mut Buffer) {
-        let zero = self.zero();
-        match to {
-            Buffer::Bytes(to) => (values.par_chunks(TASK), to[..values.len()].par_chunks_mut(TASK)).into_par_iter().for_each(|(x, to)| {
-                self.centred_into(divisor, x, |i, c| to[i] = (c as i32 + zero) as u8);
-            }),
-            Buffer::Words(to) => (values.par_chunks(TASK), to[..values.len()].par_chunks_mut(TASK)).into_par_iter().for_each(|(x, to)| {
-                self.centred_into(divisor, x, |i, c| to[i] = (c as i32 + zero) as u16);
-            }),
-            Buffer::Reals(_) => unreachable!("a grid's codes are integers"),
-        }
-    }
-
-    /// Calls `put` with each centred code, integer-valued.
-    fn centred_into(&self, divisor: f32, x: &[f32], mut put: impl FnMut(usize, f32)) {
-        use quantrain_kernels::fake_quantize::{self, CodeRange, Rounding};
         let rounding = match self.quantizer.rounding() {
             quantrain_graph::Rounding::HalfToEven => Rounding::HalfToEven,
             quantrain_graph::Rounding::HalfUp => Rounding::HalfUp,
             quantrain_graph::Rounding::HalfAwayFromZero => Rounding::HalfAwayFromZero,
         };
         let (lo, hi) = self.quantizer.centred_limits();
-        let mut centred = vec![0.0; x.len()];
-        fake_quantize::codes(&CodeRange { lo, hi, rounding }, divisor, x, &mut centred);
-        centred.into_iter().enumerate().for_each(|(i, c)| put(i, c));
+        let range = CodeRange { lo, hi, rounding };
+        match to {
+            Buffer::Bytes(to) => quantize(&range, self.zero(), divisor, values, &mut to[..values.len()]),
+            Buffer::Words(to) => quantize(&range, self.zero(), divisor, values, &mut to[..values.len()]),
+            Buffer::Reals(_) => unreachable!("a grid's codes are integers"),
+        }
     }
 
     /// The codes of the quantizer: what a device holds.

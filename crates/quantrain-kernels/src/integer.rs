@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`Convolution`] | convolutions of every kind and products with weights |
 //! | [`Requantize`] | from a sum to a code: the formulas of the runtimes |
+//! | [`quantize()`] | from real values to codes |
 //! | [`elementwise`] | additions, tables |
 //! | [`pooling`] | largest values and sums of windows |
 
@@ -22,6 +23,7 @@ mod depthwise;
 pub mod elementwise;
 mod pairs;
 pub mod pooling;
+mod quantize;
 #[cfg(test)]
 mod reference;
 mod requantize;
@@ -32,4 +34,5 @@ mod window;
 mod tests;
 
 pub use convolution::{Convolution, ConvolutionParameters};
+pub use quantize::{Stored, quantize};
 pub use requantize::{Codes, Requantize};

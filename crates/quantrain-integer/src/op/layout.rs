@@ -30,10 +30,12 @@ impl Join {
     }
 }
 
-/// Along each axis in memory order, which input index an output index reads; `None` reads `fill`: Slice and Pad.
+/// Elements by their index along each axis: Slice, Pad, Gather, Tile.
 pub(super) struct Gather {
-    input: Vec<usize>,
-    maps: Vec<Vec<Option<usize>>>,
+    /// Of the outer axes in memory order, the stride of the input and which of its indices an output index reads; `None` reads `fill`.
+    outer: Vec<(usize, Vec<Option<usize>>)>,
+    /// Where the input has what one step of the outer axes reads, and how many elements in a row.
+    runs: Vec<(Option<usize>, usize)>,
     pub fill: f32,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn slice(op: &Slice, site: &Site) -> Result<Gather, LowerError> {
             None => (0..input[axis]).map(Some).collect(),
         };
     }
-    Ok(Gather { input: to_physical(&input), maps, fill: 0.0 })
+    Ok(Gather::new(&to_physical(&input), maps, 0.0))
 }
 
 pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, LowerError> {
@@ -76,7 +78,7 @@ pub(super) fn pad(op: &Pad, site: &Site) -> Result<Gather, LowerError> {
         maps[physical_axis(rank, axis)] = (0..output[axis]).map(source).collect();
     }
     let fill = if let PadMode::Constant(value) = op.mode { value } else { 0.0 };
-    Ok(Gather { input: to_physical(&input), maps, fill })
+    Ok(Gather::new(&to_physical(&input), maps, fill))
 }
 
 pub(super) fn gather(op: &op::Gather, site: &Site) -> Gather {
@@ -85,44 +87,53 @@ pub(super) fn gather(op: &op::Gather, site: &Site) -> Gather {
     let axis = axis_from_front(op.axis, rank);
     let mut maps: Vec<Vec<_>> = to_physical(&input).iter().map(|&n| (0..n).map(Some).collect()).collect();
     maps[physical_axis(rank, axis)] = op.indices.iter().copied().map(Some).collect();
-    Gather { input: to_physical(&input), maps, fill: 0.0 }
+    Gather::new(&to_physical(&input), maps, 0.0)
 }
 
 pub(super) fn tile(op: &Tile, site: &Site) -> Gather {
     let input = to_physical(&site.input(0));
     let repeats = to_physical(&op.repeats);
     let maps = input.iter().zip(repeats).map(|(&n, times)| (0..n * times).map(|i| Some(i % n)).collect()).collect();
-    Gather { input, maps, fill: 0.0 }
+    Gather::new(&input, maps, 0.0)
 }
 
 impl Gather {
-    pub fn apply<T: Copy>(&self, x: &[T], fill: T, y: &mut [T]) {
-        let mut strides = vec![1; self.input.len()];
-        for axis in (1..self.input.len()).rev() {
-            strides[axis - 1] = strides[axis] * self.input[axis];
+    /// `maps` has, along each axis of the input in memory order, which input index an output index reads.
+    fn new(input: &[usize], maps: Vec<Vec<Option<usize>>>, fill: f32) -> Self {
+        let is_whole = |axis: usize| maps[axis].len() == input[axis] && maps[axis].iter().enumerate().all(|(i, m)| *m == Some(i));
+        // Innermost axes that are taken whole move in one go with the axis around them.
+        let last = (0..input.len()).rev().find(|&axis| !is_whole(axis)).unwrap_or(0);
+        let stride = |axis: usize| input[axis + 1..].iter().product::<usize>();
+        let mut runs: Vec<(Option<usize>, usize)> = Vec::new();
+        for source in maps.get(last).unwrap_or(&vec![Some(0)]) {
+            let (from, len) = (source.map(|i| i * stride(last)), stride(last));
+            match runs.last_mut() {
+                Some((before, run)) if before.map(|b| b + *run) == from => *run += len,
+                _ => runs.push((from, len)),
+            }
         }
-        // Innermost axes that are taken whole move in one go.
-        let is_whole =
-            |axis: usize| self.maps[axis].len() == self.input[axis] && self.maps[axis].iter().enumerate().all(|(i, m)| *m == Some(i));
-        let axes = (0..self.input.len()).rev().find(|&axis| !is_whole(axis)).map_or(0, |axis| axis + 1);
-        let mut rest = y;
-        self.descend(&strides, axes, 0, Some(0), x, fill, &mut rest);
+        Gather { outer: maps.into_iter().take(last).enumerate().map(|(axis, map)| (stride(axis), map)).collect(), runs, fill }
     }
 
-    fn descend<T: Copy>(&self, strides: &[usize], axes: usize, axis: usize, at: Option<usize>, x: &[T], fill: T, y: &mut &mut [T]) {
-        if axis == axes {
-            let run = self.input[axes..].iter().product();
-            let (to, rest) = std::mem::take(y).split_at_mut(run);
-            match at {
-                Some(at) => to.copy_from_slice(&x[at..at + run]),
+    pub fn apply<T: Copy>(&self, x: &[T], fill: T, y: &mut [T]) {
+        let mut rest = y;
+        self.descend(&self.outer, Some(0), x, fill, &mut rest);
+    }
+
+    fn descend<T: Copy>(&self, outer: &[(usize, Vec<Option<usize>>)], at: Option<usize>, x: &[T], fill: T, y: &mut &mut [T]) {
+        if let [(stride, map), outer @ ..] = outer {
+            for source in map {
+                self.descend(outer, at.zip(*source).map(|(at, i)| at + i * stride), x, fill, y);
+            }
+            return;
+        }
+        for &(from, len) in &self.runs {
+            let (to, rest) = std::mem::take(y).split_at_mut(len);
+            match at.zip(from) {
+                Some((at, from)) => to.copy_from_slice(&x[at + from..][..len]),
                 None => to.fill(fill),
             }
             *y = rest;
-            return;
-        }
-        for source in &self.maps[axis] {
-            let at = at.zip(*source).map(|(at, i)| at + i * strides[axis]);
-            self.descend(strides, axes, axis + 1, at, x, fill, y);
         }
     }
 }
@@ -234,7 +245,7 @@ mod tests {
     #[test]
     fn a_gather_fills_what_no_input_reaches() {
         let maps = vec![vec![Some(1), None], vec![Some(0), Some(1), Some(2)]];
-        let gather = Gather { input: vec![2, 3], maps, fill: 0.0 };
+        let gather = Gather::new(&[2, 3], maps, 0.0);
         let mut y = [0u8; 6];
         gather.apply(&[1, 2, 3, 4, 5, 6], 9, &mut y);
         assert_eq!(y, [4, 5, 6, 9, 9, 9]);

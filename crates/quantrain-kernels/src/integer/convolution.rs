@@ -96,10 +96,11 @@ impl Convolution {
         if shape.transposed {
             transposed::run(&self.phases, &shape, x, finish, y);
         } else if self.is_depthwise {
-            let window = Window::new(&shape, self.zero, 2 * self.path.lanes(), true);
+            let strip = 2 * self.path.lanes();
+            let window = Window::new(&shape, self.zero, strip, strip, true);
             depthwise::run(self, &window, x, finish, y);
         } else {
-            let window = Window::new(&shape, self.zero, self.path.channels_of_a_lane(), false);
+            let window = Window::new(&shape, self.zero, self.path.channels_of_a_lane(), 2 * self.path.lanes(), false);
             dense::run(self, &window, x, finish, y);
         }
     }

@@ -104,7 +104,7 @@ fn run_with<F: Finish, E: Multiplied>(convolution: &Convolution, window: &Window
         let start = (part.image * shape.out_height + part.row) * shape.out_width;
         let weights: usize = panels.iter().map(|p| p.width * depth).sum();
         let block = if weights <= WEIGHTS { POSITIONS } else { places.len().max(1) };
-        window.with_copy(part, x, 0, |copy: &[E]| {
+        window.with_copy(part, x, |copy: &[E]| {
             for (b, places) in places.chunks(block).enumerate() {
                 for panel in panels {
                     let channel = panel.group * outputs + panel.column;
@@ -205,30 +205,39 @@ impl<F: Finish> Tile<'_, F, u8> {
 }
 
 impl<F: Finish, E: Copy> Tile<'_, F, E> {
-    /// Tiles of `R` positions by `N` registers, `W` columns.
+    /// Tiles of `R` positions by `N` registers, `W` columns; what is left over in tiles of four positions.
     ///
     /// # Safety
     /// As [`Multiplied::run`], with the instructions of `V`.
     #[inline(always)]
     unsafe fn rows<V: Lanes<Element = E>, const R: usize, const N: usize, const W: usize>(&self, places: &[u32]) {
-        for (t, places) in places.chunks(R).enumerate() {
-            // SAFETY: passed on.
-            unsafe { self.tile::<V, R, N, W>(places, self.target.add(t * R * self.step)) }
+        let (whole, rest) = places.as_chunks::<R>();
+        // SAFETY: passed on.
+        unsafe {
+            for (t, places) in whole.iter().enumerate() {
+                self.tile::<V, R, N, W>(places, R, self.target.add(t * R * self.step));
+            }
+            for (t, some) in rest.chunks(4).enumerate() {
+                // Missing positions repeat the last and are not stored.
+                let mut places = [some[some.len() - 1]; 4];
+                places[..some.len()].copy_from_slice(some);
+                self.tile::<V, 4, N, W>(&places, some.len(), self.target.add((whole.len() * R + 4 * t) * self.step));
+            }
         }
     }
 
-    /// One register tile: at most `R` positions; missing ones repeat the last and are not stored.
+    /// One register tile, of which the first `stored` positions are stored.
     ///
     /// # Safety
     /// As [`Tile::rows`].
     #[inline(always)]
-    unsafe fn tile<V: Lanes<Element = E>, const R: usize, const N: usize, const W: usize>(&self, places: &[u32], target: *mut F::Out) {
+    unsafe fn tile<V, const R: usize, const N: usize, const W: usize>(&self, places: &[u32; R], stored: usize, target: *mut F::Out)
+    where
+        V: Lanes<Element = E>,
+    {
         // SAFETY: reads stay within runs, panel and biases by the caller's promise, writes within `columns`.
         unsafe {
-            let mut starts = [self.source; R];
-            for (i, start) in starts.iter_mut().enumerate() {
-                *start = start.add(places[i.min(places.len() - 1)] as usize);
-            }
+            let starts = places.map(|place| self.source.add(place as usize));
             let mut bias = [V::load(self.bias); N];
             for (j, bias) in bias.iter_mut().enumerate() {
                 *bias = V::load(self.bias.add(j * V::LANES));
@@ -253,19 +262,59 @@ impl<F: Finish, E: Copy> Tile<'_, F, E> {
                     }
                 }
             }
-            for (i, sums) in sums.into_iter().enumerate().take(places.len()) {
-                let mut line = [0; W];
-                for (j, sum) in sums.into_iter().enumerate() {
-                    sum.store(line.as_mut_ptr().add(j * V::LANES));
+            if self.columns == W {
+                // A loop of known length, so that sums stay in registers.
+                for i in 0..R {
+                    if i < stored {
+                        self.write(sums[i], target.add(i * self.step));
+                    }
                 }
-                let finished = self.finish.finish::<W>(self.channel, &line);
-                let to = target.add(i * self.step);
-                if self.columns == W {
-                    to.cast::<[F::Out; W]>().write_unaligned(finished);
-                } else {
-                    std::ptr::copy_nonoverlapping(finished.as_ptr(), to, self.columns);
+            } else {
+                for (i, sums) in sums.into_iter().enumerate().take(stored) {
+                    let mut line = [F::Out::default(); W];
+                    self.write(sums, line.as_mut_ptr());
+                    copy_few(line.as_ptr(), target.add(i * self.step), self.columns);
                 }
             }
+        }
+    }
+}
+
+impl<F: Finish, E> Tile<'_, F, E> {
+    /// # Safety
+    /// All columns of the panel are writable; the rest as [`Tile::rows`].
+    #[inline(always)]
+    unsafe fn write<V: Lanes, const N: usize>(&self, sums: [V; N], to: *mut F::Out) {
+        for j in 0..N {
+            // SAFETY: the caller's promise.
+            unsafe { self.finish.write(self.channel + j * V::LANES, sums[j], to.add(j * V::LANES)) };
+        }
+    }
+}
+
+/// Copies without a call, before which every register would be saved.
+///
+/// # Safety
+/// `count` elements are readable and writable.
+#[inline(always)]
+pub(super) unsafe fn copy_few<T: Copy>(from: *const T, to: *mut T, count: usize) {
+    let mut done = 0;
+    // SAFETY: pieces lie within `count`.
+    unsafe {
+        while done + 8 <= count {
+            to.add(done).cast::<[T; 8]>().write_unaligned(from.add(done).cast::<[T; 8]>().read_unaligned());
+            done += 8;
+        }
+        if count & 4 != 0 {
+            to.add(done).cast::<[T; 4]>().write_unaligned(from.add(done).cast::<[T; 4]>().read_unaligned());
+            done += 4;
+        }
+        if count & 2 != 0 {
+            to.add(done).cast::<[T; 2]>().write_unaligned(from.add(done).cast::<[T; 2]>().read_unaligned());
+            done += 2;
+        }
+        if count & 1 != 0 {
+            to.add(done).write(*from.add(done));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Depthwise convolution: two taps at a time, their channels interleaved to pairs.
 
 use super::Convolution;
+use super::dense::copy_few;
 #[cfg(target_arch = "x86_64")]
 use super::pairs::{Avx2, Avx512, Vnni};
 use super::pairs::{Pairs, Path, Portable, pair};
@@ -40,7 +41,7 @@ pub(super) fn run<F: Finish>(convolution: &Convolution, window: &Window, x: &[u8
     (0..window.tasks()).into_par_iter().for_each(|task| {
         let part = window.part(task);
         let start = (part.image * shape.out_height + part.row) * shape.out_width * shape.out_channels;
-        window.with_copy(part, x, 0, |copy: &[i16]| {
+        window.with_copy(part, x, |copy: &[i16]| {
             for channel in (0..shape.out_channels).step_by(strip) {
                 let strip = Strip {
                     source: copy[channel..].as_ptr(),
@@ -124,11 +125,10 @@ impl<F: Finish> Strip<'_, F> {
         // SAFETY: reads stay within the caller's promise, writes within `columns`.
         unsafe {
             let bias = [V::load(self.bias), V::load(self.bias.add(V::LANES))];
-            for (p, places) in places.chunks(P).enumerate() {
-                let mut starts = [self.source; P];
-                for (i, start) in starts.iter_mut().enumerate() {
-                    *start = start.add(places[i.min(places.len() - 1)] as usize);
-                }
+            for (p, some) in places.chunks(P).enumerate() {
+                let mut places = [some[some.len() - 1]; P];
+                places[..some.len()].copy_from_slice(some);
+                let starts = places.map(|place| self.source.add(place as usize));
                 let mut sums = [bias; P];
                 let mut weights = self.weights;
                 for taps in self.taps {
@@ -139,15 +139,19 @@ impl<F: Finish> Strip<'_, F> {
                         sums[i] = [sums[i][0].add_products(low, w[0]), sums[i][1].add_products(high, w[1])];
                     }
                 }
-                for (i, sums) in sums.into_iter().enumerate().take(places.len()) {
-                    let mut line = [0; W];
-                    V::store_interleaved(sums, line.as_mut_ptr());
-                    let finished = self.finish.finish::<W>(self.channel, &line);
+                // A loop of known length, so that sums stay in registers.
+                for i in 0..P {
+                    let [first, second] = V::in_order(sums[i]);
                     let to = self.target.add((p * P + i) * self.step);
-                    if self.columns == W {
-                        to.cast::<[F::Out; W]>().write_unaligned(finished);
+                    if i >= some.len() {
+                    } else if self.columns == W {
+                        self.finish.write(self.channel, first, to);
+                        self.finish.write(self.channel + V::LANES, second, to.add(V::LANES));
                     } else {
-                        std::ptr::copy_nonoverlapping(finished.as_ptr(), to, self.columns);
+                        let mut line = [F::Out::default(); W];
+                        self.finish.write(self.channel, first, line.as_mut_ptr());
+                        self.finish.write(self.channel + V::LANES, second, line.as_mut_ptr().add(V::LANES));
+                        copy_few(line.as_ptr(), to, self.columns);
                     }
                 }
             }

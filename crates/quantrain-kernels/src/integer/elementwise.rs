@@ -1,6 +1,6 @@
 //! Element-wise functions of stored codes.
 
-use super::requantize::round_to_stored;
+use super::requantize::{Limits, round_to_stored};
 use crate::elementwise::CodeSum;
 use crate::parallel::TASK;
 use crate::simd::{simd, simd_kernel};
@@ -35,10 +35,10 @@ impl Add {
 simd_kernel! {
     fn add_task(add: Add, a: &[u8], b: &[u8], y: &mut [u8]) {
         let Add { sum, offsets: [of_a, of_b, of_y], limits } = add;
-        let (lo, hi) = (limits.0 as f32, limits.1 as f32);
+        let limits = Limits { lo: limits.0 as f32, hi: limits.1 as f32, zero: of_y };
         for ((a, b), y) in a.iter().zip(b).zip(y) {
             let t = sum.of_codes((i32::from(*a) - of_a) as f32, (i32::from(*b) - of_b) as f32);
-            *y = round_to_stored(t, lo, hi, of_y);
+            *y = round_to_stored(t, limits);
         }
     }
 }

@@ -1,6 +1,10 @@
 //! A register of 32-bit sums, and products of pairs of 16-bit numbers, or of fours of bytes, added to them.
 
+use super::requantize::{Limits, round_to_stored};
 use crate::simd::{Level, Simd};
+
+/// Sums of the widest register.
+pub(super) const MOST_LANES: usize = 16;
 
 /// The instructions that products of pairs use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,19 @@ pub(super) trait Lanes: Copy {
     unsafe fn splat(from: *const Self::Element) -> Self;
     /// `self + Σ x·w` over the group in every lane, wrapping.
     unsafe fn add_products(self, x: Self, w: Self) -> Self;
+
+    /// Writes [`round_to_stored`] of every sum times its multiplier.
+    #[inline(always)]
+    unsafe fn store_rounded(self, multiplier: *const f32, limits: Limits, to: *mut u8) {
+        let mut line = [0; MOST_LANES];
+        // SAFETY: a line has room for any register; the rest is the trait's contract.
+        unsafe {
+            self.store(line.as_mut_ptr());
+            for l in 0..Self::LANES {
+                to.add(l).write(round_to_stored(line[l] as f32 * *multiplier.add(l), limits));
+            }
+        }
+    }
 }
 
 /// [`Lanes`] of pairs of 16-bit numbers.
@@ -82,8 +99,8 @@ pub(super) trait Lanes: Copy {
 pub(super) trait Pairs: Lanes<Element = i16> {
     /// The pairs `(a[c], b[c])` of `2·LANES` channels, in the order of [`Path::channel_of`].
     unsafe fn interleave(a: *const i16, b: *const i16) -> [Self; 2];
-    /// Writes the sums of two parts in the order of channels.
-    unsafe fn store_interleaved(parts: [Self; 2], to: *mut i32);
+    /// The sums of two parts in the order of channels.
+    unsafe fn in_order(parts: [Self; 2]) -> [Self; 2];
 }
 
 /// What the compilation target has for certain.
@@ -134,12 +151,8 @@ impl Pairs for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store_interleaved(parts: [Self; 2], to: *mut i32) {
-        // SAFETY: the caller's pointer is valid for sixteen sums.
-        unsafe {
-            parts[0].store(to);
-            parts[1].store(to.add(8));
-        }
+    unsafe fn in_order(parts: [Self; 2]) -> [Self; 2] {
+        parts
     }
 }
 
@@ -154,6 +167,7 @@ pub(super) use x86::{Avx2, Avx512, Quads, Vnni};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::super::requantize::{Limits, SHIFT};
     use super::{Lanes, Pairs};
     use std::arch::x86_64::*;
 
@@ -200,13 +214,10 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn store_interleaved(parts: [Self; 2], to: *mut i32) {
+        unsafe fn in_order(parts: [Self; 2]) -> [Self; 2] {
             let [low, high] = parts.map(|p| p.0);
             // SAFETY: the trait's contract.
-            unsafe {
-                _mm256_storeu_si256(to.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
-                _mm256_storeu_si256(to.add(8).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
-            }
+            unsafe { [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)] }.map(Self)
         }
     }
 
@@ -240,6 +251,18 @@ mod x86 {
             // SAFETY: the trait's contract.
             Self(unsafe { _mm512_add_epi32(self.0, _mm512_madd_epi16(a.0, b.0)) })
         }
+
+        #[inline(always)]
+        unsafe fn store_rounded(self, multiplier: *const f32, limits: Limits, to: *mut u8) {
+            // SAFETY: the trait's contract.
+            unsafe {
+                let t = _mm512_mul_ps(_mm512_cvtepi32_ps(self.0), _mm512_loadu_ps(multiplier));
+                let t = _mm512_min_ps(_mm512_max_ps(t, _mm512_set1_ps(limits.lo)), _mm512_set1_ps(limits.hi));
+                let rounded = _mm512_castps_si512(_mm512_add_ps(t, _mm512_set1_ps(SHIFT)));
+                let stored = _mm512_add_epi32(rounded, _mm512_set1_epi32(limits.zero));
+                _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(stored));
+            }
+        }
     }
 
     impl Pairs for Avx512 {
@@ -253,15 +276,14 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn store_interleaved(parts: [Self; 2], to: *mut i32) {
+        unsafe fn in_order(parts: [Self; 2]) -> [Self; 2] {
             let [low, high] = parts.map(|p| p.0);
             // SAFETY: the trait's contract.
             unsafe {
                 // Quarters of four sums, taken in turn from both parts.
                 let first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
                 let second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-                _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi64(low, first, high));
-                _mm512_storeu_si512(to.add(16).cast(), _mm512_permutex2var_epi64(low, second, high));
+                [_mm512_permutex2var_epi64(low, first, high), _mm512_permutex2var_epi64(low, second, high)].map(Self)
             }
         }
     }
@@ -297,6 +319,12 @@ mod x86 {
             // SAFETY: the trait's contract.
             Self(Avx512(unsafe { _mm512_dpwssd_epi32(self.0.0, a.0.0, b.0.0) }))
         }
+
+        #[inline(always)]
+        unsafe fn store_rounded(self, multiplier: *const f32, limits: Limits, to: *mut u8) {
+            // SAFETY: passed on.
+            unsafe { self.0.store_rounded(multiplier, limits, to) }
+        }
     }
 
     impl Pairs for Vnni {
@@ -307,9 +335,9 @@ mod x86 {
         }
 
         #[inline(always)]
-        unsafe fn store_interleaved(parts: [Self; 2], to: *mut i32) {
+        unsafe fn in_order(parts: [Self; 2]) -> [Self; 2] {
             // SAFETY: passed on.
-            unsafe { Avx512::store_interleaved(parts.map(|p| p.0), to) }
+            unsafe { Avx512::in_order(parts.map(|p| p.0)) }.map(Self)
         }
     }
 
@@ -343,6 +371,12 @@ mod x86 {
         unsafe fn add_products(self, x: Self, w: Self) -> Self {
             // SAFETY: the trait's contract. The four products are summed with 32 bits; nothing saturates.
             Self(Avx512(unsafe { _mm512_dpbusd_epi32(self.0.0, x.0.0, w.0.0) }))
+        }
+
+        #[inline(always)]
+        unsafe fn store_rounded(self, multiplier: *const f32, limits: Limits, to: *mut u8) {
+            // SAFETY: passed on.
+            unsafe { self.0.store_rounded(multiplier, limits, to) }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From an integer sum to a stored code.
 
+use super::pairs::{Lanes, MOST_LANES};
+
 /// The codes of an output, its activation included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Codes {
@@ -20,15 +22,15 @@ pub enum Requantize {
     Shift(Vec<i32>),
 }
 
-/// What turns the sums of a tile into what is stored.
+/// What turns a register of sums into what is stored.
 pub(super) trait Finish: Copy + Send + Sync {
     type Out: Copy + Default + Send + Sync;
 
-    /// Finishes the sums of `W` channels from `channel` on; there may be fewer channels than that, and what comes after them is dropped.
+    /// Writes what the sums of as many channels from `channel` on become as the register has lanes.
     ///
     /// # Safety
-    /// To be inlined into a function compiled for the machine's instructions; parameters of `W` channels from `channel` on are readable.
-    unsafe fn finish<const W: usize>(self, channel: usize, sums: &[i32; W]) -> [Self::Out; W];
+    /// As [`Lanes`]; parameters of these channels are readable.
+    unsafe fn write<V: Lanes>(self, channel: usize, sums: V, to: *mut Self::Out);
 }
 
 /// The sums themselves.
@@ -39,8 +41,9 @@ impl Finish for Keep {
     type Out = i32;
 
     #[inline(always)]
-    unsafe fn finish<const W: usize>(self, _: usize, sums: &[i32; W]) -> [i32; W] {
-        *sums
+    unsafe fn write<V: Lanes>(self, _: usize, sums: V, to: *mut i32) {
+        // SAFETY: the caller's promise.
+        unsafe { sums.store(to) }
     }
 }
 
@@ -48,24 +51,30 @@ impl Finish for Keep {
 #[derive(Clone, Copy)]
 pub(super) struct Multiply<'a> {
     multiplier: &'a [f32],
-    lo: f32,
-    hi: f32,
-    zero: i32,
+    limits: Limits,
+}
+
+/// [`Codes`] as [`round_to_stored`] wants them.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub lo: f32,
+    pub hi: f32,
+    pub zero: i32,
 }
 
 impl<'a> Multiply<'a> {
     /// `multiplier` reaches beyond the channels by what a tile may read.
     pub fn new(multiplier: &'a [f32], codes: Codes) -> Self {
-        Self { multiplier, lo: codes.lo as f32, hi: codes.hi as f32, zero: codes.zero }
+        Self { multiplier, limits: Limits { lo: codes.lo as f32, hi: codes.hi as f32, zero: codes.zero } }
     }
 }
 
 /// Added to a value below 2^22 it leaves the nearest integer, half to even, in the low bits.
-const SHIFT: f32 = 12_582_912.0;
+pub(super) const SHIFT: f32 = 12_582_912.0;
 
 /// The low bits of `rint(clamp(t, lo, hi)) + zero`.
 #[inline(always)]
-pub(super) fn round_to_stored(t: f32, lo: f32, hi: f32, zero: i32) -> u8 {
+pub(super) fn round_to_stored(t: f32, Limits { lo, hi, zero }: Limits) -> u8 {
     // Limits are whole numbers, so that clamping before rounding is clamping after it.
     let t = if t > lo { t } else { lo };
     let t = if t < hi { t } else { hi };
@@ -76,14 +85,9 @@ impl Finish for Multiply<'_> {
     type Out = u8;
 
     #[inline(always)]
-    unsafe fn finish<const W: usize>(self, channel: usize, sums: &[i32; W]) -> [u8; W] {
+    unsafe fn write<V: Lanes>(self, channel: usize, sums: V, to: *mut u8) {
         // SAFETY: the caller's promise.
-        let multiplier = unsafe { &*self.multiplier.as_ptr().add(channel).cast::<[f32; W]>() };
-        let mut stored = [0; W];
-        for l in 0..W {
-            stored[l] = round_to_stored(sums[l] as f32 * multiplier[l], self.lo, self.hi, self.zero);
-        }
-        stored
+        unsafe { sums.store_rounded(self.multiplier.as_ptr().add(channel), self.limits, to) }
     }
 }
 
@@ -105,16 +109,18 @@ impl Finish for Shift<'_> {
     type Out = u8;
 
     #[inline(always)]
-    unsafe fn finish<const W: usize>(self, channel: usize, sums: &[i32; W]) -> [u8; W] {
-        // SAFETY: the caller's promise.
-        let shift = unsafe { &*self.shift.as_ptr().add(channel).cast::<[i32; W]>() };
-        let mut stored = [0; W];
-        for l in 0..W {
-            let (left, right) = ((-shift[l]).max(0), shift[l].max(0));
-            let half = 1i32.wrapping_shl(right as u32) >> 1;
-            let q = sums[l].wrapping_shl(left as u32).wrapping_add(half).wrapping_shr(right as u32);
-            stored[l] = (q.clamp(self.codes.lo, self.codes.hi) + self.codes.zero) as u8;
+    unsafe fn write<V: Lanes>(self, channel: usize, sums: V, to: *mut u8) {
+        let mut line = [0; MOST_LANES];
+        // SAFETY: a line has room for any register; the rest is the caller's promise.
+        unsafe {
+            sums.store(line.as_mut_ptr());
+            for l in 0..V::LANES {
+                let shift = *self.shift.as_ptr().add(channel + l);
+                let (left, right) = ((-shift).max(0), shift.max(0));
+                let half = 1i32.wrapping_shl(right as u32) >> 1;
+                let q = line[l].wrapping_shl(left as u32).wrapping_add(half).wrapping_shr(right as u32);
+                to.add(l).write((q.clamp(self.codes.lo, self.codes.hi) + self.codes.zero) as u8);
+            }
         }
-        stored
     }
 }

@@ -1,7 +1,8 @@
 use super::elementwise::{Add, look_up};
-use super::{Codes, Convolution, ConvolutionParameters, Requantize, pooling, reference};
+use super::{Codes, Convolution, ConvolutionParameters, Requantize, pooling, quantize, reference};
 use crate::convolution::ConvolutionShape;
 use crate::elementwise::CodeSum;
+use crate::fake_quantize::{self, CodeRange, Rounding};
 use crate::simd::on_every_path;
 use crate::test_data::integers;
 use proptest::prelude::*;
@@ -165,6 +166,25 @@ fn an_addition_is_that_of_the_simulation_on_stored_codes() {
             for i in 0..y.len() {
                 let t = sum.of_codes(f32::from(a[i]), f32::from(b[i]) - 128.0);
                 assert_eq!(y[i], (t.round_ties_even().clamp(-100.0, 127.0) + 128.0) as u8, "{simd:?}: {t}");
+            }
+        });
+    }
+}
+
+#[test]
+fn codes_of_real_values_are_rounded_clamped_and_moved_to_the_stored_zero() {
+    // Quarters, so that there are ties; more than one task.
+    let mut x: Vec<f32> = integers(5, 40_001, 600).iter().map(|v| v / 4.0).collect();
+    x[..3].copy_from_slice(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+    for rounding in [Rounding::HalfToEven, Rounding::HalfUp, Rounding::HalfAwayFromZero] {
+        let range = CodeRange { lo: -100.0, hi: 120.0, rounding };
+        on_every_path(|simd| {
+            let (mut bytes, mut words) = (vec![0u8; x.len()], vec![0u16; x.len()]);
+            quantize(&range, 110, 0.5, &x, &mut bytes);
+            quantize(&range, 40_000, 0.5, &x, &mut words);
+            for i in 0..x.len() {
+                let code = fake_quantize::reference::code(&range, x[i] / 0.5) as i32;
+                assert_eq!([i32::from(bytes[i]), i32::from(words[i])], [code + 110, code + 40_000], "{simd:?}: {}", x[i]);
             }
         });
     }

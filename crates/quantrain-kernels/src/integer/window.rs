@@ -6,13 +6,21 @@ use std::cell::RefCell;
 
 /// Elements that a task copies, where it can choose: they stay in the L1 or L2 cache.
 const SOURCE: usize = 24 * 1024;
+/// The same of a depthwise convolution: a strip of channels is read at a time, so that L2 will do, and many rows share what is copied above
+/// and below them.
+const DEPTHWISE_SOURCE: usize = 128 * 1024;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// Fewer multiplications than this are not worth another task.
 const WORTHWHILE: usize = 200_000;
 
 /// An element of what a task reads.
 pub(super) trait Element: Copy + Default + Send + Sync + 'static {
-    /// The code of 0.0, of which the stored code is `zero`.
-    fn of_zero(zero: u8) -> Self;
+    /// A stored code; that of 0.0 is `zero`.
+    fn of(stored: u8, zero: u8) -> Self;
+
+    /// Stored codes that are such elements already.
+    fn as_they_are(stored: &[u8]) -> Option<&[Self]>;
 
     /// Stored codes as such elements.
     fn convert(simd: Simd, zero: u8, from: &[u8], to: &mut [Self]);
@@ -23,12 +31,17 @@ pub(super) trait Element: Copy + Default + Send + Sync + 'static {
 
 /// Centred codes.
 impl Element for i16 {
-    fn of_zero(_: u8) -> i16 {
-        0
+    #[inline(always)]
+    fn of(stored: u8, zero: u8) -> i16 {
+        i16::from(stored) - i16::from(zero)
+    }
+
+    fn as_they_are(_: &[u8]) -> Option<&[i16]> {
+        None
     }
 
     fn convert(simd: Simd, zero: u8, from: &[u8], to: &mut [i16]) {
-        widen(simd, zero.into(), from, to);
+        widen(simd, zero, from, to);
     }
 
     fn with_memory<R>(work: impl FnOnce(&mut Vec<i16>) -> R) -> R {
@@ -41,8 +54,13 @@ impl Element for i16 {
 
 /// Stored codes.
 impl Element for u8 {
-    fn of_zero(zero: u8) -> u8 {
-        zero
+    #[inline(always)]
+    fn of(stored: u8, _: u8) -> u8 {
+        stored
+    }
+
+    fn as_they_are(stored: &[u8]) -> Option<&[u8]> {
+        Some(stored)
     }
 
     fn convert(_: Simd, _: u8, from: &[u8], to: &mut [u8]) {
@@ -84,8 +102,9 @@ pub(super) struct Part {
 }
 
 impl Window {
-    /// Channels are padded to whole `multiple`s: those of each group, or those of the whole pixel.
-    pub fn new(shape: &ConvolutionShape, zero: u8, multiple: usize, whole_pixels: bool) -> Self {
+    /// Channels are padded to whole `multiple`s: those of each group, or those of the whole pixel. Output channels are shared out in
+    /// panels of `panel`, where they are.
+    pub fn new(shape: &ConvolutionShape, zero: u8, multiple: usize, panel: usize, whole_pixels: bool) -> Self {
         let shape = flattened(shape);
         let inputs = shape.in_channels / shape.groups;
         let (group, channels) = if whole_pixels {
@@ -98,16 +117,18 @@ impl Window {
         let threads = rayon::current_num_threads();
         let most = if threads == 1 { 1 } else { (shape.multiplications() / WORTHWHILE).clamp(1, 2 * threads) };
         let wanted = most.div_ceil(shape.batch.max(1));
-        // Weights that outweigh the input are shared out; else every task would read all of them.
+        // Weights that outweigh the input are shared out, where there are enough; else every task would read all of them.
         let source = shape.in_height * shape.in_width * channels;
-        let split_channels = !whole_pixels && shape.groups == 1 && shape.weight_len() > source;
+        let panels = shape.out_channels.div_ceil(panel);
+        let split_channels = !whole_pixels && shape.groups == 1 && shape.weight_len() > source && panels >= wanted.min(threads);
         let halo = (shape.kernel[0] - 1) * shape.dilation[0] + 1;
-        let fit = (SOURCE / (width * channels).max(1)).saturating_sub(halo) / shape.stride[0] + 1;
+        let copied = if whole_pixels { DEPTHWISE_SOURCE } else { SOURCE };
+        let fit = (copied / (width * channels).max(1)).saturating_sub(halo) / shape.stride[0] + 1;
         let rows = if split_channels { fit } else { fit.min(shape.out_height.div_ceil(wanted)) };
         let bands = shape.out_height.div_ceil(rows).max(1);
         let rows = shape.out_height.div_ceil(bands).max(1);
         let bands = shape.out_height.div_ceil(rows).max(1);
-        let shares = if split_channels { wanted.div_ceil(bands) } else { 1 };
+        let shares = if split_channels { wanted.div_ceil(bands).min(panels) } else { 1 };
         Self { shape, zero, simd: simd(), group, channels, width, rows, bands, shares }
     }
 
@@ -123,9 +144,12 @@ impl Window {
 
     /// Where in the copy each output position of a full task starts to read.
     pub fn places(&self) -> Vec<u32> {
-        let [down, right] = self.shape.stride;
-        let place = |i: usize, j: usize| ((i * down * self.width + j * right) * self.channels) as u32;
-        (0..self.rows).flat_map(|i| (0..self.shape.out_width).map(move |j| place(i, j))).collect()
+        let [down, right] = self.shape.stride.map(|step| step * self.channels);
+        let mut places = Vec::with_capacity(self.rows * self.shape.out_width);
+        for i in 0..self.rows {
+            places.extend((0..self.shape.out_width).map(|j| (i * down * self.width + j * right) as u32));
+        }
+        places
     }
 
     /// How far from its place a position reads tap `(i, j)`.
@@ -133,21 +157,34 @@ impl Window {
         (i * self.shape.dilation[0] * self.width + j * self.shape.dilation[1]) * self.channels
     }
 
-    /// Calls `work` with the copy of a task's part, followed by `beyond` readable elements.
-    pub fn with_copy<E: Element, R>(&self, part: Part, x: &[u8], beyond: usize, work: impl FnOnce(&[E]) -> R) -> R {
-        let height = (part.rows - 1) * self.shape.stride[0] + (self.shape.kernel[0] - 1) * self.shape.dilation[0] + 1;
+    /// Calls `work` with the copy of a task's part, or with the input itself where that would be the same.
+    pub fn with_copy<E: Element, R>(&self, part: Part, x: &[u8], work: impl FnOnce(&[E]) -> R) -> R {
+        let s = &self.shape;
+        let height = (part.rows - 1) * s.stride[0] + (s.kernel[0] - 1) * s.dilation[0] + 1;
         let len = height * self.width * self.channels;
-        E::with_memory(|copy| {
-            if copy.len() < len + beyond {
-                copy.resize(len + beyond, E::default());
+        let first = (part.image * s.in_height + part.row * s.stride[0]) * s.in_width * s.in_channels;
+        let is_whole = [self.width, self.channels] == [s.in_width, s.in_channels] && s.padding_begin == [0, 0];
+        if is_whole
+            && part.row * s.stride[0] + height <= s.in_height
+            && let Some(x) = E::as_they_are(x)
+        {
+            return work(&x[first..][..len]);
+        }
+        E::with_memory(|memory| {
+            let most = len + LINE / size_of::<E>();
+            if memory.len() < most {
+                memory.resize(most, E::default());
             }
-            self.read(part, x, &mut copy[..len]);
+            // A register is loaded from one cache line then, where channels fill lines.
+            let start = memory.as_ptr().align_offset(LINE);
+            let copy = &mut memory[start..][..len];
+            self.read(part, x, copy);
             work(copy)
         })
     }
 
     fn read<E: Element>(&self, part: Part, x: &[u8], copy: &mut [E]) {
-        let (s, padding) = (&self.shape, E::of_zero(self.zero));
+        let (s, padding) = (&self.shape, E::of(self.zero, self.zero));
         let image = &x[part.image * s.in_height * s.in_width * s.in_channels..];
         let first = (part.row * s.stride[0]) as isize - s.padding_begin[0] as isize;
         let left = s.padding_begin[1].min(self.width);
@@ -165,6 +202,12 @@ impl Window {
             after.fill(padding);
             if self.channels == s.in_channels {
                 E::convert(self.simd, self.zero, from, middle);
+            } else if [self.in_run(), self.run()] == [3, 4] {
+                // The usual first layer: too few channels for a call a pixel.
+                for (from, to) in from.as_chunks().0.iter().zip(middle.as_chunks_mut().0) {
+                    let [r, g, b] = from.map(|stored| E::of(stored, self.zero));
+                    *to = [r, g, b, padding];
+                }
             } else {
                 for (from, to) in from.chunks_exact(self.in_run()).zip(middle.chunks_exact_mut(self.run())) {
                     let (used, unused) = to.split_at_mut(from.len());
@@ -188,9 +231,9 @@ impl Window {
 }
 
 simd_kernel! {
-    fn widen(zero: i16, from: &[u8], to: &mut [i16]) {
+    fn widen(zero: u8, from: &[u8], to: &mut [i16]) {
         for (from, to) in from.iter().zip(to) {
-            *to = i16::from(*from) - zero;
+            *to = i16::of(*from, zero);
         }
     }
 }
