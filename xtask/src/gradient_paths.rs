@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::summary::{cells, top1};
+
 /// Bits of weights and activations.
 const WIDTHS: [u8; 4] = [8, 4, 3, 2];
 const PATHS: [&str; 2] = ["float", "quantized"];
@@ -52,20 +54,9 @@ pub fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
             calibrated.extend(top1(&summary, "ptq"));
             trained.extend(top1(&summary, "qat"));
         }
-        let percent = |value: f64| format!("{value:.2}");
-        let mean = |values: &[f64]| if values.is_empty() { f64::NAN } else { values.iter().sum::<f64>() / values.len() as f64 };
-        let (lowest, highest) = trained.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
-        let cells = [
-            format!("W{0}A{0}", case.bits),
-            case.scales.into(),
-            case.path.into(),
-            percent(mean(&calibrated)),
-            percent(mean(&trained)),
-            percent(lowest),
-            percent(highest),
-            trained.len().to_string(),
-        ];
-        let _ = writeln!(table, "| {} |", cells.join(" | "));
+        let [calibrated, mean, lowest, highest, count] = cells(&calibrated, &trained);
+        let (bits, scales, path) = (case.bits, case.scales, case.path);
+        let _ = writeln!(table, "| W{bits}A{bits} | {scales} | {path} | {calibrated} | {mean} | {lowest} | {highest} | {count} |");
     }
     println!("top-1 in percent, as simulated; float {:.2}", float.unwrap_or(f64::NAN));
     println!("{} epochs, BatchNormalization {}\n", options.epochs, options.batch_norm);
@@ -161,22 +152,9 @@ impl Options {
     }
 }
 
-/// The accuracy `key` of a summary; one that is `null` or not there is none.
-fn top1(summary: &str, key: &str) -> Option<f64> {
-    let object = summary.split_once(&format!("\"{key}\": {{"))?.1.split('}').next()?;
-    let value = object.split_once("\"top1\":")?.1.split([',', '\n']).next()?;
-    value.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn accuracies_are_read_from_a_summary() {
-        let summary = "{\n  \"float\": {\n    \"top1\": 88.57,\n    \"top5\": 99.0,\n    \"images\": 10\n  },\n  \"qat\": null\n}";
-        assert_eq!((top1(summary, "float"), top1(summary, "qat"), top1(summary, "ptq")), (Some(88.57), None, None));
-    }
 
     #[test]
     fn options_are_checked() {

@@ -5,6 +5,8 @@ mod compare;
 mod gradient_paths;
 mod links;
 mod lint;
+mod seeds;
+mod summary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +18,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   compare [--json] [--rounds N] [--net NAME]
           training steps beside PyTorch's, which it installs (5 GB); see docs/performance.md
   gradient-paths [--short] [--epochs N] [--seeds N] [--bits N] [--batch-norm NAME] [--train-images N] [--eval-images N] [--out DIR]
-          resnet20 at W8A8 to W2A2 along both gradient paths, a table; hours, or minutes with --short; see docs/gradient-paths.md";
+          resnet20 at W8A8 to W2A2 along both gradient paths, a table; hours, or minutes with --short; see docs/gradient-paths.md
+  seeds RECIPE... [--seeds N]
+          trains recipes from several seeds, a table of mean and spread";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +31,7 @@ fn main() -> ExitCode {
         ["lint"] => lint::run(&root),
         ["links"] => links::run(&root),
         ["gradient-paths", ref options @ ..] => gradient_paths::run(&root, options),
+        ["seeds", ref options @ ..] => seeds::run(&root, options),
         ["compare", ref options @ ..] => compare::run(&root, options),
         _ => Err(USAGE.into()),
     };

@@ -21,8 +21,8 @@ use crate::layout::logical_permutation;
 use crate::op::{Codes, Kernel, Scaled, code_sum};
 use crate::plan::{Plan, UnitPlan, Work};
 use crate::{EngineError, Monitor, Want};
-use parameters::{block_parameters, own_parameters};
 pub use limits::WeightLimits;
+use parameters::{block_parameters, own_parameters};
 pub use stepwise::{BlockInput, BlockMut};
 use weights::to_onnx_order;
 

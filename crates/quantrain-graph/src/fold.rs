@@ -66,7 +66,12 @@ impl WeightCodes {
 }
 
 /// The ranges that weights have quantizers for, one or one for each channel: theirs, or `[−limit, limit]` where limits are given.
-fn weight_ranges<'a>(scheme: &Scheme, weight: &'a [f32], channels: usize, limits: Option<&'a [f32]>) -> impl Iterator<Item = Range> + use<'a> {
+fn weight_ranges<'a>(
+    scheme: &Scheme,
+    weight: &'a [f32],
+    channels: usize,
+    limits: Option<&'a [f32]>,
+) -> impl Iterator<Item = Range> + use<'a> {
     let grids = weight.chunks_exact(weight.len() / scheme.grids(channels));
     grids.enumerate().map(move |(g, weights)| limited(Range::of(weights), limits.map(|l| l[g])))
 }

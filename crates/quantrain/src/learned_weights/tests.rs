@@ -41,8 +41,7 @@ fn limits(network: &mut Network) -> Vec<Vec<f32>> {
     network.weight_limits().into_iter().map(|l| l.values.to_vec()).collect()
 }
 
-const METHODS: [(RangeLearning, fn() -> Target); 2] =
-    [(RangeLearning::Lsq, Target::onnxruntime), (RangeLearning::Tqt, Target::tidl_pow2)];
+const METHODS: [(RangeLearning, fn() -> Target); 2] = [(RangeLearning::Lsq, Target::onnxruntime), (RangeLearning::Tqt, Target::tidl_pow2)];
 
 #[test]
 fn limits_begin_as_the_extents_and_change_no_code() {
