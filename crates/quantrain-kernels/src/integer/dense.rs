@@ -262,7 +262,7 @@ impl<F: Finish, E: Copy> Tile<'_, F, E> {
                     }
                 }
             }
-            if self.columns == W {
+            if self.columns == W && F::is_short::<V>() {
                 // A loop of known length, so that sums stay in registers.
                 for i in 0..R {
                     if i < stored {

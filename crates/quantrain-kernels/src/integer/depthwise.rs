@@ -139,21 +139,38 @@ impl<F: Finish> Strip<'_, F> {
                         sums[i] = [sums[i][0].add_products(low, w[0]), sums[i][1].add_products(high, w[1])];
                     }
                 }
-                // A loop of known length, so that sums stay in registers.
-                for i in 0..P {
-                    let [first, second] = V::in_order(sums[i]);
-                    let to = self.target.add((p * P + i) * self.step);
-                    if i >= some.len() {
-                    } else if self.columns == W {
-                        self.finish.write(self.channel, first, to);
-                        self.finish.write(self.channel + V::LANES, second, to.add(V::LANES));
-                    } else {
-                        let mut line = [F::Out::default(); W];
-                        self.finish.write(self.channel, first, line.as_mut_ptr());
-                        self.finish.write(self.channel + V::LANES, second, line.as_mut_ptr().add(V::LANES));
-                        copy_few(line.as_ptr(), to, self.columns);
+                let to = |i: usize| self.target.wrapping_add((p * P + i) * self.step);
+                if F::is_short::<V>() {
+                    // A loop of known length, so that sums stay in registers.
+                    for i in 0..P {
+                        if i < some.len() {
+                            self.write::<V, W>(sums[i], to(i));
+                        }
+                    }
+                } else {
+                    for (i, sums) in sums.into_iter().enumerate().take(some.len()) {
+                        self.write::<V, W>(sums, to(i));
                     }
                 }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Strip::positions`], for the position at `to`.
+    #[inline(always)]
+    unsafe fn write<V: Pairs, const W: usize>(&self, sums: [V; 2], to: *mut F::Out) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [first, second] = V::in_order(sums);
+            if self.columns == W {
+                self.finish.write(self.channel, first, to);
+                self.finish.write(self.channel + V::LANES, second, to.add(V::LANES));
+            } else {
+                let mut line = [F::Out::default(); W];
+                self.finish.write(self.channel, first, line.as_mut_ptr());
+                self.finish.write(self.channel + V::LANES, second, line.as_mut_ptr().add(V::LANES));
+                copy_few(line.as_ptr(), to, self.columns);
             }
         }
     }

@@ -71,6 +71,8 @@ pub(super) trait Lanes: Copy {
     /// What activations are read as.
     type Element;
     const LANES: usize;
+    /// Whether [`Lanes::store_rounded`] is in instructions of its own.
+    const ROUNDS: bool = false;
     unsafe fn load(from: *const i32) -> Self;
     unsafe fn store(self, to: *mut i32);
     /// One group in every lane.
@@ -81,13 +83,15 @@ pub(super) trait Lanes: Copy {
     /// Writes [`round_to_stored`] of every sum times its multiplier.
     #[inline(always)]
     unsafe fn store_rounded(self, multiplier: *const f32, limits: Limits, to: *mut u8) {
-        let mut line = [0; MOST_LANES];
+        // Written to a place of its own first: `to` might be where multipliers lie, for all the compiler knows.
+        let (mut line, mut stored) = ([0; MOST_LANES], [0; MOST_LANES]);
         // SAFETY: a line has room for any register; the rest is the trait's contract.
         unsafe {
             self.store(line.as_mut_ptr());
             for l in 0..Self::LANES {
-                to.add(l).write(round_to_stored(line[l] as f32 * *multiplier.add(l), limits));
+                stored[l] = round_to_stored(line[l] as f32 * *multiplier.add(l), limits);
             }
+            to.copy_from_nonoverlapping(stored.as_ptr(), Self::LANES);
         }
     }
 }
@@ -177,6 +181,7 @@ mod x86 {
     impl Lanes for Avx2 {
         type Element = i16;
         const LANES: usize = 8;
+        const ROUNDS: bool = true;
 
         #[inline(always)]
         unsafe fn load(from: *const i32) -> Self {
@@ -200,6 +205,21 @@ mod x86 {
         unsafe fn add_products(self, a: Self, b: Self) -> Self {
             // SAFETY: the trait's contract.
             Self(unsafe { _mm256_add_epi32(self.0, _mm256_madd_epi16(a.0, b.0)) })
+        }
+
+        #[inline(always)]
+        unsafe fn store_rounded(self, multiplier: *const f32, limits: Limits, to: *mut u8) {
+            // SAFETY: the trait's contract.
+            unsafe {
+                let t = _mm256_mul_ps(_mm256_cvtepi32_ps(self.0), _mm256_loadu_ps(multiplier));
+                let t = _mm256_min_ps(_mm256_max_ps(t, _mm256_set1_ps(limits.lo)), _mm256_set1_ps(limits.hi));
+                let rounded = _mm256_castps_si256(_mm256_add_ps(t, _mm256_set1_ps(SHIFT)));
+                let stored = _mm256_add_epi32(rounded, _mm256_set1_epi32(limits.zero));
+                // Only low bytes are left, so that packing saturates nothing.
+                let low = _mm256_and_si256(stored, _mm256_set1_epi32(0xff));
+                let words = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256::<1>(low));
+                _mm_storel_epi64(to.cast(), _mm_packus_epi16(words, words));
+            }
         }
     }
 
@@ -227,6 +247,7 @@ mod x86 {
     impl Lanes for Avx512 {
         type Element = i16;
         const LANES: usize = 16;
+        const ROUNDS: bool = true;
 
         #[inline(always)]
         unsafe fn load(from: *const i32) -> Self {
@@ -295,6 +316,7 @@ mod x86 {
     impl Lanes for Vnni {
         type Element = i16;
         const LANES: usize = 16;
+        const ROUNDS: bool = true;
 
         #[inline(always)]
         unsafe fn load(from: *const i32) -> Self {
@@ -348,6 +370,7 @@ mod x86 {
     impl Lanes for Quads {
         type Element = u8;
         const LANES: usize = 16;
+        const ROUNDS: bool = true;
 
         #[inline(always)]
         unsafe fn load(from: *const i32) -> Self {

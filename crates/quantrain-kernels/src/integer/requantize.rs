@@ -26,6 +26,10 @@ pub enum Requantize {
 pub(super) trait Finish: Copy + Send + Sync {
     type Out: Copy + Default + Send + Sync;
 
+    /// Whether [`Finish::write`] is so few instructions that a loop over a tile unrolls, and its sums need no memory. Elsewhere they must be
+    /// moved there first, or they are there while they are summed.
+    fn is_short<V: Lanes>() -> bool;
+
     /// Writes what the sums of as many channels from `channel` on become as the register has lanes.
     ///
     /// # Safety
@@ -39,6 +43,11 @@ pub(super) struct Keep;
 
 impl Finish for Keep {
     type Out = i32;
+
+    #[inline(always)]
+    fn is_short<V: Lanes>() -> bool {
+        true
+    }
 
     #[inline(always)]
     unsafe fn write<V: Lanes>(self, _: usize, sums: V, to: *mut i32) {
@@ -85,6 +94,11 @@ impl Finish for Multiply<'_> {
     type Out = u8;
 
     #[inline(always)]
+    fn is_short<V: Lanes>() -> bool {
+        V::ROUNDS
+    }
+
+    #[inline(always)]
     unsafe fn write<V: Lanes>(self, channel: usize, sums: V, to: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe { sums.store_rounded(self.multiplier.as_ptr().add(channel), self.limits, to) }
@@ -109,8 +123,14 @@ impl Finish for Shift<'_> {
     type Out = u8;
 
     #[inline(always)]
+    fn is_short<V: Lanes>() -> bool {
+        false
+    }
+
+    #[inline(always)]
     unsafe fn write<V: Lanes>(self, channel: usize, sums: V, to: *mut u8) {
-        let mut line = [0; MOST_LANES];
+        // As in `Lanes::store_rounded`.
+        let (mut line, mut stored) = ([0; MOST_LANES], [0; MOST_LANES]);
         // SAFETY: a line has room for any register; the rest is the caller's promise.
         unsafe {
             sums.store(line.as_mut_ptr());
@@ -119,8 +139,9 @@ impl Finish for Shift<'_> {
                 let (left, right) = ((-shift).max(0), shift.max(0));
                 let half = 1i32.wrapping_shl(right as u32) >> 1;
                 let q = line[l].wrapping_shl(left as u32).wrapping_add(half).wrapping_shr(right as u32);
-                to.add(l).write((q.clamp(self.codes.lo, self.codes.hi) + self.codes.zero) as u8);
+                stored[l] = (q.clamp(self.codes.lo, self.codes.hi) + self.codes.zero) as u8;
             }
+            to.copy_from_nonoverlapping(stored.as_ptr(), V::LANES);
         }
     }
 }
