@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 
 use crate::fake_quantize::{CodeRange, Quantize, with_quantize};
+use crate::parallel::LANES;
+use crate::simd::{simd, simd_kernel};
 
 /// Sums over values t (in steps of the quantizer, before rounding) with the gradients dy of their quantized values. With
 /// `ŷ = s·clamp(round(t), lo, hi)`, `t = x/s`, straight through the rounding: `∂L/∂s = inside + hi·above + lo·below`.
@@ -29,27 +31,41 @@ const PARTS: usize = 64;
 /// The sums over all values, joined in order.
 pub fn range_sums(range: &CodeRange, t: &[f32], dy: &[f32]) -> RangeSums {
     assert_eq!(t.len(), dy.len(), "range_sums: one gradient a value");
+    let simd = simd();
     let each = t.len().div_ceil(PARTS).max(1);
     let mut parts = [RangeSums::default(); PARTS];
     (t.par_chunks(each), dy.par_chunks(each), parts.par_iter_mut()).into_par_iter().for_each(|(t, dy, sums)| {
-        with_quantize!(Some(*range), quantize => *sums = part(quantize, range, t, dy));
+        with_quantize!(Some(*range), quantize => part(simd, quantize, range, t, dy, sums));
     });
     parts.into_iter().fold(RangeSums::default(), RangeSums::plus)
 }
 
-fn part<Q: Quantize>(quantize: Q, range: &CodeRange, t: &[f32], dy: &[f32]) -> RangeSums {
-    let mut sums = RangeSums::default();
-    for (&t, &dy) in t.iter().zip(dy) {
-        let dy = f64::from(dy);
-        if t > range.hi {
-            sums.above += dy;
-        } else if t < range.lo {
-            sums.below += dy;
-        } else {
-            sums.inside += dy * f64::from(quantize.quantize(t) - t);
+/// Values that are summed in single precision, a few in each lane, before they join the sums in double.
+const BLOCK: usize = 16 * LANES;
+
+simd_kernel! {
+    fn part<Q: Quantize>(quantize: Q, range: &CodeRange, t: &[f32], dy: &[f32], sums: &mut RangeSums) {
+        for (t, dy) in t.chunks(BLOCK).zip(dy.chunks(BLOCK)) {
+            let (mut inside, mut above, mut below) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+            let mut add = |l: usize, t: f32, dy: f32| {
+                let (is_above, is_below) = (t > range.hi, t < range.lo);
+                above[l] += if is_above { dy } else { 0.0 };
+                below[l] += if is_below { dy } else { 0.0 };
+                inside[l] += if is_above | is_below { 0.0 } else { dy * (quantize.quantize(t) - t) };
+            };
+            let whole = t.len() / LANES * LANES;
+            for (t, dy) in t.chunks_exact(LANES).zip(dy.chunks_exact(LANES)) {
+                for l in 0..LANES {
+                    add(l, t[l], dy[l]);
+                }
+            }
+            for (l, (t, dy)) in t[whole..].iter().zip(&dy[whole..]).enumerate() {
+                add(l, *t, *dy);
+            }
+            let total = |lanes: [f32; LANES]| lanes.into_iter().map(f64::from).sum::<f64>();
+            *sums = sums.plus(RangeSums { inside: total(inside), above: total(above), below: total(below) });
         }
     }
-    sums
 }
 
 #[cfg(test)]
@@ -57,6 +73,7 @@ mod tests {
     use super::*;
     use crate::fake_quantize::Rounding;
     use crate::fake_quantize::reference;
+    use crate::simd::on_every_path;
     use crate::test_data::floats;
 
     #[test]
@@ -74,9 +91,13 @@ mod tests {
                         t => plain.inside += dy * f64::from(reference::code(&range, t) - t),
                     }
                 }
-                let found = range_sums(&range, &t, &dy);
-                let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + b.abs());
-                assert!(near(found.inside, plain.inside) && near(found.above, plain.above) && near(found.below, plain.below), "{count}");
+                let size: f64 = dy.iter().map(|dy| f64::from(dy.abs())).sum();
+                on_every_path(|simd| {
+                    let found = range_sums(&range, &t, &dy);
+                    let near = |a: f64, b: f64| (a - b).abs() <= 1e-6 * size;
+                    let all = near(found.inside, plain.inside) && near(found.above, plain.above) && near(found.below, plain.below);
+                    assert!(all, "{simd:?} {count}: {found:?} {plain:?}");
+                });
             }
         }
     }
