@@ -6,6 +6,7 @@
 
 mod check;
 mod choice;
+mod error;
 mod file;
 mod overrides;
 mod parse;
@@ -18,6 +19,7 @@ pub use choice::{
     BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName,
     TrainObserver,
 };
+pub use error::{CheckError, Location, RecipeError};
 pub use file::{
     AugmentationFile, DataFile, ExportFile, LayerFile, OutputFile, QuantizationFile, RecipeFile, RefineFile, TABLES, TrainFile,
 };
@@ -33,15 +35,14 @@ use quantrain_data::{Augment, Channels, Columns, Order, PixelRange, Preprocess};
 use quantrain_graph::{LayerSettings, Settings, Target};
 use quantrain_onnx::ReadOptions;
 
+use crate::RunError;
 use crate::checkpoint::Fingerprint;
-use crate::error::Location;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::ObserverSettings;
 use crate::optimizer::{Optimizer, Rule};
 use crate::oscillation::OscillationSettings;
 use crate::refine::Refinement;
 use crate::schedule::{Decay, FreezeSchedule, RateSchedule};
-use crate::{CheckError, RecipeError, RunError};
 
 /// A checked recipe.
 #[derive(Clone, Debug, PartialEq)]
