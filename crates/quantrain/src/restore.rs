@@ -107,11 +107,11 @@ mod tests {
         };
         let (before, after) = (run(&network()), run(&restored));
         assert!(before.iter().zip(&after).all(|(b, a)| (b - a).abs() < 1e-5), "{before:?} {after:?}");
-        // Of the pixels: mean 1/16, mean of squares 3.515625. A channel of one weight is scaled to √2.
+        // Of the pixels: mean 1/16, mean of squares 3.515625. A channel of one weight is scaled to √2, and its bias is gone.
         let norm = &restored.nodes()[1];
         let (mean, variance) = (restored.constant(norm.inputs[3]).unwrap(), restored.constant(norm.inputs[4]).unwrap());
         let expected = 3.515625 - 0.0625f32 * 0.0625;
-        assert!((mean[0] - 0.625 / 2f32.sqrt()).abs() < 1e-6 && (mean[1] + 0.0625 * 2f32.sqrt()).abs() < 1e-6, "{mean:?}");
+        assert!((mean[0] - 0.125 / 2f32.sqrt()).abs() < 1e-6 && (mean[1] + 0.0625 * 2f32.sqrt()).abs() < 1e-6, "{mean:?}");
         assert!(variance.iter().all(|v| (v - 2.0 * expected).abs() < 1e-5), "{variance:?}");
     }
 
