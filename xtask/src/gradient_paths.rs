@@ -139,6 +139,8 @@ impl Options {
         let (shared, out) = (shared.display(), std::path::absolute(folder).unwrap_or_else(|_| folder.into()));
         let limit = |key: &str, n: Option<u32>| n.map_or_else(String::new, |n| format!("{key} = {n}\n"));
         let (batch_norm, epochs, out) = (self.batch_norm, self.epochs, out.display());
+        // A short run would else be frozen from its first step on.
+        let freeze = epochs.saturating_sub(1).max(1);
         let limits = limit("train-images", self.train_images) + &limit("eval-images", self.eval_images);
         format!(
             "model = '{shared}/models/resnet20_cifar10.onnx'\ntarget = '{target}'\nout = '{out}'\nseed = {seed}\n\
@@ -147,7 +149,8 @@ impl Options {
              [data]\ntrain = '{shared}/data/cifar10_train.parquet'\neval = '{shared}/data/cifar10_test.parquet'\n\
              mean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\n{limits}\
              [augmentation]\nflip = true\npadded-crop = 4\n\
-             [train]\nepochs = {epochs}\nbatch-size = 128\nlearning-rate = 0.01\nloss = 'distillation'\ntemperature = 4.0\n"
+             [train]\nepochs = {epochs}\nbatch-size = 128\nlearning-rate = 0.01\nloss = 'distillation'\ntemperature = 4.0\n\
+             freeze-batch-norm-epoch = {freeze}\n"
         )
     }
 }
