@@ -288,24 +288,7 @@ fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Result<Option<Con
             let problem = "products of an image with a matrix are not supported; flatten it first";
             return Err(EngineError::Unsupported { node: node.name.clone(), op: op.name(), problem });
         }
-        _ => {
-            let inputs = x[x.len() - 1];
-            ConvolutionShape {
-                batch: x[..x.len() - 1].iter().product(),
-                in_height: 1,
-                in_width: 1,
-                in_channels: inputs,
-                out_height: 1,
-                out_width: 1,
-                out_channels: block.channels,
-                kernel: [1, 1],
-                stride: [1, 1],
-                padding_begin: [0, 0],
-                dilation: [1, 1],
-                groups: 1,
-                transposed: false,
-            }
-        }
+        _ => ConvolutionShape::product(x[..x.len() - 1].iter().product(), x[x.len() - 1], block.channels),
     }))
 }
 

@@ -213,24 +213,7 @@ fn shape(graph: &Graph, unit: &Unit, batch: usize) -> Result<Option<ConvolutionS
             let problem = "products of an image with a matrix are not supported; flatten it first";
             return Err(lower::unsupported(node, op, problem));
         }
-        _ => {
-            let (rows, inputs) = (x[..x.len() - 1].iter().product(), x[x.len() - 1]);
-            ConvolutionShape {
-                batch: rows,
-                in_height: 1,
-                in_width: 1,
-                in_channels: inputs,
-                out_height: 1,
-                out_width: 1,
-                out_channels: block.channels,
-                kernel: [1, 1],
-                stride: [1, 1],
-                padding_begin: [0, 0],
-                dilation: [1, 1],
-                groups: 1,
-                transposed: false,
-            }
-        }
+        _ => ConvolutionShape::product(x[..x.len() - 1].iter().product(), x[x.len() - 1], block.channels),
     }))
 }
 

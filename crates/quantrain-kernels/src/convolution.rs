@@ -56,6 +56,25 @@ pub struct ConvolutionShape {
 }
 
 impl ConvolutionShape {
+    /// A product of `rows` rows of `inputs` values with a matrix, as a convolution of one pixel.
+    pub fn product(rows: usize, inputs: usize, outputs: usize) -> Self {
+        ConvolutionShape {
+            batch: rows,
+            in_height: 1,
+            in_width: 1,
+            in_channels: inputs,
+            out_height: 1,
+            out_width: 1,
+            out_channels: outputs,
+            kernel: [1, 1],
+            stride: [1, 1],
+            padding_begin: [0, 0],
+            dilation: [1, 1],
+            groups: 1,
+            transposed: false,
+        }
+    }
+
     /// Elements of the input.
     pub fn input_len(&self) -> usize {
         self.batch * self.in_height * self.in_width * self.in_channels

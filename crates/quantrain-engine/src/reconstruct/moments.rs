@@ -131,7 +131,7 @@ impl Moments {
     fn multiply(&self, matrices: &[f32], weights: &[f32], to: &mut [f32]) {
         let patch = self.patch;
         if self.groups == 1 {
-            convolution::forward(&rows_shape(weights.len() / patch, patch), weights, matrices, to);
+            convolution::forward(&ConvolutionShape::product(weights.len() / patch, patch, patch), weights, matrices, to);
             return;
         }
         to.par_chunks_exact_mut(patch).zip(weights.par_chunks_exact(patch)).enumerate().for_each(|(c, (to, w))| {
@@ -207,7 +207,7 @@ fn add_products(to: &mut [f64], groups: usize, patch: usize, left: &[f32], right
     let width = groups * patch;
     if groups == 1 {
         let mut products = vec![0.0; patch * patch];
-        convolution::weight_gradient(&rows_shape(left.len() / patch, patch), right, left, &mut products);
+        convolution::weight_gradient(&ConvolutionShape::product(left.len() / patch, patch, patch), right, left, &mut products);
         to.iter_mut().zip(&products).for_each(|(sum, &p)| *sum += f64::from(p));
         return;
     }
@@ -221,23 +221,4 @@ fn add_products(to: &mut [f64], groups: usize, patch: usize, left: &[f32], right
         }
         to.iter_mut().zip(&sums).for_each(|(t, &s)| *t += f64::from(s));
     });
-}
-
-/// A product of `rows` rows with a square matrix, as a convolution of one pixel.
-fn rows_shape(rows: usize, width: usize) -> ConvolutionShape {
-    ConvolutionShape {
-        batch: rows,
-        in_height: 1,
-        in_width: 1,
-        in_channels: width,
-        out_height: 1,
-        out_width: 1,
-        out_channels: width,
-        kernel: [1, 1],
-        stride: [1, 1],
-        padding_begin: [0, 0],
-        dilation: [1, 1],
-        groups: 1,
-        transposed: false,
-    }
 }
