@@ -1,6 +1,6 @@
 //! The limits that searching observers try.
 
-use quantrain_graph::{ScaleKind, Scheme};
+use quantrain_graph::{Range, ScaleKind, Scheme};
 
 /// Limits tried on each side, as fractions of the extremum.
 const CANDIDATES: u32 = 100;
@@ -21,4 +21,9 @@ pub(super) fn candidates(scheme: &Scheme, extremum: f32) -> Vec<f32> {
             std::iter::once(extremum).chain(below.filter(|l| l.abs() < extremum.abs())).collect()
         }
     }
+}
+
+/// The range of least cost, with that; of equals the first, which is the widest.
+pub(super) fn least(ranges: impl Iterator<Item = Range>, cost: impl Fn(Range) -> f64) -> Option<(f64, Range)> {
+    ranges.map(|r| (cost(r), r)).reduce(|a, b| if b.0 < a.0 { b } else { a })
 }

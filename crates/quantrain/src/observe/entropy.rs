@@ -4,9 +4,9 @@ use quantrain_graph::{Quantizer, Range, Scheme};
 use serde::{Deserialize, Serialize};
 
 use super::Observer;
-use super::candidates::candidates;
+use super::candidates::{candidates, least};
 use super::extrema::Seen;
-use super::histogram::{Bin, Histogram};
+use super::histogram::{Bin, Histogram, take_up};
 use crate::ObserveError;
 
 /// Probability that stands for 0 in the quantized distribution, so that a value it has lost costs much, but not everything.
@@ -61,9 +61,7 @@ impl Entropy {
 
 impl Observer for Entropy {
     fn observe(&mut self, x: &[f32]) {
-        if let Some(batch) = self.seen.observe(x) {
-            self.histogram.get_or_insert_with(|| Histogram::around(batch)).add(x, batch);
-        }
+        take_up(x, &mut self.seen, &mut self.histogram);
     }
 
     fn range(&self) -> Result<Range, ObserveError> {
@@ -82,9 +80,8 @@ impl Observer for Entropy {
                 false => Range { min: seen.min * share, max: seen.max * share },
             }
         };
-        let ranges = candidates(&self.scheme, extremum).into_iter().map(shrunk).map(|r| (self.divergence(&bins, histogram.width(), r), r));
-        // The first of equals, which is the widest.
-        let best = ranges.reduce(|a, b| if b.0 < a.0 { b } else { a }).filter(|(d, _)| d.is_finite());
+        let ranges = candidates(&self.scheme, extremum).into_iter().map(shrunk);
+        let best = least(ranges, |r| self.divergence(&bins, histogram.width(), r)).filter(|(d, _)| d.is_finite());
         Ok(best.map_or(seen, |(_, range)| range))
     }
 

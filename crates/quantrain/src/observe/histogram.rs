@@ -5,6 +5,8 @@ use rayon::prelude::*;
 use quantrain_graph::Range;
 use serde::{Deserialize, Serialize};
 
+use super::extrema::Seen;
+
 const BINS: usize = 2048;
 
 /// Narrowest bin: below it the whole histogram is smaller than any scale.
@@ -47,6 +49,13 @@ pub(super) struct Bin {
     /// Its middle; 0 in the bin that holds 0, where the mass of most tensors sits.
     pub value: f64,
     pub count: u64,
+}
+
+/// Takes up a batch in both; the first chooses the bins.
+pub(super) fn take_up(x: &[f32], seen: &mut Seen, histogram: &mut Option<Histogram>) {
+    if let Some(batch) = seen.observe(x) {
+        histogram.get_or_insert_with(|| Histogram::around(batch)).add(x, batch);
+    }
 }
 
 impl Histogram {

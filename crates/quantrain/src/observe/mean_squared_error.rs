@@ -4,9 +4,9 @@ use quantrain_graph::{Quantizer, Range, Scheme};
 use serde::{Deserialize, Serialize};
 
 use super::Observer;
-use super::candidates::candidates;
+use super::candidates::{candidates, least};
 use super::extrema::Seen;
-use super::histogram::{Bin, Histogram};
+use super::histogram::{Bin, Histogram, take_up};
 use crate::ObserveError;
 
 /// The range that minimises `E[(x − x̂)²]` for a scheme, over a histogram of 2048 bins: clipping weighed against the step size, which matters
@@ -48,9 +48,7 @@ impl MeanSquaredError {
 
 impl Observer for MeanSquaredError {
     fn observe(&mut self, x: &[f32]) {
-        if let Some(batch) = self.seen.observe(x) {
-            self.histogram.get_or_insert_with(|| Histogram::around(batch)).add(x, batch);
-        }
+        take_up(x, &mut self.seen, &mut self.histogram);
     }
 
     fn range(&self) -> Result<Range, ObserveError> {
@@ -58,9 +56,7 @@ impl Observer for MeanSquaredError {
         let Some(histogram) = &self.histogram else { return Ok(seen) };
         let bins: Vec<Bin> = histogram.bins().collect();
         let best = |ranges: &mut dyn Iterator<Item = Range>| {
-            let errors = ranges.map(|r| (self.error(&bins, histogram.width(), r), r));
-            // The first of equals, which is the widest.
-            errors.reduce(|a, b| if b.0 < a.0 { b } else { a }).map_or(seen, |(_, range)| range)
+            least(ranges, |r| self.error(&bins, histogram.width(), r)).map_or(seen, |(_, range)| range)
         };
         if self.scheme.symmetric {
             let limits = candidates(&self.scheme, seen.max.max(-seen.min).max(0.0));

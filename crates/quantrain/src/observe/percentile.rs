@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Observer;
 use super::extrema::Seen;
-use super::histogram::Histogram;
+use super::histogram::{Histogram, take_up};
 use crate::ObserveError;
 
 /// The range that keeps `percentile` percent of all values, half of the rest cut at each end (as ONNX Runtime's percentile calibrator
@@ -26,9 +26,7 @@ impl Percentile {
 
 impl Observer for Percentile {
     fn observe(&mut self, x: &[f32]) {
-        if let Some(batch) = self.seen.observe(x) {
-            self.histogram.get_or_insert_with(|| Histogram::around(batch)).add(x, batch);
-        }
+        take_up(x, &mut self.seen, &mut self.histogram);
     }
 
     fn range(&self) -> Result<Range, ObserveError> {
