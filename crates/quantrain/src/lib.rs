@@ -8,6 +8,7 @@ mod evaluate;
 mod images;
 mod initialize;
 mod job;
+mod learned;
 mod learned_ranges;
 mod learned_weights;
 pub mod loss;
@@ -24,6 +25,8 @@ mod run_directory;
 mod runner;
 pub mod schedule;
 pub mod sensitivity;
+#[cfg(test)]
+mod test_data;
 mod train;
 pub mod verify;
 mod whole_file;

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::RunError;
 use crate::evaluate::evaluate;
-use crate::learned_ranges::LearnedRanges;
-use crate::learned_weights::LearnedWeights;
+use crate::learned::LearnedQuantizers;
 use crate::metric::{Metric, Score};
 use crate::observe::ObserverState;
 use crate::optimizer::{Optimizer, OptimizerState};
@@ -147,8 +146,7 @@ pub struct Trainer<'r> {
     teacher: Option<Network>,
     optimizer: Optimizer,
     ranges: Option<Ranges>,
-    learned: Option<LearnedRanges>,
-    learned_weights: Option<LearnedWeights>,
+    learned: Option<LearnedQuantizers>,
     oscillations: Option<Oscillations>,
     position: Position,
 }
@@ -160,9 +158,8 @@ impl<'r> Trainer<'r> {
         let teacher = recipe.train().losses.teacher.is_some().then(|| Network::new(net.clone()));
         let mut network = Network::new(net);
         let quantized = recipe.quantization().enabled;
-        let learning = recipe.quantization().learn_ranges.filter(|_| quantized);
-        let learned = learning.map(|l| LearnedRanges::new(&mut network, l.method, l.rate_factor));
-        let learned_weights = learning.filter(|l| l.weights).map(|l| LearnedWeights::new(&mut network, l.method, l.rate_factor));
+        let learned = recipe.quantization().learn_ranges.filter(|_| quantized);
+        let learned = learned.map(|settings| LearnedQuantizers::new(&mut network, settings));
         let oscillations = recipe.train().oscillation.filter(|_| quantized).map(|settings| Oscillations::new(&mut network, settings));
         let observed = recipe.quantization().train_observer.filter(|_| recipe.quantization().enabled);
         let same = |settings| recipe.quantization().observer == settings;
@@ -171,7 +168,6 @@ impl<'r> Trainer<'r> {
         Trainer {
             ranges,
             learned,
-            learned_weights,
             oscillations,
             optimizer: recipe.train().optimizer(),
             position: Position::default(),

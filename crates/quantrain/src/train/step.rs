@@ -4,8 +4,7 @@ use quantrain_data::Batch;
 use quantrain_engine::{BatchNormMode, GradientPath, Mode, Network, Parameter, Purpose, Training, physical_shape};
 
 use super::Trainer;
-use crate::learned_ranges::LearnedRanges;
-use crate::learned_weights::LearnedWeights;
+use crate::learned::LearnedQuantizers;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::optimizer::ParameterView;
 use crate::recipe::{self, Recipe};
@@ -58,7 +57,7 @@ impl<'r> Stepper<'r> {
 
     /// Forward, loss, backward, update. Returns the loss.
     pub fn run(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<f32, RunError> {
-        let Trainer { network, teacher, optimizer, ranges, learned, learned_weights, oscillations, position, .. } = trainer;
+        let Trainer { network, teacher, optimizer, ranges, learned, oscillations, position, .. } = trainer;
         check_images(network, batch)?;
         let (settings, epoch) = (self.recipe.train(), position.epoch);
         let batch_norm = match self.recipe.quantization().batch_norm {
@@ -88,17 +87,10 @@ impl<'r> Stepper<'r> {
         if let Some(learned) = learned.as_mut() {
             learned.take_up(network);
         }
-        if let Some(learned) = learned_weights.as_mut() {
-            learned.take_up(network);
-        }
         let mut parameters: Vec<ParameterView> = network.parameters().into_iter().map(optimized).collect();
-        parameters.extend(learned.iter_mut().flat_map(LearnedRanges::views));
-        parameters.extend(learned_weights.iter_mut().flat_map(LearnedWeights::views));
+        parameters.extend(learned.iter_mut().flat_map(LearnedQuantizers::views));
         self.gradient_norm = optimizer.step(self.rate, &mut parameters)?;
         if let Some(learned) = learned.as_ref().filter(|_| watching) {
-            learned.apply(network);
-        }
-        if let Some(learned) = learned_weights.as_ref().filter(|_| watching) {
             learned.apply(network);
         }
         if let Some(oscillations) = oscillations {
