@@ -6,9 +6,8 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::summary::{cells, top1};
+use crate::training::{self, cells, top1};
 
 /// Bits of weights and activations.
 const WIDTHS: [u8; 4] = [8, 4, 3, 2];
@@ -39,10 +38,7 @@ struct Case {
 pub fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     let options = Options::parse(root, arguments)?;
     fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
-    let build = Command::new("cargo").args(["build", "--release", "--bin", "quantrain"]).current_dir(root).status();
-    if !build.is_ok_and(|status| status.success()) {
-        return Err("the release build failed".into());
-    }
+    training::build(root)?;
     let mut table = String::from("| widths | scales | gradient path | calibrated | trained: mean | lowest | highest | seeds |\n");
     table += "|---|---|---|---|---|---|---|---|\n";
     let mut float = None;
@@ -118,20 +114,8 @@ impl Options {
         let Case { bits, path, target, .. } = case;
         let name = format!("w{bits}-{target}-{path}-{}-{}-{images}-{seed}", self.batch_norm, self.epochs);
         let (folder, recipe) = (self.out.join(&name), self.out.join(format!("{name}.toml")));
-        let summary = folder.join("summary.json");
-        let finished = |text: &String| top1(text, "qat").is_some();
-        if let Some(text) = fs::read_to_string(&summary).ok().filter(finished) {
-            return Ok(text);
-        }
-        eprintln!("{name}");
         fs::write(&recipe, self.recipe(root, case, seed, &folder)).map_err(|e| format!("{}: {e}", recipe.display()))?;
-        let program = root.join("target/release/quantrain");
-        let status = Command::new(&program).arg("train").arg(&recipe).arg("--resume").arg("--json").output();
-        let output = status.map_err(|e| format!("{}: {e}", program.display()))?;
-        if !output.status.success() {
-            return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()));
-        }
-        fs::read_to_string(&summary).map_err(|e| format!("{}: {e}", summary.display()))
+        training::summary(root, &name, &recipe, &folder, &[])
     }
 
     fn recipe(&self, root: &Path, Case { bits, path, target, .. }: &Case, seed: u32, folder: &Path) -> String {

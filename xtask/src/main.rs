@@ -6,7 +6,7 @@ mod gradient_paths;
 mod links;
 mod lint;
 mod seeds;
-mod summary;
+mod training;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,19 +2,14 @@
 //!
 //! A run that is there already is not repeated, and one that was stopped goes on.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::summary::{cells, top1};
+use crate::training::{self, cells, top1};
 
 /// Trains what is missing and prints the table. `arguments`: recipes, and `--seeds N`.
 pub fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     let (recipes, seeds) = parse(arguments)?;
-    let build = Command::new("cargo").args(["build", "--release", "--bin", "quantrain"]).current_dir(root).status();
-    if !build.is_ok_and(|status| status.success()) {
-        return Err("the release build failed".into());
-    }
+    training::build(root)?;
     println!("top-1 in percent, as simulated\n");
     println!("| recipe | float | calibrated | trained: mean | lowest | highest | seeds |");
     println!("|---|---|---|---|---|---|---|");
@@ -51,20 +46,7 @@ fn parse(arguments: &[&str]) -> Result<(Vec<PathBuf>, u32), String> {
 fn train(root: &Path, recipe: &Path, seed: u32) -> Result<String, String> {
     let name = format!("{}-{seed}", recipe.with_extension("").display().to_string().replace(['/', '\\'], "-"));
     let folder = root.join("runs/seeds").join(&name);
-    let summary = folder.join("summary.json");
-    if let Some(text) = fs::read_to_string(&summary).ok().filter(|text| top1(text, "qat").is_some()) {
-        return Ok(text);
-    }
-    eprintln!("{name}");
-    let program = root.join("target/release/quantrain");
-    let seed = seed.to_string();
-    let command =
-        Command::new(&program).arg("train").arg(recipe).args(["--seed", &seed, "--resume", "--json", "--out"]).arg(&folder).output();
-    let output = command.map_err(|e| format!("{}: {e}", program.display()))?;
-    if !output.status.success() {
-        return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()));
-    }
-    fs::read_to_string(&summary).map_err(|e| format!("{}: {e}", summary.display()))
+    training::summary(root, &name, recipe, &folder, &["--seed", &seed.to_string()])
 }
 
 #[cfg(test)]

@@ -1,4 +1,30 @@
-//! What a run's summary says, and how runs from several seeds are told in a row.
+//! Trainings by the release build, what their summaries say, and how runs from several seeds are told in a row.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Builds the program that trains.
+pub fn build(root: &Path) -> Result<(), String> {
+    let build = Command::new("cargo").args(["build", "--release", "--bin", "quantrain"]).current_dir(root).status();
+    if build.is_ok_and(|status| status.success()) { Ok(()) } else { Err("the release build failed".into()) }
+}
+
+/// The summary of the training of `recipe` in `folder`: one that is there already is not repeated, one that was stopped goes on.
+pub fn summary(root: &Path, name: &str, recipe: &Path, folder: &Path, flags: &[&str]) -> Result<String, String> {
+    let summary = folder.join("summary.json");
+    if let Some(text) = fs::read_to_string(&summary).ok().filter(|text| top1(text, "qat").is_some()) {
+        return Ok(text);
+    }
+    eprintln!("{name}");
+    let program = root.join("target/release/quantrain");
+    let command = Command::new(&program).arg("train").arg(recipe).args(["--resume", "--json", "--out"]).arg(folder).args(flags).output();
+    let output = command.map_err(|e| format!("{}: {e}", program.display()))?;
+    if !output.status.success() {
+        return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    fs::read_to_string(&summary).map_err(|e| format!("{}: {e}", summary.display()))
+}
 
 /// The accuracy `key` of a summary; one that is `null` or not there is none.
 pub fn top1(summary: &str, key: &str) -> Option<f64> {
