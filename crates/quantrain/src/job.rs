@@ -10,11 +10,11 @@ use quantrain_graph::{Graph, QuantGraph, Target};
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::evaluate;
 use crate::images::{WithoutClasses, check_annotations, fixed_batch, image_order, scores_classes};
-use crate::metric::{ByAnnotation, Fidelity, Metric, Score};
+use crate::metric::{ByAnnotation, Fidelity, Metric, Score, Sqnr, WithFidelity};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Initialization, Recipe};
-use crate::refine::{CalibrationImages, StepReport, output_sqnr, refine};
+use crate::refine::{CalibrationImages, StepReport, refine};
 use crate::restore::restore_structure;
 use crate::sensitivity::{self, Sensitivity};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
@@ -185,7 +185,7 @@ impl Job {
     /// # Errors
     /// Images cannot be read or do not fit.
     pub fn float_score(&mut self, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
-        self.score(Mode::FLOAT, "float network", progress)
+        self.score(Mode::FLOAT, None, progress)
     }
 
     /// What the network is worth as simulated, in the target's integers.
@@ -193,31 +193,28 @@ impl Job {
     /// # Errors
     /// The network is not calibrated, images cannot be read or do not fit.
     pub fn simulated_score(&mut self, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
-        self.score(Mode::SIMULATE, "simulated integers", progress)
+        self.score(Mode::SIMULATE, None, progress)
     }
 
-    fn score(&mut self, mode: Mode, stage: &str, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
-        let Some(loader) = self.eval_loader()? else { return Ok(None) };
-        let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
-        progress.begin(stage, loader.samples() as u64);
-        let network = self.network.as_mut().expect("a trainer gives the network back");
-        let score = evaluate(network, mode, batches, &mut *self.metric, progress)?;
-        progress.end();
-        Ok(score)
-    }
-
-    /// Output SQNR of the network as simulated against the file's float network, in dB, on the evaluation images.
+    /// As [`Job::simulated_score`], with the output SQNR against the file's float network beside it: of each output, in dB.
     ///
     /// # Errors
-    /// The network is not calibrated, images cannot be read or do not fit.
-    pub fn output_sqnr(&mut self, progress: &mut dyn Progress) -> Result<Option<f64>, RunError> {
+    /// As [`Job::simulated_score`].
+    pub fn simulated_score_and_sqnr(&mut self, progress: &mut dyn Progress) -> Result<(Option<Score>, Option<Sqnr>), RunError> {
+        let mut fidelity = Fidelity::new(self.float.clone());
+        let score = self.score(Mode::SIMULATE, Some(&mut fidelity), progress)?;
+        Ok((score, fidelity.sqnr()))
+    }
+
+    fn score(&mut self, mode: Mode, fidelity: Option<&mut Fidelity>, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
         let Some(loader) = self.eval_loader()? else { return Ok(None) };
         let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
-        let mut float = Network::new(self.float.clone());
-        progress.begin("output SQNR", loader.samples() as u64);
-        let sqnr = output_sqnr(&mut float, self.network_mut(), batches, progress)?;
+        progress.begin(if mode == Mode::FLOAT { "float network" } else { "simulated integers" }, loader.samples() as u64);
+        let network = self.network.as_mut().expect("a trainer gives the network back");
+        let mut metric = WithFidelity { metric: &mut *self.metric, fidelity };
+        let score = evaluate(network, mode, batches, &mut metric, progress)?;
         progress.end();
-        Ok(Some(sqnr))
+        Ok(score)
     }
 
     /// Compares the ways to run the file of this job, a QDQ network opened without quantization, on the evaluation images; by the arithmetic

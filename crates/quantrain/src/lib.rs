@@ -25,6 +25,7 @@ mod run_directory;
 mod runner;
 pub mod schedule;
 pub mod sensitivity;
+mod sqnr;
 #[cfg(test)]
 mod test_data;
 mod train;

@@ -164,6 +164,28 @@ impl Metric for ByAnnotation {
     }
 }
 
+/// A metric, and the distance from the float network's outputs beside it where it is wanted, in one pass.
+pub(crate) struct WithFidelity<'m> {
+    pub metric: &'m mut dyn Metric,
+    pub fidelity: Option<&'m mut Fidelity>,
+}
+
+impl Metric for WithFidelity<'_> {
+    fn start(&mut self) {
+        self.metric.start();
+        self.fidelity.iter_mut().for_each(|f| f.start());
+    }
+
+    fn add(&mut self, batch: &Batch, outputs: &[Output<'_>]) -> Result<(), RunError> {
+        self.metric.add(batch, outputs)?;
+        self.fidelity.as_mut().map_or(Ok(()), |f| f.add(batch, outputs))
+    }
+
+    fn score(&self) -> Option<Score> {
+        self.metric.score()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,12 +10,10 @@ mod bias_correction;
 mod channels;
 mod equalization;
 mod images;
-mod sqnr;
 mod walk;
 mod weight_clipping;
 
 pub use images::CalibrationImages;
-pub use sqnr::{Sqnr, output_sqnr};
 
 use quantrain_engine::{AdaRound, Mode, Network, Purpose};
 use quantrain_graph::QuantGraph;
@@ -27,6 +25,7 @@ use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::RefineStep;
 use crate::runner::Runner;
+use crate::sqnr::OutputNoise;
 
 /// What a refinement does.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +47,7 @@ pub struct Refinement {
 pub struct StepReport {
     /// The step; `calibration` for what was there before the first.
     pub step: String,
-    /// Output SQNR after it, in dB, on the images held out.
+    /// Output SQNR after it, in dB, on the images held out; the mean where there are several outputs.
     pub sqnr: f64,
     /// What it changed, in words.
     pub changed: String,
@@ -119,14 +118,15 @@ impl Refiner<'_> {
     }
 
     fn report(&mut self, step: &str, changed: String) -> Result<StepReport, RunError> {
-        let mut sqnr = Sqnr::default();
+        let mut sqnr = OutputNoise::default();
         let (mut float, mut quantized) = (Runner::new(Purpose::Inference), Runner::new(Purpose::Inference));
+        let (mut expected, mut simulated) = (Vec::new(), Vec::new());
         for batch in self.images.held_out() {
-            let y = float.output(&mut self.float, Mode::FLOAT, batch.size, batch.values, 0, &mut ())?;
-            let simulated = quantized.output(&mut self.network, Mode::SIMULATE, batch.size, batch.values, 0, &mut ())?;
-            sqnr.add(&y, &simulated);
+            float.outputs(&mut self.float, Mode::FLOAT, batch.size, batch.values, &mut expected)?;
+            quantized.outputs(&mut self.network, Mode::SIMULATE, batch.size, batch.values, &mut simulated)?;
+            sqnr.add(&expected, &simulated);
         }
-        Ok(StepReport { step: step.to_owned(), sqnr: sqnr.decibels(), changed })
+        Ok(StepReport { step: step.to_owned(), sqnr: sqnr.mean(), changed })
     }
 }
 

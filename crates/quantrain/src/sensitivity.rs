@@ -17,8 +17,8 @@ use crate::metric::Tally;
 use crate::observe::{ObserverKind, ObserverSettings};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
-use crate::refine::Sqnr;
 use crate::runner::Runner;
+use crate::sqnr::OutputNoise;
 use crate::{RunError, check_images};
 
 /// Widths at which a quantizer is tried alone.
@@ -27,7 +27,7 @@ pub const WIDTHS: [u8; 2] = [8, 4];
 /// How near outputs are to the float network's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Nearness {
-    /// Output SQNR in dB.
+    /// Output SQNR in dB, the mean where there are several outputs.
     pub sqnr: f64,
     /// Top-1 accuracy in percent, where the images have labels.
     pub top1: Option<f64>,
@@ -123,7 +123,8 @@ struct Bench<'b> {
     net: &'b QuantGraph,
     batches: &'b [Batch],
     list: Vec<Which>,
-    float: Vec<Vec<f32>>,
+    /// Every output of each batch.
+    float: Vec<Vec<Vec<f32>>>,
     /// The range of each activation quantizer at each of [`WIDTHS`].
     ranges: [Vec<Range>; 2],
 }
@@ -180,24 +181,28 @@ impl<'b> Bench<'b> {
         Ok(net)
     }
 
-    fn outputs(&self, switches: &Switches) -> Result<Vec<Vec<f32>>, RunError> {
+    fn outputs(&self, switches: &Switches) -> Result<Vec<Vec<Vec<f32>>>, RunError> {
         let mut network = Network::new(self.switched(switches)?);
         let mut runner = Runner::new(Purpose::Inference);
-        let run = |batch: &Batch| Ok(runner.output(&mut network, Mode::SIMULATE, batch.size, &batch.images, 0, &mut ())?);
+        let run = |batch: &Batch| {
+            let mut outputs = Vec::new();
+            runner.outputs(&mut network, Mode::SIMULATE, batch.size, &batch.images, &mut outputs)?;
+            Ok(outputs)
+        };
         self.batches.iter().map(run).collect()
     }
 
     fn run(&self, switches: &Switches) -> Result<Nearness, RunError> {
         let outputs = self.outputs(switches)?;
-        let (mut sqnr, mut tally) = (Sqnr::default(), Tally::default());
+        let (mut sqnr, mut tally) = (OutputNoise::default(), Tally::default());
         let labelled = self.batches.iter().all(|b| b.labels.len() == b.size);
         for ((y, float), batch) in outputs.iter().zip(&self.float).zip(self.batches) {
             sqnr.add(float, y);
-            if labelled {
-                tally.add(y, &batch.labels)?;
+            if let Some(scores) = y.first().filter(|_| labelled) {
+                tally.add(scores, &batch.labels)?;
             }
         }
-        Ok(Nearness { sqnr: sqnr.decibels(), top1: labelled.then(|| tally.accuracy().top1) })
+        Ok(Nearness { sqnr: sqnr.mean(), top1: labelled.then(|| tally.accuracy().top1) })
     }
 }
 

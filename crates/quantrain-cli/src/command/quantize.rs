@@ -34,7 +34,7 @@ pub struct QuantizeReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refinement: Vec<StepReport>,
     ptq: Option<Score>,
-    /// Output SQNR in dB on the evaluation images.
+    /// Output SQNR in dB on the evaluation images; the mean where there are several outputs.
     sqnr: Option<f64>,
     files: Vec<PathBuf>,
     seconds: f64,
@@ -55,8 +55,7 @@ impl Quantize {
         let float = job.float_score(console)?;
         let calibration_images = job.calibrate(console)?;
         let refinement = job.refine(console)?;
-        let ptq = job.simulated_score(console)?;
-        let sqnr = job.output_sqnr(console)?;
+        let (ptq, sqnr) = job.simulated_score_and_sqnr(console)?;
 
         let run = RunDirectory::create(recipe.out())?;
         let mut report = QuantizeReport {
@@ -67,7 +66,7 @@ impl Quantize {
             float,
             refinement,
             ptq,
-            sqnr,
+            sqnr: sqnr.map(|s| s.mean()),
             files: Vec::new(),
             seconds: 0.0,
         };

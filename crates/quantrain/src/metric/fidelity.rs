@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Metric, Output, Score};
 use crate::RunError;
 use crate::runner::Runner;
+use crate::sqnr::{self, Noise};
 
 /// How near outputs are to another network's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,13 +28,10 @@ pub struct OutputSqnr {
     pub decibels: Option<f64>,
 }
 
-/// What equal outputs count in a mean of decibels: more than f32 can tell apart.
-const EQUAL: f64 = 200.0;
-
 impl Sqnr {
     /// The mean over the outputs, in dB.
     pub fn mean(&self) -> f64 {
-        self.sqnr.iter().map(|o| o.decibels.unwrap_or(EQUAL)).sum::<f64>() / self.sqnr.len().max(1) as f64
+        sqnr::mean(self.sqnr.iter().map(|o| o.decibels))
     }
 }
 
@@ -49,8 +47,8 @@ pub struct Fidelity {
     reference: Network,
     runner: Runner,
     expected: Vec<Vec<f32>>,
-    /// `Σt²` and `Σ(t − y)²` of each output, by name.
-    sums: Vec<(String, f64, f64)>,
+    /// Of each output, by name.
+    outputs: Vec<(String, Noise)>,
     images: usize,
 }
 
@@ -58,13 +56,20 @@ impl Fidelity {
     /// Compares with `reference`, which runs in float.
     pub fn new(reference: QuantGraph) -> Self {
         let runner = Runner::new(Purpose::Inference);
-        Fidelity { reference: Network::new(reference), runner, expected: Vec::new(), sums: Vec::new(), images: 0 }
+        Fidelity { reference: Network::new(reference), runner, expected: Vec::new(), outputs: Vec::new(), images: 0 }
+    }
+
+    /// What was seen; `None` before the first batch.
+    pub fn sqnr(&self) -> Option<Sqnr> {
+        let of = |(output, noise): &(String, Noise)| OutputSqnr { output: output.clone(), decibels: noise.decibels() };
+        let sqnr: Vec<OutputSqnr> = self.outputs.iter().map(of).collect();
+        (!sqnr.is_empty()).then_some(Sqnr { sqnr, images: self.images })
     }
 }
 
 impl Metric for Fidelity {
     fn start(&mut self) {
-        self.sums.clear();
+        self.outputs.clear();
         self.images = 0;
     }
 
@@ -76,24 +81,17 @@ impl Metric for Fidelity {
         if found != expected {
             return Err(RunError::OtherOutputs { found, expected });
         }
-        self.sums.resize(outputs.len(), Default::default());
-        for ((sum, y), t) in self.sums.iter_mut().zip(outputs).zip(&self.expected) {
-            let (name, signal, noise) = sum;
+        self.outputs.resize_with(outputs.len(), Default::default);
+        for (((name, noise), y), t) in self.outputs.iter_mut().zip(outputs).zip(&self.expected) {
             name.replace_range(.., y.name);
-            *signal += t.iter().map(|t| f64::from(*t).powi(2)).sum::<f64>();
-            *noise += t.iter().zip(y.values).map(|(t, y)| (f64::from(*t) - f64::from(*y)).powi(2)).sum::<f64>();
+            noise.add(t, y.values);
         }
         self.images += batch.size;
         Ok(())
     }
 
     fn score(&self) -> Option<Score> {
-        let sqnr = |(output, signal, noise): &(String, f64, f64)| OutputSqnr {
-            output: output.clone(),
-            decibels: (*noise > 0.0).then(|| 10.0 * (signal.max(f64::MIN_POSITIVE) / noise).log10()),
-        };
-        let sqnr: Vec<OutputSqnr> = self.sums.iter().map(sqnr).collect();
-        (!sqnr.is_empty()).then_some(Score::Sqnr(Sqnr { sqnr, images: self.images }))
+        self.sqnr().map(Score::Sqnr)
     }
 }
 
