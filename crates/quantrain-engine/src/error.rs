@@ -1,6 +1,7 @@
 //! Every failure of this crate.
 
 use quantrain_graph::PlacementError;
+use quantrain_lowering::Unsupported;
 use thiserror::Error;
 
 use crate::{Mode, Purpose};
@@ -9,15 +10,8 @@ use crate::{Mode, Purpose};
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum EngineError {
     /// A node's form is readable but this engine cannot run it.
-    #[error("node `{node}` ({op}): {problem}")]
-    Unsupported {
-        /// The node.
-        node: String,
-        /// Its operator.
-        op: &'static str,
-        /// What is not supported, and what to do.
-        problem: &'static str,
-    },
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
     /// A simulated run needs every range.
     #[error("tensor `{tensor}` has no range yet; calibrate the network first")]
     NotCalibrated {

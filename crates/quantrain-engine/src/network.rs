@@ -12,12 +12,13 @@ use quantrain_kernels::convolution::SumRounding;
 use quantrain_kernels::elementwise::{self, AddPass, Sum};
 use quantrain_kernels::fake_quantize;
 use quantrain_kernels::range_sums::RangeSums;
+use quantrain_lowering::elementwise::code_sum;
 
 use smallvec::SmallVec;
 
 use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, Pass, Trained, code_range};
 use crate::buffers::Memory;
-use crate::op::{Codes, Kernel, Scaled, code_sum};
+use crate::op::{Codes, Kernel, Scaled};
 use crate::plan::{Plan, UnitPlan, Work};
 use crate::{EngineError, Monitor, Want};
 pub use limits::WeightLimits;

@@ -14,16 +14,14 @@ mod reduction;
 mod resize;
 mod straight_through;
 
-use quantrain_graph::{Graph, Node, Op, Quantizer, TensorId};
+use quantrain_graph::{Graph, Node, Op, Quantizer};
 use quantrain_kernels::Scratch;
 use quantrain_kernels::elementwise::scale_into;
-use quantrain_kernels::permute::MOST_AXES;
-
+use quantrain_lowering::normalization::{Affine, instance_rows, layer_rows};
+use quantrain_lowering::{Site, layout as lowered};
 use smallvec::SmallVec;
 
 use crate::EngineError;
-
-pub(crate) use elementwise::code_sum;
 
 /// Values and the scale that makes them real.
 #[derive(Clone, Copy, Debug)]
@@ -101,44 +99,24 @@ pub(crate) trait Kernel: Send + Sync {
 
 /// The kernel of a node for a batch of `batch`.
 pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn Kernel>, EngineError> {
-    let site = Site { graph, node, batch };
-    let rank = |&t: &TensorId| graph.tensor(t).shape.rank();
-    if node.inputs.iter().chain([&node.output]).map(rank).max() > Some(MOST_AXES) {
-        return Err(site.unsupported("tensors of more than eight axes are not supported"));
-    }
-    let reads_constants = matches!(
-        node.op,
-        Op::Binary(_)
-            | Op::BatchNormalization(_)
-            | Op::LayerNormalization(_)
-            | Op::InstanceNormalization(_)
-            | Op::MatMul(_)
-            | Op::Convolution(_)
-            | Op::ConvTranspose(_)
-            | Op::Gemm(_)
-    );
-    if !reads_constants && node.inputs.iter().any(|&t| graph.constant(t).is_some()) {
-        return Err(site.unsupported("constants among its inputs are not supported; fold them, or pass them in as network inputs"));
-    }
+    let site = Site::new(graph, node, batch)?;
     Ok(match &node.op {
-        Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) => {
-            return Err(site.unsupported("its weights must be constants, alpha and beta 1, and a not transposed"));
-        }
+        Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) => return Err(site.no_block().into()),
         Op::MatMul(op) => Box::new(matmul::build(op, &site)),
-        Op::BatchNormalization(op) => Box::new(normalization::build(op, &site)?),
-        Op::LayerNormalization(op) => Box::new(normalization::layer(op, &site)?),
-        Op::InstanceNormalization(op) => Box::new(normalization::instance(op, &site)),
+        Op::BatchNormalization(op) => Box::new(Affine::new(op, &site)?),
+        Op::LayerNormalization(op) => Box::new(normalization::OfSamples::new(layer_rows(op, &site)?, &site)),
+        Op::InstanceNormalization(op) => Box::new(normalization::OfSamples::new(instance_rows(op, &site), &site)),
         Op::Activation(op) => Box::new(activation::build(op)),
         Op::Binary(op) => Box::new(elementwise::build(*op, &site)?),
         Op::Concat(op) => Box::new(layout::concat(op, &site)),
-        Op::Slice(op) => Box::new(layout::slice(op, &site)?),
-        Op::Pad(op) => Box::new(layout::pad(op, &site)?),
-        Op::Reshape(_) | Op::Flatten(_) => Box::new(layout::reshape(&site)),
-        Op::Transpose(op) => Box::new(layout::transpose(op, &site)),
-        Op::DepthToSpace(op) => Box::new(layout::depth_to_space(op, &site)),
-        Op::SpaceToDepth(op) => Box::new(layout::space_to_depth(op, &site)),
-        Op::Gather(op) => Box::new(layout::gather(op, &site)),
-        Op::Tile(op) => Box::new(layout::tile(op, &site)),
+        Op::Slice(op) => Box::new(layout::Gather(lowered::slice(op, &site)?)),
+        Op::Pad(op) => Box::new(layout::Gather(lowered::pad(op, &site)?)),
+        Op::Reshape(_) | Op::Flatten(_) => Box::new(layout::Reorder::new(lowered::reshape(&site))),
+        Op::Transpose(op) => Box::new(layout::Reorder::new(lowered::transpose(op, &site))),
+        Op::DepthToSpace(op) => Box::new(layout::Reorder::new(lowered::depth_to_space(op, &site))),
+        Op::SpaceToDepth(op) => Box::new(layout::Reorder::new(lowered::space_to_depth(op, &site))),
+        Op::Gather(op) => Box::new(layout::Gather(lowered::gather(op, &site))),
+        Op::Tile(op) => Box::new(layout::Gather(lowered::tile(op, &site))),
         Op::Identity => Box::new(layout::Identity),
         Op::MaxPool(op) => Box::new(pooling::max(op, &site)),
         Op::AveragePool(op) => Box::new(pooling::average(op, &site)),
@@ -152,29 +130,6 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
         Op::StraightThrough(op) => Box::new(straight_through::function(op, &site)),
         Op::Propagate(_) => Box::new(straight_through::Propagate),
     })
-}
-
-/// A node where it stands.
-pub(crate) struct Site<'g> {
-    graph: &'g Graph,
-    node: &'g Node,
-    batch: usize,
-}
-
-impl Site<'_> {
-    /// The extents of input `i` in ONNX's order.
-    fn input(&self, i: usize) -> Vec<usize> {
-        self.graph.tensor(self.node.inputs[i]).shape.at(self.batch)
-    }
-
-    /// The extents of the output in ONNX's order.
-    fn output(&self) -> Vec<usize> {
-        self.graph.tensor(self.node.output).shape.at(self.batch)
-    }
-
-    fn unsupported(&self, problem: &'static str) -> EngineError {
-        EngineError::Unsupported { node: self.node.name.clone(), op: self.node.op.name(), problem }
-    }
 }
 
 /// Calls `f` with `values · scale`, in working memory that is kept; without a copy where the scale is 1.

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use quantrain_graph::op::{ConvTranspose, Convolution};
 use quantrain_graph::{Graph, NodeId, Op, QuantGraph, TensorId, Unit};
 use quantrain_kernels::convolution::ConvolutionShape;
+use quantrain_lowering::convolution;
 
 use crate::block::GradientPath;
 use crate::buffers::{BufferId, Layout, Slots};
@@ -105,7 +105,7 @@ impl Plan {
             let back = backward_at(u);
             let mut before_quantization = None;
             let mut replays_inputs = true;
-            let work = match block_shape(net, unit, batch)? {
+            let work = match convolution::shape(graph, unit, batch)? {
                 Some(shape) => {
                     let accumulator = layout.add(shape.output_len(), at);
                     // The float path also measures the statistics of BatchNorm, whether a gradient comes back or not.
@@ -258,38 +258,6 @@ impl Flow {
         let passes = if let Work::Kernel(kernel) = &plan.work { kernel.passes_gradient(input) } else { true };
         passes && self.wanted[plan.inputs[input].0]
     }
-}
-
-/// The convolution that a block computes; `None` where the unit is no block.
-fn block_shape(net: &QuantGraph, unit: &Unit, batch: usize) -> Result<Option<ConvolutionShape>, EngineError> {
-    let graph = net.graph();
-    let Some(block) = unit.block(graph) else { return Ok(None) };
-    let node = graph.node(unit.core);
-    let x = graph.tensor(node.inputs[0]).shape.at(batch);
-    let y = graph.tensor(node.output).shape.at(batch);
-    Ok(Some(match &node.op {
-        Op::Convolution(Convolution { window, groups }) | Op::ConvTranspose(ConvTranspose { window, groups, .. }) => ConvolutionShape {
-            batch: x[0],
-            in_height: x[2],
-            in_width: x[3],
-            in_channels: x[1],
-            out_height: y[2],
-            out_width: y[3],
-            out_channels: y[1],
-            kernel: window.kernel,
-            stride: window.strides,
-            padding_begin: [window.pads[0], window.pads[1]],
-            dilation: window.dilations,
-            groups: *groups,
-            transposed: matches!(node.op, Op::ConvTranspose(_)),
-        },
-        // The last axis of an image is not the one that lies last in memory.
-        op if x.len() == 4 => {
-            let problem = "products of an image with a matrix are not supported; flatten it first";
-            return Err(EngineError::Unsupported { node: node.name.clone(), op: op.name(), problem });
-        }
-        _ => ConvolutionShape::product(x[..x.len() - 1].iter().product(), x[x.len() - 1], block.channels),
-    }))
 }
 
 /// An Add of two activations of one shape.

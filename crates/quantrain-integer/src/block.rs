@@ -7,16 +7,16 @@ mod wide;
 use std::sync::Arc;
 
 use quantrain_graph::fold::accumulator_scale;
-use quantrain_graph::op::{ConvTranspose, Convolution};
-use quantrain_graph::{Graph, Op, QuantGraph, TensorId, Unit};
+use quantrain_graph::{Graph, QuantGraph, TensorId, Unit};
 use quantrain_kernels::convolution::ConvolutionShape;
+use quantrain_lowering::convolution;
 use rayon::prelude::*;
 
+use crate::LowerError;
 use crate::buffer::Buffer;
 use crate::grid::{Grid, scale};
 use crate::op::Kernel;
 use crate::requantize::{Formula, Requantizer};
-use crate::{LowerError, lower};
 
 /// The integers that a block's sums are made in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(crate) struct Ends {
 /// Lowers unit `u`; `None` where it is no block.
 pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula: Formula) -> Result<Option<WithReport>, LowerError> {
     let (graph, unit) = (net.graph(), net.units()[u]);
-    let Some(shape) = shape(graph, &unit, 1)? else { return Ok(None) };
+    let Some(shape) = convolution::shape(graph, &unit, 1)? else { return Ok(None) };
     let input = unit.inputs(graph).next().and_then(|t| grids[t.0]);
     let ends = Ends { input, output: grids[unit.output(graph).0], clip: unit.clip(graph) };
     let (Some(quantized), Some(input)) = (net.quantized_block(u)?, input) else {
@@ -104,7 +104,7 @@ pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula:
 
 /// The kernel of a block for batches of `batch`.
 pub(crate) fn kernel(block: &Arc<Block>, graph: &Graph, unit: &Unit, batch: usize) -> Result<Box<dyn Kernel>, LowerError> {
-    let shape = shape(graph, unit, batch)?.expect("the unit is a block");
+    let shape = convolution::shape(graph, unit, batch)?.expect("the unit is a block");
     Ok(Box::new(OfBatch { block: Arc::clone(block), shape }))
 }
 
@@ -184,37 +184,6 @@ impl Output {
             _ => unreachable!("a tensor without a grid holds reals"),
         }
     }
-}
-
-/// The convolution that a block computes; a product is one of a single element over rows. `None` where the unit is no block.
-fn shape(graph: &Graph, unit: &Unit, batch: usize) -> Result<Option<ConvolutionShape>, LowerError> {
-    let Some(block) = unit.block(graph) else { return Ok(None) };
-    let node = graph.node(unit.core);
-    let x = graph.tensor(node.inputs[0]).shape.at(batch);
-    let y = graph.tensor(node.output).shape.at(batch);
-    Ok(Some(match &node.op {
-        Op::Convolution(Convolution { window, groups }) | Op::ConvTranspose(ConvTranspose { window, groups, .. }) => ConvolutionShape {
-            batch: x[0],
-            in_height: x[2],
-            in_width: x[3],
-            in_channels: x[1],
-            out_height: y[2],
-            out_width: y[3],
-            out_channels: y[1],
-            kernel: window.kernel,
-            stride: window.strides,
-            padding_begin: [window.pads[0], window.pads[1]],
-            dilation: window.dilations,
-            groups: *groups,
-            transposed: matches!(node.op, Op::ConvTranspose(_)),
-        },
-        // The last axis of an image is not the one that lies last in memory.
-        op if x.len() == 4 => {
-            let problem = "products of an image with a matrix are not supported; flatten it first";
-            return Err(lower::unsupported(node, op, problem));
-        }
-        _ => ConvolutionShape::product(x[..x.len() - 1].iter().product(), x[x.len() - 1], block.channels),
-    }))
 }
 
 /// `[O, I, kh, kw]`; a product has one pixel.

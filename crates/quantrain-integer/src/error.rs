@@ -1,6 +1,7 @@
 //! What can go wrong.
 
 use quantrain_graph::PlacementError;
+use quantrain_lowering::Unsupported;
 
 /// Why a network has no integer program.
 #[derive(Debug, thiserror::Error)]
@@ -15,15 +16,8 @@ pub enum LowerError {
     #[error(transparent)]
     Placement(#[from] PlacementError),
     /// A form of an operator that nothing here computes.
-    #[error("node `{node}` ({op}): {problem}")]
-    Unsupported {
-        /// The node.
-        node: String,
-        /// Its operator.
-        op: &'static str,
-        /// What is not supported, and what to do.
-        problem: &'static str,
-    },
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
     /// A target that requantizes by shifts has a factor that is none.
     #[error(
         "block `{node}`: a factor of {factor} from sums to codes is no power of two, and the target shifts; use power-of-two scales for weights and activations"

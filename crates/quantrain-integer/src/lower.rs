@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quantrain_graph::{Dim, Graph, Node, Op, QuantGraph, Shape, TensorId};
+use quantrain_graph::{Dim, Graph, Op, QuantGraph, Shape, TensorId};
 
 use crate::LowerError;
 use crate::block::{self, Block, BlockReport};
@@ -37,10 +37,6 @@ pub(crate) struct Step {
     pub last_reads: Vec<TensorId>,
 }
 
-pub(crate) fn unsupported(node: &Node, op: &Op, problem: &'static str) -> LowerError {
-    LowerError::Unsupported { node: node.name.clone(), op: op.name(), problem }
-}
-
 impl Lowered {
     pub fn new(net: &QuantGraph, formula: Formula) -> Result<Self, LowerError> {
         let mut of_quantizer = Vec::new();
@@ -73,9 +69,7 @@ impl Lowered {
             let kernel = match block {
                 Some(block) => block::kernel(block, graph, unit, batch)?,
                 None => op::build(&Site {
-                    graph,
-                    node: graph.node(unit.core),
-                    batch,
+                    at: quantrain_lowering::Site::new(graph, graph.node(unit.core), batch)?,
                     inputs: inputs.iter().map(|t| self.grids[t.0]).collect(),
                     output: self.grids[output.0],
                     carries: inputs.iter().all(|&t| net.quantizer_of(t) == net.quantizer_of(output)),

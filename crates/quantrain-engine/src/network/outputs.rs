@@ -2,9 +2,9 @@
 
 use quantrain_graph::TensorId;
 use quantrain_kernels::permute::permute;
+use quantrain_lowering::memory_order::logical_permutation;
 
 use super::{Network, Workspace};
-use crate::layout::logical_permutation;
 use crate::plan::Plan;
 
 impl Network {

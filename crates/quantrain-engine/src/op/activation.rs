@@ -2,6 +2,7 @@
 
 use quantrain_graph::op::Activation;
 use quantrain_kernels::activation as kernels;
+use quantrain_lowering::activation::function;
 
 use super::{Kernel, Replays, Scaled, with_real};
 
@@ -10,36 +11,7 @@ pub(super) struct Element {
 }
 
 pub(super) fn build(op: &Activation) -> Element {
-    let function = match *op {
-        Activation::Relu => kernels::Activation::Relu,
-        Activation::Clip { min, max } => kernels::Activation::Clip { lo: min, hi: max },
-        Activation::LeakyRelu { alpha } => kernels::Activation::LeakyRelu { slope: alpha },
-        Activation::Sigmoid => kernels::Activation::Sigmoid,
-        Activation::HardSigmoid { alpha, beta } => kernels::Activation::HardSigmoid { alpha, beta },
-        Activation::HardSwish => kernels::Activation::HardSwish,
-        Activation::Tanh => kernels::Activation::Tanh,
-        Activation::Elu { alpha } => kernels::Activation::Elu { gain: 1.0, alpha, rate: 1.0 },
-        Activation::Selu { alpha, gamma } => kernels::Activation::Elu { gain: gamma, alpha: gamma * alpha, rate: 1.0 },
-        Activation::Celu { alpha } => kernels::Activation::Elu { gain: 1.0, alpha, rate: 1.0 / alpha },
-        Activation::Gelu { tanh: false } => kernels::Activation::Gelu,
-        Activation::Gelu { tanh: true } => kernels::Activation::GeluTanh,
-        Activation::Silu => kernels::Activation::Silu,
-        Activation::Softplus => kernels::Activation::Softplus,
-        Activation::Mish => kernels::Activation::Mish,
-        Activation::Exp => kernels::Activation::Exp,
-        Activation::Log => kernels::Activation::Log,
-        Activation::Sqrt => kernels::Activation::Sqrt,
-        Activation::Reciprocal => kernels::Activation::Reciprocal,
-        Activation::Neg => kernels::Activation::Neg,
-        Activation::Abs => kernels::Activation::Abs,
-        Activation::Erf => kernels::Activation::Erf,
-        Activation::Pow { exponent } => kernels::Activation::Power { exponent },
-        Activation::Floor => kernels::Activation::Floor,
-        Activation::Ceil => kernels::Activation::Ceil,
-        Activation::Round => kernels::Activation::Round,
-        Activation::Sign => kernels::Activation::Sign,
-    };
-    Element { function }
+    Element { function: function(op) }
 }
 
 impl Kernel for Element {

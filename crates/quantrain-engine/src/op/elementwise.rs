@@ -1,83 +1,27 @@
 //! Two operands that broadcast. An Add of equal shapes has a fused pass of its own, see `network`.
 
-use quantrain_graph::Quantizer;
 use quantrain_graph::op::Binary;
-use quantrain_kernels::elementwise::{CodeSum, log, power};
-use quantrain_kernels::permute::MOST_AXES;
+use quantrain_kernels::elementwise::{log, power};
+use quantrain_lowering::Site;
+use quantrain_lowering::elementwise::{self as lowered, code_sum, combine};
 
-use super::{Codes, Kernel, Replays, Scaled, Site, write};
+use super::{Codes, Kernel, Replays, Scaled, write};
 use crate::EngineError;
-use crate::layout::to_physical;
-
-/// The target's addition of codes.
-pub(crate) fn code_sum(operands: [&Quantizer; 2], to: &Quantizer) -> CodeSum {
-    CodeSum::new(operands.map(|q| (q.scale(), q.zero_point())), (to.scale(), to.zero_point()))
-}
 
 pub(super) struct Broadcast {
     op: Binary,
-    /// Extents of the output in memory order, and each operand's stride along them (0 where it repeats).
-    extents: Vec<usize>,
-    strides: [Vec<usize>; 2],
+    places: lowered::Broadcast,
     /// Constants that stay as they are; those that are trained come as inputs.
     constants: [Option<Vec<f32>>; 2],
 }
 
 pub(super) fn build(op: Binary, site: &Site) -> Result<Broadcast, EngineError> {
-    let output = site.output();
-    if output.len() > 4 && site.node.inputs.iter().any(|&t| site.graph.constant(t).is_none() && site.graph.tensor(t).shape.rank() == 4) {
-        return Err(site.unsupported("an image against a tensor of more axes is not supported; reshape it first"));
-    }
-    let operand = |i: usize| {
-        let mut shape = site.input(i);
-        // Operands of lower rank broadcast from the front.
-        shape.splice(0..0, std::iter::repeat_n(1, output.len() - shape.len()));
-        let own_rank = site.graph.tensor(site.node.inputs[i]).shape.rank();
-        let is_constant = site.graph.constant(site.node.inputs[i]).is_some();
-        // Constants and operands of lower rank lie in ONNX's order, images in memory order.
-        let channels_first = is_constant || own_rank != 4;
-        strides(&shape, channels_first)
-    };
     let trained = site.node.op.trained_inputs();
-    let constant = |i: usize| site.graph.constant(site.node.inputs[i]).filter(|_| !trained.contains(&i)).map(<[f32]>::to_vec);
-    Ok(Broadcast { op, strides: [operand(0), operand(1)], constants: [constant(0), constant(1)], extents: to_physical(&output) })
-}
-
-/// Strides along the axes of the output in memory order.
-fn strides(shape: &[usize], channels_first: bool) -> Vec<usize> {
-    let stored = if channels_first { shape.to_vec() } else { to_physical(shape) };
-    let mut stride = 1;
-    let mut strides = vec![0; stored.len()];
-    for axis in (0..stored.len()).rev() {
-        strides[axis] = if stored[axis] == 1 { 0 } else { stride };
-        stride *= stored[axis];
-    }
-    if channels_first { to_physical(&strides) } else { strides }
+    let constant = |i: usize| site.constant(i).filter(|_| !trained.contains(&i)).map(<[f32]>::to_vec);
+    Ok(Broadcast { op, places: lowered::Broadcast::new(site)?, constants: [constant(0), constant(1)] })
 }
 
 impl Broadcast {
-    /// Calls `f(output index, index of a, index of b)` in order.
-    fn walk(&self, mut f: impl FnMut(usize, usize, usize)) {
-        let rank = self.extents.len();
-        let total: usize = self.extents.iter().product();
-        let mut index = [0; MOST_AXES];
-        let (mut a, mut b) = (0, 0);
-        for i in 0..total {
-            f(i, a, b);
-            for axis in (0..rank).rev() {
-                index[axis] += 1;
-                a += self.strides[0][axis];
-                b += self.strides[1][axis];
-                if index[axis] < self.extents[axis] {
-                    break;
-                }
-                a -= self.strides[0][axis] * index[axis];
-                b -= self.strides[1][axis] * index[axis];
-                index[axis] = 0;
-            }
-        }
-    }
-
     /// Both operands; `x` holds those that are no fixed constants, in order.
     fn operands<'a>(&'a self, x: &[Scaled<'a>]) -> [Scaled<'a>; 2] {
         let mut given = x.iter().copied();
@@ -89,25 +33,6 @@ impl Broadcast {
     }
 }
 
-/// The function of two real values.
-#[inline(always)]
-fn combine(op: Binary, (a, b): (f32, f32)) -> f32 {
-    match op {
-        Binary::Add => a + b,
-        Binary::Sub => a - b,
-        Binary::Mul => a * b,
-        Binary::Div => a / b,
-        // Not `min` and `max`: they would hide NaN.
-        Binary::Min if a <= b || a.is_nan() => a,
-        Binary::Max if a >= b || a.is_nan() => a,
-        Binary::Min | Binary::Max => b,
-        Binary::Pow => power(a, b),
-        Binary::PRelu if a > 0.0 => a,
-        Binary::PRelu => a * b,
-        Binary::Equal => flag(a == b),
-    }
-}
-
 fn flag(holds: bool) -> f32 {
     f32::from(u8::from(holds))
 }
@@ -116,10 +41,10 @@ impl Kernel for Broadcast {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         let [a, b] = self.operands(x);
         let real = |p: usize, q: usize| (a.values[p] * a.scale, b.values[q] * b.scale);
-        self.walk(|i, p, q| y[i] = combine(self.op, real(p, q)) / out_scale);
+        self.places.walk(|i, p, q| y[i] = combine(self.op, real(p, q)) / out_scale);
     }
 
-    /// ONNX Runtime's QLinearAdd (see [`CodeSum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
+    /// ONNX Runtime's QLinearAdd (see [`code_sum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
     fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
         let (Some(to), [qa, qb]) = (codes.of_bytes(), &codes.inputs[..]) else { return false };
         let ([a, b], zero) = (self.operands(x), to.zero_point() as f32);
@@ -128,11 +53,11 @@ impl Kernel for Broadcast {
             Binary::Add => {
                 let sum = code_sum([qa, qb], &to);
                 let (za, zb) = (qa.zero_point() as f32, qb.zero_point() as f32);
-                self.walk(|i, p, q| y[i] = round(sum.of_codes(a.values[p] + za, b.values[q] + zb)));
+                self.places.walk(|i, p, q| y[i] = round(sum.of_codes(a.values[p] + za, b.values[q] + zb)));
             }
             Binary::Mul => {
                 let factor = a.scale * b.scale / to.scale();
-                self.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
+                self.places.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
             }
             Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu | Binary::Equal => return false,
         }
@@ -149,7 +74,7 @@ impl Kernel for Broadcast {
         if !accumulate {
             write(dx, false, |_| 0.0);
         }
-        self.walk(|i, p, q| {
+        self.places.walk(|i, p, q| {
             let (av, bv) = (a.values[p] * a.scale, b.values[q] * b.scale);
             let (at, slope) = match (self.op, second) {
                 (Binary::Add | Binary::Sub, false) => (p, 1.0),

@@ -2,8 +2,9 @@
 
 use quantrain_graph::op::MatMul;
 use quantrain_kernels::matmul::Batched;
+use quantrain_lowering::Site;
 
-use super::{Codes, Kernel, Replays, Scaled, Site, with_real};
+use super::{Codes, Kernel, Replays, Scaled, with_real};
 use crate::layout::InOnnxOrder;
 
 pub(super) struct Product {
@@ -19,7 +20,7 @@ struct Factor {
 
 pub(super) fn build(_: &MatMul, site: &Site) -> Product {
     let factor = |i: usize| {
-        let constant = site.graph.constant(site.node.inputs[i]).map(<[f32]>::to_vec);
+        let constant = site.constant(i).map(<[f32]>::to_vec);
         // Constants lie in ONNX's order.
         let shape = if constant.is_some() { Vec::new() } else { site.input(i) };
         Factor { constant, order: InOnnxOrder::new(&shape) }

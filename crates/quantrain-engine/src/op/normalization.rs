@@ -1,47 +1,20 @@
-//! Normalisation outside of blocks: with the statistics of each sample; and a BatchNormalization that no block took, an affine map per
-//! channel, its statistics and parameters as they are.
+//! Normalisation outside of blocks: with the statistics of each sample; and a BatchNormalization that no block took, its statistics and
+//! parameters as they are.
 
-use quantrain_graph::fold::BatchNorm;
-use quantrain_graph::op::{BatchNormalization, InstanceNormalization, LayerNormalization};
 use quantrain_kernels::normalize::RowNorm;
+use quantrain_lowering::Site;
+use quantrain_lowering::normalization::Affine;
 
-use super::{Kernel, Replays, Scaled, Site, with_real, write};
-use crate::EngineError;
-use crate::layout::{InOnnxOrder, physical_axis};
-
-pub(super) struct Affine {
-    factor: Vec<f32>,
-    offset: Vec<f32>,
-    /// Elements between one channel and the next.
-    stride: usize,
-}
-
-pub(super) fn build(op: &BatchNormalization, site: &Site) -> Result<Affine, EngineError> {
-    let values = |i: usize| site.graph.constant(site.node.inputs[i]).ok_or_else(|| site.unsupported("its parameters must be constants"));
-    let norm = BatchNorm { gamma: values(1)?, beta: values(2)?, mean: values(3)?, variance: values(4)?, epsilon: op.epsilon };
-    let factor = norm.factors();
-    let offset = (0..factor.len()).map(|c| norm.beta[c] - norm.mean[c] * factor[c]).collect();
-    let x = site.input(0);
-    let stride = if physical_axis(x.len(), 1) + 1 == x.len() { 1 } else { x[2..].iter().product() };
-    Ok(Affine { factor, offset, stride })
-}
-
-impl Affine {
-    fn channel(&self, i: usize) -> usize {
-        i / self.stride % self.factor.len()
-    }
-}
+use super::{Kernel, Replays, Scaled, with_real, write};
+use crate::layout::InOnnxOrder;
 
 impl Kernel for Affine {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        for (i, y) in y.iter_mut().enumerate() {
-            let c = self.channel(i);
-            *y = (x[0].values[i] * x[0].scale * self.factor[c] + self.offset[c]) / out_scale;
-        }
+        Affine::forward(self, x[0].values, x[0].scale, out_scale, y);
     }
 
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
-        write(dx, accumulate, |i| dy[i] * self.factor[self.channel(i)]);
+        write(dx, accumulate, |i| dy[i] * self.factor(i));
     }
 }
 
@@ -51,16 +24,10 @@ pub(super) struct OfSamples {
     order: InOnnxOrder,
 }
 
-pub(super) fn layer(op: &LayerNormalization, site: &Site) -> Result<OfSamples, EngineError> {
-    let shape = &site.graph.tensor(site.node.inputs[0]).shape;
-    let len = op.normalised(shape).map_err(|_| site.unsupported("its axis does not fit the input"))?;
-    Ok(OfSamples { rows: RowNorm { len, epsilon: op.epsilon, channels: None }, order: InOnnxOrder::new(&site.input(0)) })
-}
-
-pub(super) fn instance(op: &InstanceNormalization, site: &Site) -> OfSamples {
-    let x = site.input(0);
-    let rows = RowNorm { len: x[2..].iter().product(), epsilon: op.epsilon, channels: Some(x[1]) };
-    OfSamples { rows, order: InOnnxOrder::new(&x) }
+impl OfSamples {
+    pub fn new(rows: RowNorm, site: &Site) -> Self {
+        OfSamples { rows, order: InOnnxOrder::new(&site.input(0)) }
+    }
 }
 
 impl Kernel for OfSamples {

@@ -2,8 +2,9 @@
 
 use quantrain_graph::Quantizer;
 use quantrain_graph::op::FakeQuantize;
+use quantrain_lowering::Site;
 
-use super::{Kernel, Replays, Scaled, Site, write};
+use super::{Kernel, Replays, Scaled, write};
 use crate::EngineError;
 
 pub(super) struct PerTensor(Quantizer);
@@ -11,7 +12,7 @@ pub(super) struct PerTensor(Quantizer);
 pub(super) fn build(op: &FakeQuantize, site: &Site) -> Result<PerTensor, EngineError> {
     match op.quantizers[..] {
         [quantizer] => Ok(PerTensor(quantizer)),
-        _ => Err(site.unsupported("activations with a scale for each channel are not supported")),
+        _ => Err(site.unsupported("activations with a scale for each channel are not supported").into()),
     }
 }
 

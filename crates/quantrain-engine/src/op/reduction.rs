@@ -1,61 +1,14 @@
 //! Operators that gather axes.
 
 use quantrain_graph::op::{ArgMax, Reduce, Reduction, Softmax};
-use quantrain_kernels::permute::{MOST_AXES, permute};
+use quantrain_kernels::permute::permute;
 use quantrain_kernels::{Scratch, softmax};
+use quantrain_lowering::Site;
+use quantrain_lowering::memory_order::Permuted;
+use quantrain_lowering::reduction::{Falls, softmax_rows};
 
-use super::{Codes, Kernel, Replays, Scaled, Site, with_real};
+use super::{Codes, Kernel, Replays, Scaled, with_real};
 use crate::EngineError;
-use crate::layout::{keeps_order, physical_axis, to_physical};
-
-/// Which element of the output each element of the input falls to.
-struct Falls {
-    /// Extents of the input in memory order.
-    extents: Vec<usize>,
-    /// Stride of the output along each of them; 0 where it is reduced.
-    strides: Vec<usize>,
-    /// Elements that fall to one.
-    count: usize,
-}
-
-impl Falls {
-    fn new(site: &Site, reduced: &[bool], keep_dims: bool) -> Self {
-        let (input, output) = (site.input(0), site.output());
-        let (rank, left) = (input.len(), output.len());
-        let stored = to_physical(&output);
-        let stride_of = |axis: usize| stored[physical_axis(left, axis) + 1..].iter().product::<usize>();
-        let mut extents = to_physical(&input);
-        let mut strides = vec![0; rank];
-        for (kept, axis) in (0..rank).filter(|&axis| !reduced[axis]).enumerate() {
-            strides[physical_axis(rank, axis)] = stride_of(if keep_dims { axis } else { kept });
-        }
-        let count = input.iter().zip(reduced).filter(|(_, r)| **r).map(|(n, _)| n).product();
-        if rank == 0 {
-            extents.push(1);
-            strides.push(0);
-        }
-        Falls { extents, strides, count }
-    }
-
-    /// Calls `f(input index, output index)` in order.
-    fn walk(&self, mut f: impl FnMut(usize, usize)) {
-        let mut index = [0; MOST_AXES];
-        let index = &mut index[..self.extents.len()];
-        let mut out = 0;
-        for i in 0..self.extents.iter().product() {
-            f(i, out);
-            for axis in (0..index.len()).rev() {
-                index[axis] += 1;
-                out += self.strides[axis];
-                if index[axis] < self.extents[axis] {
-                    break;
-                }
-                out -= self.strides[axis] * index[axis];
-                index[axis] = 0;
-            }
-        }
-    }
-}
 
 /// Whether an image's pixels are all averaged, and nothing else: a global average pool by another name.
 pub(super) fn is_image_mean(op: &Reduce, site: &Site) -> bool {
@@ -64,11 +17,9 @@ pub(super) fn is_image_mean(op: &Reduce, site: &Site) -> bool {
 }
 
 pub(super) fn reduce(op: &Reduce, site: &Site) -> Result<Box<dyn Kernel>, EngineError> {
-    let x = &site.graph.tensor(site.node.inputs[0]).shape;
-    let reduced = op.reduced(x).map_err(|_| site.unsupported("an axis lies outside the rank"))?;
-    let falls = Falls::new(site, &reduced, op.keep_dims);
+    let falls = Falls::of_reduce(op, site)?;
     Ok(match op.function {
-        Reduction::Mean => Box::new(Sum { divisor: falls.count as f32, falls }),
+        Reduction::Mean => Box::new(Sum { divisor: falls.count() as f32, falls }),
         Reduction::Sum => Box::new(Sum { divisor: 1.0, falls }),
         Reduction::Max => Box::new(Extreme { falls, sign: 1.0 }),
         Reduction::Min => Box::new(Extreme { falls, sign: -1.0 }),
@@ -90,7 +41,7 @@ impl Kernel for Sum {
     }
 
     fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
-        if !codes.exceed_f32(&[0], self.falls.count) {
+        if !codes.exceed_f32(&[0], self.falls.count()) {
             return false;
         }
         let mut sums = vec![0.0; y.len()];
@@ -199,10 +150,7 @@ pub(super) struct Index {
 }
 
 pub(super) fn arg_max(op: &ArgMax, site: &Site) -> Result<Index, EngineError> {
-    let x = &site.graph.tensor(site.node.inputs[0]).shape;
-    let axis = x.axis(op.axis).map_err(|_| site.unsupported("its axis lies outside the rank"))?;
-    let reduced: Vec<bool> = (0..x.rank()).map(|a| a == axis).collect();
-    Ok(Index { falls: Falls::new(site, &reduced, op.keep_dims), last: op.last })
+    Ok(Index { falls: Falls::of_arg_max(op, site)?, last: op.last })
 }
 
 impl Kernel for Index {
@@ -238,32 +186,20 @@ impl Kernel for Index {
 pub(super) struct Normalized {
     classes: usize,
     log: bool,
-    /// Extents and order of axes that bring rows together, and those for the way back; `None` where they lie together.
-    order: Option<[(Vec<usize>, Vec<usize>); 2]>,
+    /// The order of axes that brings rows together, and the way back; `None` where they lie together.
+    order: Option<[Permuted; 2]>,
 }
 
 pub(super) fn softmax(op: &Softmax, site: &Site) -> Result<Normalized, EngineError> {
-    let x = &site.graph.tensor(site.node.inputs[0]).shape;
-    let axes = op.normalized(x).map_err(|_| site.unsupported("its axis lies outside the rank, or is the batch"))?;
-    let rank = x.rank();
-    let extents = to_physical(&site.input(0));
-    let mut inside = vec![false; rank];
-    axes.for_each(|axis| inside[physical_axis(rank, axis)] = true);
-    let there: Vec<usize> = (0..rank).filter(|&a| !inside[a]).chain((0..rank).filter(|&a| inside[a])).collect();
-    let classes = (0..rank).filter(|&a| inside[a]).map(|a| extents[a]).product();
-    let order = (!keeps_order(&extents, &there)).then(|| {
-        let mut back = vec![0; rank];
-        there.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-        let moved = there.iter().map(|&axis| extents[axis]).collect();
-        [(extents.clone(), there), (moved, back)]
-    });
+    let (classes, there) = softmax_rows(op, site)?;
+    let order = (!there.keeps_order()).then(|| [there.clone(), there.inverse()]);
     Ok(Normalized { classes, log: op.log, order })
 }
 
 impl Normalized {
     fn there(&self, x: &[f32], y: &mut [f32]) {
         match &self.order {
-            Some([(shape, permutation), _]) => permute(x, shape, permutation, y),
+            Some([there, _]) => permute(x, &there.extents, &there.permutation, y),
             None => y.copy_from_slice(x),
         }
     }
@@ -274,12 +210,12 @@ impl Kernel for Normalized {
         let function = if self.log { softmax::log_forward } else { softmax::forward };
         with_real(x[0], |real| match &self.order {
             None => function(self.classes, real, y),
-            Some([_, (shape, back)]) => {
+            Some([_, back]) => {
                 let mut scratch = Scratch::take(2 * real.len());
                 let (rows, results) = scratch.as_mut_slice()[..2 * real.len()].split_at_mut(real.len());
                 self.there(real, rows);
                 function(self.classes, rows, results);
-                permute(results, shape, back, y);
+                permute(results, &back.extents, &back.permutation, y);
             }
         });
         if out_scale != 1.0 {
@@ -292,7 +228,7 @@ impl Kernel for Normalized {
         let function = if self.log { softmax::log_backward } else { softmax::backward };
         with_real(y, |real| match &self.order {
             None => function(self.classes, real, dy, dx, accumulate),
-            Some([_, (shape, back)]) => {
+            Some([_, back]) => {
                 let len = real.len();
                 let mut scratch = Scratch::take(3 * len);
                 let (rows, rest) = scratch.as_mut_slice()[..3 * len].split_at_mut(len);
@@ -301,7 +237,7 @@ impl Kernel for Normalized {
                 self.there(dy, given);
                 function(self.classes, rows, given, results, false);
                 // Rows have done their work.
-                permute(results, shape, back, rows);
+                permute(results, &back.extents, &back.permutation, rows);
                 super::write(dx, accumulate, |i| rows[i]);
             }
         });

@@ -2,9 +2,10 @@
 
 use quantrain_graph::op::StraightThrough;
 use quantrain_kernels::permute::permute;
+use quantrain_lowering::Site;
+use quantrain_lowering::memory_order::{logical_permutation, physical_permutation, to_physical};
 
-use super::{Kernel, Scaled, Site, write};
-use crate::layout::{logical_permutation, physical_permutation, to_physical};
+use super::{Kernel, Scaled, write};
 
 pub(super) struct Wrapped {
     op: StraightThrough,

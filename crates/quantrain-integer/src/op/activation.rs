@@ -3,6 +3,7 @@
 use quantrain_graph::op::Activation;
 use quantrain_kernels::activation as kernels;
 use quantrain_kernels::integer::elementwise::look_up;
+use quantrain_lowering::activation::function;
 
 use super::steps::{Scaled, Steps, in_steps};
 use super::{Kernel, Site};
@@ -10,35 +11,7 @@ use crate::buffer::{Buffer, Kind, View};
 use crate::grid::Grid;
 
 pub(super) fn build(op: &Activation, site: &Site) -> Box<dyn Kernel> {
-    let function = Function(match *op {
-        Activation::Relu => kernels::Activation::Relu,
-        Activation::Clip { min, max } => kernels::Activation::Clip { lo: min, hi: max },
-        Activation::LeakyRelu { alpha } => kernels::Activation::LeakyRelu { slope: alpha },
-        Activation::Sigmoid => kernels::Activation::Sigmoid,
-        Activation::HardSigmoid { alpha, beta } => kernels::Activation::HardSigmoid { alpha, beta },
-        Activation::HardSwish => kernels::Activation::HardSwish,
-        Activation::Tanh => kernels::Activation::Tanh,
-        Activation::Elu { alpha } => kernels::Activation::Elu { gain: 1.0, alpha, rate: 1.0 },
-        Activation::Selu { alpha, gamma } => kernels::Activation::Elu { gain: gamma, alpha: gamma * alpha, rate: 1.0 },
-        Activation::Celu { alpha } => kernels::Activation::Elu { gain: 1.0, alpha, rate: 1.0 / alpha },
-        Activation::Gelu { tanh: false } => kernels::Activation::Gelu,
-        Activation::Gelu { tanh: true } => kernels::Activation::GeluTanh,
-        Activation::Silu => kernels::Activation::Silu,
-        Activation::Softplus => kernels::Activation::Softplus,
-        Activation::Mish => kernels::Activation::Mish,
-        Activation::Exp => kernels::Activation::Exp,
-        Activation::Log => kernels::Activation::Log,
-        Activation::Sqrt => kernels::Activation::Sqrt,
-        Activation::Reciprocal => kernels::Activation::Reciprocal,
-        Activation::Neg => kernels::Activation::Neg,
-        Activation::Abs => kernels::Activation::Abs,
-        Activation::Erf => kernels::Activation::Erf,
-        Activation::Pow { exponent } => kernels::Activation::Power { exponent },
-        Activation::Floor => kernels::Activation::Floor,
-        Activation::Ceil => kernels::Activation::Ceil,
-        Activation::Round => kernels::Activation::Round,
-        Activation::Sign => kernels::Activation::Sign,
-    });
+    let function = Function(function(op));
     match (site.inputs[0], site.output) {
         (Some(x), Some(y)) if [x.kind, y.kind] == [Kind::Bytes; 2] => Box::new(Table::new(&function, &x, &y, site.output_len())),
         _ => in_steps(site, function),

@@ -16,9 +16,9 @@ struct Shapes {
 }
 
 pub(super) fn build(_: &MatMul, site: &Site) -> Box<dyn Kernel> {
-    let factors = [site.input(0), site.input(1)];
-    let shapes = Shapes { products: Batched::new(&factors[0], &factors[1]), factors, result: site.output() };
-    let constants = [0, 1].map(|i| site.graph.constant(site.node.inputs[i]).map(<[f32]>::to_vec));
+    let factors = [site.at.input(0), site.at.input(1)];
+    let shapes = Shapes { products: Batched::new(&factors[0], &factors[1]), factors, result: site.at.output() };
+    let constants = [0, 1].map(|i| site.at.constant(i).map(<[f32]>::to_vec));
     match (site.inputs.as_slice(), &constants) {
         (&[Some(a), Some(b)], [None, None]) => Box::new(OfCodes { shapes, inputs: [a, b], output: site.output, clip: site.clip_steps() }),
         _ => in_steps(site, OfReals { shapes, constants }),

@@ -1,36 +1,15 @@
-//! Normalisation outside of blocks: by each sample's own statistics; and a BatchNormalization that no block took, an affine map per channel.
+//! Normalisation outside of blocks: by each sample's own statistics; and a BatchNormalization that no block took.
 
-use quantrain_graph::fold::BatchNorm;
-use quantrain_graph::op::{BatchNormalization, InstanceNormalization, LayerNormalization};
 use quantrain_kernels::normalize::RowNorm;
+use quantrain_lowering::normalization::Affine;
+use quantrain_lowering::{Site, Unsupported};
 
 use super::steps::{Scaled, Steps};
-use super::{Site, in_memory_order, in_onnx_order, physical_axis};
-use crate::LowerError;
-
-pub(super) struct Affine {
-    factor: Vec<f32>,
-    offset: Vec<f32>,
-    /// Elements between one channel and the next.
-    stride: usize,
-}
-
-pub(super) fn build(op: &BatchNormalization, site: &Site) -> Result<Affine, LowerError> {
-    let values = |i: usize| site.graph.constant(site.node.inputs[i]).ok_or_else(|| site.unsupported("its parameters must be constants"));
-    let norm = BatchNorm { gamma: values(1)?, beta: values(2)?, mean: values(3)?, variance: values(4)?, epsilon: op.epsilon };
-    let factor = norm.factors();
-    let offset = (0..factor.len()).map(|c| norm.beta[c] - norm.mean[c] * factor[c]).collect();
-    let x = site.input(0);
-    let stride = if physical_axis(x.len(), 1) + 1 == x.len() { 1 } else { x[2..].iter().product() };
-    Ok(Affine { factor, offset, stride })
-}
+use super::{in_memory_order, in_onnx_order};
 
 impl Steps for Affine {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        for (i, y) in y.iter_mut().enumerate() {
-            let c = i / self.stride % self.factor.len();
-            *y = (x[0].values[i] * x[0].scale * self.factor[c] + self.offset[c]) / out_scale;
-        }
+        Affine::forward(self, &x[0].values, x[0].scale, out_scale, y);
     }
 }
 
@@ -42,21 +21,11 @@ pub(super) struct OfSamples {
     offset: Option<Vec<f32>>,
 }
 
-pub(super) fn layer(op: &LayerNormalization, site: &Site) -> Result<OfSamples, LowerError> {
-    let shape = &site.graph.tensor(site.node.inputs[0]).shape;
-    let len = op.normalised(shape).map_err(|_| site.unsupported("its axis does not fit the input"))?;
-    of_samples(RowNorm { len, epsilon: op.epsilon, channels: None }, site)
-}
-
-pub(super) fn instance(op: &InstanceNormalization, site: &Site) -> Result<OfSamples, LowerError> {
-    let x = site.input(0);
-    of_samples(RowNorm { len: x[2..].iter().product(), epsilon: op.epsilon, channels: Some(x[1]) }, site)
-}
-
-fn of_samples(rows: RowNorm, site: &Site) -> Result<OfSamples, LowerError> {
-    let values = |i: usize| site.node.inputs.get(i).and_then(|&t| site.graph.constant(t)).map(<[f32]>::to_vec);
-    let scale = values(1).ok_or_else(|| site.unsupported("its parameters must be constants"))?;
-    Ok(OfSamples { rows, shape: site.input(0), scale, offset: values(2) })
+impl OfSamples {
+    pub fn new(rows: RowNorm, site: &Site) -> Result<Self, Unsupported> {
+        let scale = site.constant(1).ok_or_else(|| site.unsupported("its parameters must be constants"))?.to_vec();
+        Ok(OfSamples { rows, shape: site.input(0), scale, offset: site.constant(2).map(<[f32]>::to_vec) })
+    }
 }
 
 impl Steps for OfSamples {

@@ -1,30 +1,13 @@
 //! Pools over height and width.
 
-use quantrain_graph::op::{AveragePool, MaxPool, Window};
+use quantrain_graph::op::{AveragePool, MaxPool};
 use quantrain_kernels::pooling::{self as kernels, PoolShape};
+use quantrain_lowering::Site;
+use quantrain_lowering::pooling::shape;
 use rayon::prelude::*;
 
-use super::Site;
 use super::moving::Element;
 use super::steps::{Bytes, Scaled, Steps, change_unit};
-
-fn shape(window: &Window, count_padding: bool, site: &Site) -> PoolShape {
-    let (x, y) = (site.input(0), site.output());
-    PoolShape {
-        batch: x[0],
-        in_height: x[2],
-        in_width: x[3],
-        channels: x[1],
-        out_height: y[2],
-        out_width: y[3],
-        kernel: window.kernel,
-        stride: window.strides,
-        padding_begin: [window.pads[0], window.pads[1]],
-        padding_end: [window.pads[2], window.pads[3]],
-        dilation: window.dilations,
-        count_padding,
-    }
-}
 
 /// The largest element of each window; codes of one quantizer are in the order of their values.
 pub(super) struct Windows(PoolShape);

@@ -2,14 +2,13 @@
 
 use quantrain_graph::Quantizer;
 use quantrain_graph::op::FakeQuantize;
+use quantrain_lowering::{Site, Unsupported};
 
-use super::Site;
 use super::steps::{Scaled, Steps};
-use crate::LowerError;
 
 pub(super) struct PerTensor(Quantizer);
 
-pub(super) fn build(op: &FakeQuantize, site: &Site) -> Result<PerTensor, LowerError> {
+pub(super) fn build(op: &FakeQuantize, site: &Site) -> Result<PerTensor, Unsupported> {
     match op.quantizers[..] {
         [quantizer] => Ok(PerTensor(quantizer)),
         _ => Err(site.unsupported("activations with a scale for each channel are not supported")),

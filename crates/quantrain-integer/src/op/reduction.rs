@@ -4,60 +4,16 @@ use quantrain_graph::op::{ArgMax, Reduce, Reduction, Softmax};
 use quantrain_kernels::integer::pooling::sum_pixels;
 use quantrain_kernels::permute::permute;
 use quantrain_kernels::softmax;
+use quantrain_lowering::Unsupported;
+use quantrain_lowering::memory_order::Permuted;
+use quantrain_lowering::reduction::{Falls, softmax_rows};
 
 use super::moving::{Element, Mover, moved};
 use super::steps::{Scaled, Steps, in_steps, put};
-use super::{Kernel, Site, physical_axis, to_physical};
+use super::{Kernel, Site};
 use crate::LowerError;
 use crate::buffer::{Buffer, View};
 use crate::grid::{Grid, centred_integers, scale};
-
-/// Which element of the output each element of the input falls to.
-struct Falls {
-    /// Extents of the input in memory order.
-    extents: Vec<usize>,
-    /// Stride of the output along each of them; 0 where it is reduced.
-    strides: Vec<usize>,
-    /// Elements that fall to one.
-    count: usize,
-}
-
-impl Falls {
-    fn new(site: &Site, reduced: &[bool], keep_dims: bool) -> Self {
-        let (input, output) = (site.input(0), site.output());
-        let (rank, left) = (input.len(), output.len());
-        let stored = to_physical(&output);
-        let stride_of = |axis: usize| stored[physical_axis(left, axis) + 1..].iter().product::<usize>();
-        let mut extents = to_physical(&input);
-        let mut strides = vec![0; rank];
-        for (kept, axis) in (0..rank).filter(|&axis| !reduced[axis]).enumerate() {
-            strides[physical_axis(rank, axis)] = stride_of(if keep_dims { axis } else { kept });
-        }
-        let count = input.iter().zip(reduced).filter(|(_, r)| **r).map(|(n, _)| n).product();
-        if rank == 0 {
-            extents.push(1);
-            strides.push(0);
-        }
-        Falls { extents, strides, count }
-    }
-
-    /// Calls `f(input index, output index)` in order.
-    fn walk(&self, mut f: impl FnMut(usize, usize)) {
-        let (mut index, mut out) = (vec![0; self.extents.len()], 0);
-        for i in 0..self.extents.iter().product() {
-            f(i, out);
-            for axis in (0..index.len()).rev() {
-                index[axis] += 1;
-                out += self.strides[axis];
-                if index[axis] < self.extents[axis] {
-                    break;
-                }
-                out -= self.strides[axis] * index[axis];
-                index[axis] = 0;
-            }
-        }
-    }
-}
 
 /// A mean or a sum over some axes: `Σ·(s_x/(s_y·divisor))`, the divisor rounded to f32 first; sums of codes are integers (ONNX Runtime's
 /// order).
@@ -74,16 +30,14 @@ struct Sum {
 }
 
 pub(super) fn global_average(site: &Site) -> Box<dyn Kernel> {
-    let falls = Falls::new(site, &[false, false, true, true], true);
-    Box::new(Sum::new(site, falls.count, falls))
+    let falls = Falls::new(&site.at, &[false, false, true, true], true);
+    Box::new(Sum::new(site, falls.count(), falls))
 }
 
 pub(super) fn reduce(op: &Reduce, site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
-    let x = &site.graph.tensor(site.node.inputs[0]).shape;
-    let reduced = op.reduced(x).map_err(|_| site.unsupported("an axis lies outside the rank"))?;
-    let falls = Falls::new(site, &reduced, op.keep_dims);
+    let falls = Falls::of_reduce(op, &site.at)?;
     Ok(match op.function {
-        Reduction::Mean => Box::new(Sum::new(site, falls.count, falls)),
+        Reduction::Mean => Box::new(Sum::new(site, falls.count(), falls)),
         Reduction::Sum => Box::new(Sum::new(site, 1, falls)),
         Reduction::Max => moved(site, Mover::Extreme(Extreme { falls, least: false })),
         Reduction::Min => moved(site, Mover::Extreme(Extreme { falls, least: true })),
@@ -125,11 +79,8 @@ pub(super) struct Index {
     last: bool,
 }
 
-pub(super) fn arg_max(op: &ArgMax, site: &Site) -> Result<Index, LowerError> {
-    let x = &site.graph.tensor(site.node.inputs[0]).shape;
-    let axis = x.axis(op.axis).map_err(|_| site.unsupported("its axis lies outside the rank"))?;
-    let reduced: Vec<bool> = (0..x.rank()).map(|a| a == axis).collect();
-    Ok(Index { falls: Falls::new(site, &reduced, op.keep_dims), last: op.last })
+pub(super) fn arg_max(op: &ArgMax, site: &quantrain_lowering::Site) -> Result<Index, Unsupported> {
+    Ok(Index { falls: Falls::of_arg_max(op, site)?, last: op.last })
 }
 
 impl Steps for Index {
@@ -148,8 +99,7 @@ impl Steps for Index {
 
 impl Sum {
     fn new(site: &Site, divisor: usize, falls: Falls) -> Self {
-        let whole_image = |f: &Falls| f.extents.len() == 4 && f.strides[1..3] == [0, 0] && f.count == f.extents[1] * f.extents[2];
-        let image = whole_image(&falls).then(|| [falls.extents[0], falls.count, falls.extents[3]]);
+        let image = falls.whole_images();
         Sum { divisor, image, input: site.inputs[0], output: site.output, clip: site.clip_steps(), len: site.output_len(), falls }
     }
 
@@ -191,37 +141,27 @@ impl Kernel for Sum {
 pub(super) struct Normalized {
     classes: usize,
     log: bool,
-    /// Extents and order of axes that bring rows together, and those for the way back.
-    order: [(Vec<usize>, Vec<usize>); 2],
+    /// The order of axes that brings rows together, and the way back.
+    order: [Permuted; 2],
 }
 
-pub(super) fn softmax(op: &Softmax, site: &Site) -> Result<Normalized, LowerError> {
-    let x = &site.graph.tensor(site.node.inputs[0]).shape;
-    let axes = op.normalized(x).map_err(|_| site.unsupported("its axis lies outside the rank, or is the batch"))?;
-    let rank = x.rank();
-    let extents = to_physical(&site.input(0));
-    let mut inside = vec![false; rank];
-    axes.for_each(|axis| inside[physical_axis(rank, axis)] = true);
-    let there: Vec<usize> = (0..rank).filter(|&a| !inside[a]).chain((0..rank).filter(|&a| inside[a])).collect();
-    let classes = (0..rank).filter(|&a| inside[a]).map(|a| extents[a]).product();
-    let mut back = vec![0; rank];
-    there.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-    let moved = there.iter().map(|&axis| extents[axis]).collect();
-    Ok(Normalized { classes, log: op.log, order: [(extents, there), (moved, back)] })
+pub(super) fn softmax(op: &Softmax, site: &quantrain_lowering::Site) -> Result<Normalized, Unsupported> {
+    let (classes, there) = softmax_rows(op, site)?;
+    Ok(Normalized { classes, log: op.log, order: [there.clone(), there.inverse()] })
 }
 
 impl Steps for Normalized {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         let real: Vec<f32> = x[0].values.iter().map(|v| v * x[0].scale).collect();
         let (mut rows, mut results) = (vec![0.0; real.len()], vec![0.0; real.len()]);
-        let [(extents, there), (moved, back)] = &self.order;
-        permute(&real, extents, there, &mut rows);
+        let [there, back] = &self.order;
+        permute(&real, &there.extents, &there.permutation, &mut rows);
         if self.log {
             softmax::log_forward(self.classes, &rows, &mut results)
         } else {
             softmax::forward(self.classes, &rows, &mut results)
         }
-        permute(&results, moved, back, y);
+        permute(&results, &back.extents, &back.permutation, y);
         if out_scale != 1.0 {
             y.iter_mut().for_each(|v| *v /= out_scale);
         }

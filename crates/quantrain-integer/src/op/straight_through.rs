@@ -2,9 +2,10 @@
 
 use quantrain_graph::op::StraightThrough;
 use quantrain_kernels::permute::permute;
+use quantrain_lowering::Site;
+use quantrain_lowering::memory_order::to_physical;
 
 use super::steps::{Scaled, Steps};
-use super::{Site, to_physical};
 
 pub(super) struct Wrapped {
     op: StraightThrough,

@@ -1,0 +1,18 @@
+//! What a node of the graph is in the kernels' terms, for both that run it: the engine and the integer program.
+//!
+//! Nothing here computes a tensor: these are the places of elements in memory, the windows of convolutions and pools, which elements fall
+//! together, and which of the kernels' functions an operator is. What the two differ in, codes and gradients, is theirs.
+#![forbid(unsafe_code)]
+
+pub mod activation;
+pub mod convolution;
+pub mod elementwise;
+pub mod layout;
+pub mod memory_order;
+pub mod normalization;
+pub mod pooling;
+pub mod reduction;
+pub mod resize;
+mod site;
+
+pub use site::{Site, Unsupported};
