@@ -1,7 +1,7 @@
 //! `cargo xtask gradient-paths`: whether the backward through float or through quantized weights matters, measured.
 //!
 //! resnet20 on CIFAR-10 is trained at four widths, along both gradient paths, with free scales and powers of two, from several seeds. A run
-//! that is there already is not repeated, so a broken command goes on where it stopped, and what time allows can be run at a time.
+//! that is there already is not repeated, so a stopped command goes on where it was, and what time allows can be run at a time.
 
 use std::fmt::Write;
 use std::fs;
@@ -12,6 +12,8 @@ use crate::training::{self, cells, top1};
 /// Bits of weights and activations.
 const WIDTHS: [u8; 4] = [8, 4, 3, 2];
 const PATHS: [&str; 2] = ["float", "quantized"];
+/// Nodes whose outputs no convolution reads: they have 8 bits, as nothing but the inputs and weights of convolutions has few in the papers.
+const NOT_READ_BY_CONVOLUTIONS: [&str; 2] = ["*.conv2", "layer3.2.add"];
 /// Scales as the tables call them, and the target that has them.
 const SCALES: [(&str, &str); 2] = [("free", "onnxruntime-vnni"), ("power of two", "tidl-pow2")];
 
@@ -125,11 +127,13 @@ impl Options {
         let (batch_norm, epochs, out) = (self.batch_norm, self.epochs, out.display());
         // A short run would else be frozen from its first step on.
         let freeze = epochs.saturating_sub(1).max(1);
+        let rule = |node: &str| format!("[[quantization.layer]]\nname = '{node}'\nactivation-bits = 8\n");
+        let rules = NOT_READ_BY_CONVOLUTIONS.map(rule).concat();
         let limits = limit("train-images", self.train_images) + &limit("eval-images", self.eval_images);
         format!(
             "model = '{shared}/models/resnet20_cifar10.onnx'\ntarget = '{target}'\nout = '{out}'\nseed = {seed}\n\
              [quantization]\nweight-bits = {bits}\nactivation-bits = {bits}\nedge-bits = 8\n\
-             gradient-path = '{path}'\nbatch-norm = '{batch_norm}'\n\
+             gradient-path = '{path}'\nbatch-norm = '{batch_norm}'\n{rules}\
              [data]\ntrain = '{shared}/data/cifar10_train.parquet'\neval = '{shared}/data/cifar10_test.parquet'\n\
              mean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\n{limits}\
              [augmentation]\nflip = true\npadded-crop = 4\n\

@@ -1,6 +1,6 @@
 //! `cargo xtask seeds RECIPE...`: trains each recipe from several seeds and prints how far the results lie apart.
 //!
-//! A run that is there already is not repeated, and one that was stopped goes on.
+//! A run that is there already is not repeated unless its recipe has changed, and one that was stopped goes on.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Trainings by the release build, what their summaries say, and how runs from several seeds are told in a row.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Builds the program that trains.
@@ -10,15 +10,21 @@ pub fn build(root: &Path) -> Result<(), String> {
     if build.is_ok_and(|status| status.success()) { Ok(()) } else { Err("the release build failed".into()) }
 }
 
-/// The summary of the training of `recipe` in `folder`: one that is there already is not repeated, one that was stopped goes on.
+/// The summary of the training of `recipe` in `folder`: one that is there already is not repeated, one that was stopped goes on, and one that
+/// another recipe or other flags have made is replaced.
 pub fn summary(root: &Path, name: &str, recipe: &Path, folder: &Path, flags: &[&str]) -> Result<String, String> {
-    let summary = folder.join("summary.json");
-    if let Some(text) = fs::read_to_string(&summary).ok().filter(|text| top1(text, "qat").is_some()) {
+    let (summary, asked_before) = (folder.join("summary.json"), PathBuf::from(format!("{}.asked", folder.display())));
+    let asked = fs::read_to_string(recipe).map_err(|e| format!("{}: {e}", recipe.display()))? + &flags.join(" ");
+    let same = fs::read_to_string(&asked_before).is_ok_and(|before| before == asked);
+    if let Some(text) = fs::read_to_string(&summary).ok().filter(|text| same && top1(text, "qat").is_some()) {
         return Ok(text);
     }
     eprintln!("{name}");
+    let written = folder.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&asked_before, asked));
+    written.map_err(|e| format!("{}: {e}", asked_before.display()))?;
     let program = root.join("target/release/quantrain");
-    let command = Command::new(&program).arg("train").arg(recipe).args(["--resume", "--json", "--out"]).arg(folder).args(flags).output();
+    let start = if same { "--resume" } else { "--overwrite" };
+    let command = Command::new(&program).arg("train").arg(recipe).args([start, "--json", "--out"]).arg(folder).args(flags).output();
     let output = command.map_err(|e| format!("{}: {e}", program.display()))?;
     if !output.status.success() {
         return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()));
