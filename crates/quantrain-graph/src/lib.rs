@@ -29,6 +29,7 @@ pub mod fold;
 mod graph;
 mod norm_block;
 pub mod op;
+mod own_parameters;
 pub mod pass;
 mod placement;
 mod quant_graph;

@@ -45,7 +45,7 @@ pub struct LayerSettings {
 
 pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
     let target = Target::onnxruntime();
-    let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
+    let (graph, fusions) = pass::run(graph.own_parameters(), &[&FuseActivations]);
     let graph = norm_block::give_blocks(graph, &target);
     let units = block::units(&graph, &target);
     let float = (0..graph.nodes().len()).map(|n| (NodeId(n), FloatReason::Off)).collect();
@@ -65,7 +65,7 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
 
 pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result<QuantGraph, PlacementError> {
     let widths = Widths::check(&target, settings)?;
-    let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
+    let (graph, fusions) = pass::run(graph.own_parameters(), &[&FuseActivations]);
     let graph = norm_block::give_blocks(graph, &target);
     let units = block::units(&graph, &target);
     let layers = layer_settings(&graph, &units, &settings.layers)?;

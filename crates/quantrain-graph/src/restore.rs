@@ -72,6 +72,7 @@ impl Graph {
     /// # Errors
     /// Statistics that do not have the channels of their node, or a name that is taken.
     pub fn restore_batch_norm(mut self, statistics: &[(NodeId, ChannelStatistics)]) -> Result<Graph, GraphError> {
+        self = self.own_parameters();
         let blocks: BTreeMap<usize, Block> =
             units(&self, &Target::onnxruntime()).iter().filter_map(|u| Some((u.core.0, u.block(&self)?))).collect();
         let statistics: BTreeMap<usize, &ChannelStatistics> = statistics.iter().map(|(n, s)| (n.0, s)).collect();

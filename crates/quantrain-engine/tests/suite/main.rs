@@ -9,6 +9,7 @@
 //! | `monitor` | what observers are shown |
 //! | `plan` | what a plan prints, and that neither a second run nor another thread changes a bit |
 //! | `refusal` | what the engine cannot run is an error, never a wrong number |
+//! | `shared_constant` | what two layers share is stored as it runs |
 
 mod block;
 mod exact;
@@ -18,6 +19,7 @@ mod plan;
 mod problem;
 mod random;
 mod refusal;
+mod shared_constant;
 mod straight_through;
 mod tally;
 mod tensor;
