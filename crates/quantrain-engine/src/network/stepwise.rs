@@ -49,17 +49,20 @@ impl Network {
         mode: Mode,
         monitor: &mut dyn Monitor,
     ) -> Result<(), EngineError> {
-        self.prepare_block(u)?;
+        self.prepare_codes(u)?;
         rayon::scope(|_| self.forward_unit(u, plan, workspace, mode, monitor));
         Ok(())
     }
 
-    /// Makes the codes of block `u` anew, by the quantizers of the forward under way.
+    /// Makes the codes of unit `u` anew where it is a block, by the quantizers of the forward under way.
     ///
     /// # Errors
     /// The block's weights or bias have no codes.
     pub fn prepare_codes(&mut self, u: usize) -> Result<(), EngineError> {
-        self.prepare_block(u)
+        let Some(p) = &mut self.blocks[u] else { return Ok(()) };
+        let input = self.net.units()[u].inputs(self.net.graph()).next();
+        let quantizer = input.and_then(|t| self.net.quantizer_of(t)).and_then(|q| self.quantizers[q.0]);
+        Ok(p.prepare(quantizer, self.at_least)?)
     }
 
     /// What block `u` reads when it runs next; `None` where the unit is no block, or a transposed convolution, whose outputs see no patch.
