@@ -14,8 +14,15 @@ const WIDTHS: [u8; 4] = [8, 4, 3, 2];
 const PATHS: [&str; 2] = ["float", "quantized"];
 /// Nodes whose outputs no convolution reads: they have 8 bits, as nothing but the inputs and weights of convolutions has few in the papers.
 const NOT_READ_BY_CONVOLUTIONS: [&str; 2] = ["*.conv2", "layer3.2.add"];
-/// Scales as the tables call them, and the target that has them.
-const SCALES: [(&str, &str); 2] = [("free", "onnxruntime-vnni"), ("power of two", "tidl-pow2")];
+
+/// Scales, and the target that has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Scales {
+    name: &'static str,
+    target: &'static str,
+}
+
+const SCALES: [Scales; 2] = [Scales { name: "free", target: "onnxruntime-vnni" }, Scales { name: "power-of-two", target: "tidl-pow2" }];
 
 /// How much is run.
 struct Options {
@@ -25,6 +32,7 @@ struct Options {
     eval_images: Option<u32>,
     batch_norm: &'static str,
     widths: Vec<u8>,
+    scales: Vec<Scales>,
     out: PathBuf,
 }
 
@@ -32,8 +40,7 @@ struct Options {
 struct Case {
     bits: u8,
     path: &'static str,
-    scales: &'static str,
-    target: &'static str,
+    scales: Scales,
 }
 
 /// Trains what is missing and prints the table. `arguments`: see the usage of xtask.
@@ -44,7 +51,7 @@ pub fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     let mut table = String::from("| widths | scales | gradient path | calibrated | trained: mean | lowest | highest | seeds |\n");
     table += "|---|---|---|---|---|---|---|---|\n";
     let mut float = None;
-    for case in cases(&options.widths) {
+    for case in options.cases() {
         let (mut calibrated, mut trained) = (Vec::new(), Vec::new());
         for seed in 0..options.seeds {
             let summary = options.train(root, &case, seed)?;
@@ -53,18 +60,13 @@ pub fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
             trained.extend(top1(&summary, "qat"));
         }
         let [calibrated, mean, lowest, highest, count] = cells(&calibrated, &trained);
-        let (bits, scales, path) = (case.bits, case.scales, case.path);
+        let (bits, scales, path) = (case.bits, case.scales.name, case.path);
         let _ = writeln!(table, "| W{bits}A{bits} | {scales} | {path} | {calibrated} | {mean} | {lowest} | {highest} | {count} |");
     }
     println!("top-1 in percent, as simulated; float {:.2}", float.unwrap_or(f64::NAN));
     println!("{} epochs, BatchNormalization {}\n", options.epochs, options.batch_norm);
     print!("{table}");
     Ok(())
-}
-
-fn cases(widths: &[u8]) -> impl Iterator<Item = Case> + use<'_> {
-    let scaled = widths.iter().flat_map(|&bits| SCALES.map(|(scales, target)| (bits, scales, target)));
-    scaled.flat_map(|(bits, scales, target)| PATHS.map(|path| Case { bits, path, scales, target }))
 }
 
 impl Options {
@@ -76,6 +78,7 @@ impl Options {
             eval_images: None,
             batch_norm: "corrected",
             widths: WIDTHS.to_vec(),
+            scales: SCALES.to_vec(),
             out: root.join("runs/gradient-paths"),
         };
         let mut rest = arguments;
@@ -99,6 +102,10 @@ impl Options {
                     let known = WIDTHS.into_iter().find(|w| w.to_string() == *value);
                     options.widths = vec![known.ok_or(format!("--bits: `{value}` found, 8, 4, 3 or 2 expected"))?];
                 }
+                "--scales" => {
+                    let known = SCALES.into_iter().find(|s| s.name == *value);
+                    options.scales = vec![known.ok_or(format!("--scales: `{value}` found, free or power-of-two expected"))?];
+                }
                 "--batch-norm" => {
                     let known = ["running", "corrected", "frozen"].into_iter().find(|known| known == value);
                     options.batch_norm = known.ok_or(format!("--batch-norm: `{value}` found, running, corrected or frozen expected"))?;
@@ -109,18 +116,23 @@ impl Options {
         Ok(options)
     }
 
+    fn cases(&self) -> impl Iterator<Item = Case> {
+        let scaled = self.widths.iter().flat_map(|&bits| self.scales.iter().map(move |&scales| (bits, scales)));
+        scaled.flat_map(|(bits, scales)| PATHS.map(|path| Case { bits, path, scales }))
+    }
+
     /// The summary of a run, which is trained where it is not there.
     fn train(&self, root: &Path, case: &Case, seed: u32) -> Result<String, String> {
         let share = |n: Option<u32>| n.map_or_else(|| "all".into(), |n| n.to_string());
         let images = format!("{}-{}", share(self.train_images), share(self.eval_images));
-        let Case { bits, path, target, .. } = case;
+        let Case { bits, path, scales: Scales { target, .. } } = case;
         let name = format!("w{bits}-{target}-{path}-{}-{}-{images}-{seed}", self.batch_norm, self.epochs);
         let (folder, recipe) = (self.out.join(&name), self.out.join(format!("{name}.toml")));
         fs::write(&recipe, self.recipe(root, case, seed, &folder)).map_err(|e| format!("{}: {e}", recipe.display()))?;
         training::summary(root, &name, &recipe, &folder, &[])
     }
 
-    fn recipe(&self, root: &Path, Case { bits, path, target, .. }: &Case, seed: u32, folder: &Path) -> String {
+    fn recipe(&self, root: &Path, Case { bits, path, scales: Scales { target, .. } }: &Case, seed: u32, folder: &Path) -> String {
         let shared = std::path::absolute(root.join("../shared")).unwrap_or_else(|_| root.join("../shared"));
         let (shared, out) = (shared.display(), std::path::absolute(folder).unwrap_or_else(|_| folder.into()));
         let limit = |key: &str, n: Option<u32>| n.map_or_else(String::new, |n| format!("{key} = {n}\n"));
@@ -151,9 +163,10 @@ mod tests {
     fn options_are_checked() {
         let parse = |arguments: &[&str]| Options::parse(Path::new("."), arguments);
         assert_eq!(parse(&["--short", "--seeds", "2"]).map(|o| (o.epochs, o.seeds)), Ok((1, 2)));
-        for wrong in [&["--epochs", "0"][..], &["--bits", "5"], &["--batch-norm", "x"], &["--epochs"], &["--no", "1"]] {
+        for wrong in [&["--epochs", "0"][..], &["--bits", "5"], &["--batch-norm", "x"], &["--scales", "x"], &["--epochs"], &["--no", "1"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(cases(&WIDTHS).count(), 16);
+        assert_eq!(parse(&[]).map(|o| o.cases().count()), Ok(16));
+        assert_eq!(parse(&["--bits", "4", "--scales", "free"]).map(|o| o.cases().count()), Ok(2));
     }
 }
