@@ -32,7 +32,7 @@ pub use block::{BatchNormMode, GradientPath};
 pub use error::EngineError;
 pub use layout::physical_shape;
 pub use monitor::{Monitor, Want};
-pub use network::{BlockInput, BlockMut, Mode, Network, Parameter, Training, WeightLimits, Workspace};
+pub use network::{BlockInput, BlockMut, Mode, Network, Parameter, Training, Weight, WeightLimits, Workspace};
 pub use plan::{Plan, Purpose};
 pub use quantrain_kernels::range_sums::RangeSums;
 pub use reconstruct::{AdaRound, Learned, Moments, Wanted};

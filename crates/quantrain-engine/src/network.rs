@@ -22,7 +22,7 @@ use crate::op::{Codes, Kernel, Scaled};
 use crate::plan::{Plan, UnitPlan};
 pub use limits::WeightLimits;
 use parameters::{block_parameters, own_parameters};
-pub use stepwise::{BlockInput, BlockMut};
+pub use stepwise::{BlockInput, BlockMut, Weight};
 use weights::to_onnx_order;
 
 /// How a step runs.

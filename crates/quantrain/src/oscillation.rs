@@ -3,21 +3,42 @@
 //! After Nagel et al. 2022, "Overcoming Oscillations in Quantization-Aware Training". A weight oscillates in a step when its code changes in
 //! the direction opposite to its last change; `f ← m·o + (1 − m)·f` is how often. Damping pulls weights towards the middle of their code
 //! (section 4.2), here beside the optimizer, as AdamW does with decay: `w̃ ← w̃ − 2·rate·λ·(w̃ − ŵ)`. Freezing (section 4.3) fixes a weight whose
-//! f exceeds a threshold at the code it had on average.
+//! f exceeds a threshold at the code it had on average. The threshold may fall by half a cosine: early in a training weights still have
+//! somewhere to go.
+//!
+//! What is fixed is the master, put where its folded value is that of the code. Fixing the folded value instead would move masters whenever
+//! BatchNorm's factors move, and these follow the masters: a channel of frozen weights would grow or shrink without end.
 
-use quantrain_engine::Network;
+use quantrain_engine::{Network, Weight};
 
 use crate::RunError;
+use crate::schedule::half_cosine;
 
 /// What is done about oscillating weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OscillationSettings {
     /// λ, 0 for none.
     pub damping: f32,
-    /// A weight that oscillates in a larger share of the steps is frozen; `None` freezes none.
-    pub freezing: Option<f32>,
+    /// Which weights are frozen; `None` freezes none.
+    pub freezing: Option<Freezing>,
     /// m, the share of a step in the frequency.
     pub momentum: f32,
+}
+
+/// A weight that oscillates in a larger share of the steps than this is frozen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Freezing {
+    /// The share at the first step.
+    pub first: f32,
+    /// The share at the end.
+    pub last: f32,
+}
+
+impl Freezing {
+    /// The share when `done` of the training's steps, 0 to 1, are done.
+    pub fn at(&self, done: f64) -> f32 {
+        half_cosine(f64::from(self.first), f64::from(self.last), done) as f32
+    }
 }
 
 /// A weight that oscillates in a larger share of the steps is counted as oscillating.
@@ -33,7 +54,7 @@ struct Layer {
     direction: Vec<f32>,
     frequency: Vec<f32>,
     average: Vec<f32>,
-    /// The code that a weight is frozen at; NaN where it is free.
+    /// The master of a weight that is frozen; NaN where it is free.
     frozen: Vec<f32>,
 }
 
@@ -56,16 +77,16 @@ impl Layer {
         [&mut self.code, &mut self.direction, &mut self.frequency, &mut self.average, &mut self.frozen]
     }
 
-    /// Takes up a weight's code of this step; gives the code it is frozen at, if it is.
-    fn observe(&mut self, i: usize, code: f32, settings: &OscillationSettings) -> Option<f32> {
+    /// Takes up a weight's code of this step; gives the master it is frozen at, if it is. A share above `most` freezes it, m is [`OscillationSettings::momentum`].
+    fn observe(&mut self, i: usize, weight: Weight, m: f32, most: Option<f32>) -> Option<f32> {
         if !self.frozen[i].is_nan() {
             return Some(self.frozen[i]);
         }
+        let code = weight.code;
         if self.code[i].is_nan() {
             (self.code[i], self.average[i]) = (code, code);
             return None;
         }
-        let m = settings.momentum;
         let change = if code == self.code[i] { 0.0 } else { (code - self.code[i]).signum() };
         let oscillates = change != 0.0 && change == -self.direction[i];
         self.frequency[i] = m * f32::from(u8::from(oscillates)) + (1.0 - m) * self.frequency[i];
@@ -74,8 +95,8 @@ impl Layer {
         if change != 0.0 {
             self.direction[i] = change;
         }
-        if settings.freezing.is_some_and(|most| self.frequency[i] > most) {
-            self.frozen[i] = self.average[i].round_ties_even();
+        if most.is_some_and(|most| self.frequency[i] > most) {
+            self.frozen[i] = self.average[i].round_ties_even() * weight.scale / weight.factor;
             return Some(self.frozen[i]);
         }
         None
@@ -95,16 +116,23 @@ impl Oscillations {
         Oscillations { layers: quantized.into_iter().filter_map(of).collect(), settings }
     }
 
-    /// After the optimizer's step at `rate`: takes up the codes of the step's forward, damps, and puts frozen weights back.
-    pub fn after_step(&mut self, network: &mut Network, rate: f32) {
-        let settings = self.settings;
-        let pull = (2.0 * rate * settings.damping).min(1.0);
+    /// After the optimizer's step at `rate`, when `done` of the training's steps, 0 to 1, are done: takes up the codes of the step's forward,
+    /// damps, and puts frozen weights back.
+    pub fn after_step(&mut self, network: &mut Network, rate: f32, done: f64) {
+        let OscillationSettings { damping, freezing, momentum } = self.settings;
+        let (pull, most) = ((2.0 * rate * damping).min(1.0), freezing.map(|f| f.at(done)));
         for layer in &mut self.layers {
             let Some(mut block) = network.block_mut(layer.unit) else { continue };
-            block.update_folded(|i, value, code, scale| match layer.observe(i, code, &settings) {
-                Some(frozen) => frozen * scale,
-                None if pull > 0.0 => value - pull * (value - (value / scale).round_ties_even() * scale),
-                None => value,
+            block.update_weights(|i, weight| {
+                let Weight { master, factor, scale, .. } = weight;
+                match layer.observe(i, weight, momentum, most) {
+                    Some(frozen) => frozen,
+                    None if pull > 0.0 => {
+                        let folded = master * factor;
+                        master - pull * (folded - (folded / scale).round_ties_even() * scale) / factor
+                    }
+                    None => master,
+                }
             });
         }
     }
@@ -151,7 +179,11 @@ mod tests {
         Layer { unit: 0, code: all(f32::NAN), direction: all(0.0), frequency: all(0.0), average: all(0.0), frozen: all(f32::NAN) }
     }
 
-    const SETTINGS: OscillationSettings = OscillationSettings { damping: 0.0, freezing: Some(0.2), momentum: 0.1 };
+    const MOMENTUM: f32 = 0.1;
+
+    fn weight(code: f32) -> Weight {
+        Weight { master: 0.0, factor: 0.5, code, scale: 0.25 }
+    }
 
     #[test]
     fn a_weight_that_jumps_to_and_fro_is_frozen_where_it_was_most() {
@@ -159,26 +191,30 @@ mod tests {
         let mut frozen = None;
         // Two steps of three at 3, one at 4.
         for step in 0..60 {
-            frozen = layer.observe(0, if step % 3 == 2 { 4.0 } else { 3.0 }, &SETTINGS);
+            frozen = layer.observe(0, weight(if step % 3 == 2 { 4.0 } else { 3.0 }), MOMENTUM, Some(0.2));
         }
-        assert_eq!(frozen, Some(3.0));
-        assert_eq!(layer.observe(0, 9.0, &SETTINGS), Some(3.0), "for good");
+        assert_eq!(frozen, Some(3.0 * 0.25 / 0.5));
+        assert_eq!(
+            layer.observe(0, Weight { factor: 8.0, ..weight(9.0) }, MOMENTUM, Some(0.2)),
+            frozen,
+            "for good, whatever BatchNorm does"
+        );
     }
 
     #[test]
     fn a_weight_that_goes_one_way_does_not_oscillate() {
         let mut layer = layer();
         for step in 0..60 {
-            assert_eq!(layer.observe(0, step as f32, &SETTINGS), None);
+            assert_eq!(layer.observe(0, weight(step as f32), MOMENTUM, Some(0.2)), None);
         }
         assert_eq!(layer.frequency, [0.0]);
     }
 
     #[test]
     fn without_a_threshold_nothing_freezes_but_all_is_counted() {
-        let (mut layer, settings) = (layer(), OscillationSettings { freezing: None, ..SETTINGS });
+        let mut layer = layer();
         for step in 0..60 {
-            assert_eq!(layer.observe(0, (step % 2) as f32, &settings), None);
+            assert_eq!(layer.observe(0, weight((step % 2) as f32), MOMENTUM, None), None);
         }
         assert!(layer.frequency[0] > 0.9);
     }

@@ -43,13 +43,17 @@ impl RateSchedule {
             Decay::Cosine { final_fraction } => {
                 let steps = self.total_steps.saturating_sub(self.warmup_steps).max(1);
                 let done = ((step - self.warmup_steps) as f64 / steps as f64).min(1.0);
-                let least = f64::from(*final_fraction);
-                least + (1.0 - least) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+                half_cosine(1.0, f64::from(*final_fraction), done)
             }
             Decay::Step { milestones, gamma } => milestones.iter().filter(|&&m| m <= step).map(|_| f64::from(*gamma)).product(),
         };
         (f64::from(self.rate) * factor) as f32
     }
+}
+
+/// From `first` to `last` along half a cosine; `done` is 0 to 1.
+pub fn half_cosine(first: f64, last: f64, done: f64) -> f64 {
+    last + (first - last) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
 }
 
 /// From which epoch on, counted from 0, what is frozen; an epoch past the last means never.

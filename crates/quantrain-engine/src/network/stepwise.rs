@@ -87,6 +87,19 @@ pub struct BlockMut<'n> {
     parameters: &'n mut BlockParameters,
 }
 
+/// A weight as an optimizer and a quantizer see it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weight {
+    /// w.
+    pub master: f32,
+    /// BatchNorm's factor f: what is quantized is `w̃ = w·f`.
+    pub factor: f32,
+    /// The centred code of the last simulated forward.
+    pub code: f32,
+    /// What a code of 1 stands for, in w̃.
+    pub scale: f32,
+}
+
 /// Codes are stored a millionth nearer to zero than they are: so a range that is measured on them never passes a power of two by a rounding.
 const INSIDE: f32 = 1.0 - 1.0 / (1 << 20) as f32;
 
@@ -149,21 +162,16 @@ impl BlockMut<'_> {
         self.parameters.weight.value.len()
     }
 
-    /// Changes weights: `f` gets the position, w̃ as it is now, the centred code of the last simulated forward and its scale, and gives the new w̃.
-    /// Channels that BatchNorm switches off stay; so does a block that ran in float.
-    pub fn update_folded(&mut self, mut f: impl FnMut(usize, f32, f32, f32) -> f32) {
+    /// Changes weights: `f` gets the position and the weight, and gives the new master. Channels that BatchNorm switches off stay; so does a
+    /// block that ran in float.
+    pub fn update_weights(&mut self, mut f: impl FnMut(usize, Weight) -> f32) {
         let p = &mut *self.parameters;
         let Some(simulated) = &p.simulated else { return };
         let row = p.weight.value.len() / p.channels;
-        for (i, w) in p.weight.value.iter_mut().enumerate() {
+        for (i, master) in p.weight.value.iter_mut().enumerate() {
             let factor = p.factors[i / row];
             if factor != 0.0 {
-                let value = *w * factor;
-                let new = f(i, value, simulated.codes[i], simulated.grid(i / row).scale);
-                // A weight that stays keeps its bits.
-                if new != value {
-                    *w = new / factor;
-                }
+                *master = f(i, Weight { master: *master, factor, code: simulated.codes[i], scale: simulated.grid(i / row).scale });
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::CheckError;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::{ObserverKind, ObserverSettings};
 use crate::optimizer::{Adam, Rule, Sgd};
-use crate::oscillation::OscillationSettings;
+use crate::oscillation::{Freezing, OscillationSettings};
 use crate::refine::Refinement;
 use crate::schedule::FreezeSchedule;
 
@@ -301,13 +301,30 @@ fn step_down(file: &TrainFile) -> Result<Vec<u8>, CheckError> {
 }
 
 fn oscillation(file: &TrainFile) -> Result<Option<OscillationSettings>, CheckError> {
-    let share = |key, value| real(key, value, "a number above 0 up to 1", |s| s > 0.0 && s <= 1.0);
     let settings = OscillationSettings {
         damping: real("train.oscillation-damping", file.oscillation_damping, "a finite number, 0 or more", |d| d >= 0.0 && d.is_finite())?,
-        freezing: file.oscillation_freezing.map(|f| share("train.oscillation-freezing", Some(f))).transpose()?,
+        freezing: freezing(file)?,
         momentum: share("train.oscillation-momentum", file.oscillation_momentum)?,
     };
     Ok(Some(settings).filter(|s| s.damping > 0.0 || s.freezing.is_some()))
+}
+
+fn freezing(file: &TrainFile) -> Result<Option<Freezing>, CheckError> {
+    let of = |key, value: Option<f64>| value.map(|v| share(key, Some(v))).transpose();
+    let first = of("train.oscillation-freezing-start", file.oscillation_freezing_start)?;
+    let last = of("train.oscillation-freezing", file.oscillation_freezing)?;
+    match (first, last) {
+        (Some(first), None) => {
+            let key = "train.oscillation-freezing-start";
+            Err(CheckError::Value { key, found: first.to_string(), expected: "oscillation-freezing, the share at the end, beside it" })
+        }
+        (_, None) => Ok(None),
+        (first, Some(last)) => Ok(Some(Freezing { first: first.unwrap_or(last), last })),
+    }
+}
+
+fn share(key: &'static str, value: Option<f64>) -> Result<f32, CheckError> {
+    real(key, value, "a number above 0 up to 1", |s| s > 0.0 && s <= 1.0)
 }
 
 fn losses(file: &TrainFile, ignored_label: Option<i64>) -> Result<Losses, CheckError> {

@@ -229,6 +229,8 @@ recipe_tables! {
         "oscillation-damping" oscillation_damping: f64, "0.0";
         /// A weight whose code goes to and fro in a larger share of the steps is frozen at its average code, above 0 to 1.
         "oscillation-freezing" oscillation_freezing: f64, words "weights are not frozen", example "0.02";
+        /// The share of oscillation-freezing at the first step, above 0 to 1; it falls from there by half a cosine.
+        "oscillation-freezing-start" oscillation_freezing_start: f64, words "oscillation-freezing", example "0.04";
         /// Share of a step in the running frequency of oscillations, above 0 to 1.
         "oscillation-momentum" oscillation_momentum: f64, "0.01";
         /// Epoch, from 0, from which BatchNormalization is frozen; an epoch past the last means never.

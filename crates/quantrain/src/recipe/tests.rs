@@ -109,6 +109,7 @@ const ROWS: &[Row] = &[
     ("train.step-down", "", "[8, 6]", |r| show(&r.train().step_down)),
     ("train.oscillation-damping", "", "0.1", |r| show(r.train().oscillation)),
     ("train.oscillation-freezing", "", "0.1", |r| show(r.train().oscillation)),
+    ("train.oscillation-freezing-start", "oscillation-freezing = 0.1", "0.2", |r| show(r.train().oscillation)),
     ("train.oscillation-momentum", "oscillation-freezing = 0.1", "0.1", |r| show(r.train().oscillation)),
     ("train.freeze-batch-norm-epoch", "", "4", |r| show(r.train().freeze.batch_norm)),
     ("train.freeze-ranges-epoch", "", "4", |r| show(r.train().freeze.ranges)),
@@ -176,7 +177,11 @@ fn examples_of_keys_that_are_not_set_are_values_they_take() {
     for table in TABLES.iter() {
         for key in table.keys {
             if let Default::Words { example, .. } = key.default {
-                let extra = if table.is_list() && key.name != "name" { "name = 'a'\n" } else { "" };
+                let extra = match key.name {
+                    "oscillation-freezing-start" => "oscillation-freezing = 0.02\n",
+                    name if table.is_list() && name != "name" => "name = 'a'\n",
+                    _ => "",
+                };
                 assert!(recipe(&with_lines(table.name, &format!("{} = {example}\n{extra}", key.name))).is_ok(), "{}", key.name);
             }
         }
@@ -350,6 +355,7 @@ fn values_outside_their_range_are_refused_and_nan_with_them() {
         ("train.step-down", &["[1]", "[8, 9]"]),
         ("train.oscillation-damping", &["-0.1", "nan", "inf"]),
         ("train.oscillation-freezing", &["0.0", "1.1", "nan"]),
+        ("train.oscillation-freezing-start", &["0.0", "1.1", "nan"]),
         ("train.oscillation-momentum", &["0.0", "1.1", "nan"]),
         ("train.class-weights", &["[0]", "[1, -1]", "[nan]", "[inf]", "[1e-60]"]),
         ("train.output.weight", &["-1", "nan", "inf"]),
@@ -371,6 +377,8 @@ fn keys_that_exclude_each_other_are_refused() {
     assert!(matches!(recipe(text), Err(CheckError::Value { key: "augmentation.scale", .. })));
     let text = "model = 'm'\n[[train.output]]\nname = 'a'\n";
     assert!(matches!(recipe(text), Err(CheckError::Value { key: "train.output.name", .. })));
+    let text = "model = 'm'\n[train]\noscillation-freezing-start = 0.1\n";
+    assert!(matches!(recipe(text), Err(CheckError::Value { key: "train.oscillation-freezing-start", .. })));
 }
 
 #[test]

@@ -94,7 +94,8 @@ impl<'r> Stepper<'r> {
             learned.apply(network);
         }
         if let Some(oscillations) = oscillations {
-            oscillations.after_step(network, self.rate);
+            let done = position.step as f64 / self.rates.total_steps.max(1) as f64;
+            oscillations.after_step(network, self.rate, done.min(1.0));
         }
         if let Some(ranges) = ranges.as_ref().filter(|_| watching) {
             ranges.apply(network)?;
