@@ -17,7 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   links   only the links and paths of the pages
   compare [--json] [--rounds N] [--net NAME]
           training steps beside PyTorch's, which it installs (5 GB); see docs/performance.md
-  gradient-paths [--short] [--epochs N] [--seeds N] [--bits N] [--scales NAME] [--batch-norm NAME] [--train-images N] [--eval-images N] [--out DIR]
+  gradient-paths [--short] [--epochs N] [--seeds N] [--bits N] [--scales NAME] [--batch-norm NAME] [--train-images N] [--eval-images N]
+          [--out DIR]
           resnet20 at W8A8 to W2A2 along both gradient paths, a table; hours, or minutes with --short; see docs/gradient-paths.md
   seeds RECIPE... [--seeds N]
           trains recipes from several seeds, a table of mean and spread";

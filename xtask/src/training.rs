@@ -10,8 +10,8 @@ pub fn build(root: &Path) -> Result<(), String> {
     if build.is_ok_and(|status| status.success()) { Ok(()) } else { Err("the release build failed".into()) }
 }
 
-/// The summary of the training of `recipe` in `folder`: one that is there already is not repeated, one that was stopped goes on, and one that
-/// another recipe or other flags have made is replaced.
+/// The summary of the training of `recipe` in `folder`: one that is there already is not repeated, one that was stopped goes on, and one
+/// that another recipe or other flags have made is replaced.
 pub fn summary(root: &Path, name: &str, recipe: &Path, folder: &Path, flags: &[&str]) -> Result<String, String> {
     let (summary, asked_before) = (folder.join("summary.json"), PathBuf::from(format!("{}.asked", folder.display())));
     let asked = fs::read_to_string(recipe).map_err(|e| format!("{}: {e}", recipe.display()))? + &flags.join(" ");
@@ -20,6 +20,10 @@ pub fn summary(root: &Path, name: &str, recipe: &Path, folder: &Path, flags: &[&
         return Ok(text);
     }
     eprintln!("{name}");
+    if !same {
+        // A run that stops before it has replaced these would be taken for what is asked now.
+        let _ = (fs::remove_file(&summary), fs::remove_dir_all(folder.join("checkpoints")));
+    }
     let written = folder.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&asked_before, asked));
     written.map_err(|e| format!("{}: {e}", asked_before.display()))?;
     let program = root.join("target/release/quantrain");

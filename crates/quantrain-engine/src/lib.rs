@@ -35,4 +35,5 @@ pub use monitor::{Monitor, Want};
 pub use network::{BlockInput, BlockMut, Mode, Network, Parameter, Training, Weight, WeightLimits, Workspace};
 pub use plan::{Plan, Purpose};
 pub use quantrain_kernels::range_sums::RangeSums;
+pub use quantrain_lowering::Unsupported;
 pub use reconstruct::{AdaRound, Learned, Moments, Wanted};

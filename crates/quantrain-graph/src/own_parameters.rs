@@ -1,27 +1,16 @@
 //! A copy for each reader of a constant that layers share: each is then quantized for its own input, trained and written by itself.
 //!
-//! A detector's head may run on several maps with one set of weights. Folded BatchNormalization, ranges and rounding differ from map to map, so
-//! what a device holds are several sets; trained as one but kept as several, only the last would reach the file.
+//! A detector's head may run on several maps with one set of weights. Folded BatchNormalization, ranges and rounding differ from map to map,
+//! so what a device holds are several sets; trained as several but stored as one, only the last would reach the file.
 
 use std::collections::BTreeSet;
 
 use crate::Op;
 use crate::graph::{Graph, TensorId};
-use crate::op::Binary;
 
 /// Whether an operator's constants are its parameters: folded, quantized or trained.
 fn has_parameters(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Convolution(_)
-            | Op::ConvTranspose(_)
-            | Op::Gemm(_)
-            | Op::MatMul(_)
-            | Op::BatchNormalization(_)
-            | Op::LayerNormalization(_)
-            | Op::InstanceNormalization(_)
-            | Op::Binary(Binary::PRelu)
-    )
+    !op.trained_inputs().is_empty() || !op.parameter_inputs().is_empty() || matches!(op, Op::MatMul(_))
 }
 
 impl Graph {

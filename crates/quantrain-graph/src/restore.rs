@@ -107,13 +107,8 @@ impl Graph {
         Ok(self)
     }
 
-    /// Divides the weights of each channel by its scale, and takes its bias away. Where another node reads them too, they stay.
+    /// Divides the weights of each channel by its scale, and takes its bias away.
     fn rescale(&mut self, block: &Block) -> Rescaled {
-        let nothing = Rescaled { scales: vec![1.0; block.channels], bias: vec![0.0; block.channels] };
-        let parameters = [Some(block.weight), block.bias];
-        if parameters.iter().flatten().any(|&t| self.readers(t).count() > 1) {
-            return nothing;
-        }
         let stored = self.constant(block.weight).map_or_else(Vec::new, <[f32]>::to_vec);
         let mut weights = block.layout.channels_first(&stored, block.channels);
         let per_channel = (weights.len() / block.channels.max(1)).max(1);
@@ -127,8 +122,9 @@ impl Graph {
             row.iter_mut().for_each(|w| *w /= scale);
         }
         self.tensors[block.weight.0].constant = Some(block.layout.stored(&weights, block.channels));
+        let none = vec![0.0; block.channels];
         let bias = block.bias.and_then(|t| self.tensors[t.0].constant.as_mut());
-        Rescaled { scales, bias: bias.map_or(nothing.bias, |values| std::mem::replace(values, vec![0.0; block.channels])) }
+        Rescaled { scales, bias: bias.map_or_else(|| none.clone(), |values| std::mem::replace(values, none.clone())) }
     }
 
     fn new_tensor(&mut self, name: String, shape: Shape, constant: Option<Vec<f32>>) -> Result<TensorId, GraphError> {

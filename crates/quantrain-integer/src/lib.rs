@@ -47,4 +47,5 @@ pub mod tidl;
 pub use block::{Accumulator, BlockReport};
 pub use error::{LowerError, RunError};
 pub use program::{CodeMonitor, IntegerProgram};
+pub use quantrain_lowering::Unsupported;
 pub use requantize::{FixedPoint, Formula};

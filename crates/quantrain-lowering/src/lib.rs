@@ -1,7 +1,7 @@
 //! What a node of the graph is in the kernels' terms, for both that run it: the engine and the integer program.
 //!
-//! Nothing here computes a tensor: these are the places of elements in memory, the windows of convolutions and pools, which elements fall
-//! together, and which of the kernels' functions an operator is. What the two differ in, codes and gradients, is theirs.
+//! These are the places of elements in memory, the windows of convolutions and pools, which elements fall together, and which of the kernels'
+//! functions an operator is. What the two differ in, how tensors are held and what gradients need, is theirs.
 #![forbid(unsafe_code)]
 
 pub mod activation;

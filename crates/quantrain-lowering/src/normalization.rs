@@ -1,4 +1,4 @@
-//! Normalisation outside of blocks: by each sample's own statistics; and a BatchNormalization that no block took, an affine map per channel.
+//! Normalisation outside of blocks: by each sample's own statistics; and a BatchNormalization that no block took, an affine map.
 
 use quantrain_graph::fold::BatchNorm;
 use quantrain_graph::op::{BatchNormalization, InstanceNormalization, LayerNormalization};

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use quantrain::metric::{Fidelity, Figure, Measured, Metric, Output, Score};
 use quantrain::recipe::{Overrides, Recipe};
+use quantrain::sensitivity::EQUAL;
 use quantrain::{Job, RunError, Runner};
 use quantrain_data::Batch;
 use quantrain_engine::{Mode, Network, Purpose, physical_shape};
@@ -105,10 +106,10 @@ impl Metric for Detections {
 
     fn score(&self) -> Option<Score> {
         let Score::Sqnr(sqnr) = self.fidelity.score()? else { return None };
-        let mut figures = vec![Figure { name: "mean SQNR, dB".into(), value: sqnr.mean() }];
-        let of_output =
-            |o: &quantrain::metric::OutputSqnr| Figure { name: format!("SQNR of {}, dB", o.output), value: o.decibels.unwrap_or(200.0) };
-        figures.extend(sqnr.sqnr.iter().map(of_output));
+        let decibels: Vec<f64> = sqnr.sqnr.iter().map(|o| o.decibels.unwrap_or(EQUAL)).collect();
+        let mut figures = vec![Figure { name: "mean SQNR, dB".into(), value: decibels.iter().sum::<f64>() / decibels.len() as f64 }];
+        let named = sqnr.sqnr.iter().zip(decibels);
+        figures.extend(named.map(|(o, value)| Figure { name: format!("SQNR of {}, dB", o.output), value }));
         for (name, count) in [("detections of the float network", self.wanted), ("kept", self.kept), ("invented", self.invented)] {
             figures.push(Figure { name: name.into(), value: count as f64 });
         }

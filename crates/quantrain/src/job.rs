@@ -201,9 +201,9 @@ impl Job {
     /// # Errors
     /// As [`Job::simulated_score`].
     pub fn simulated_score_and_sqnr(&mut self, progress: &mut dyn Progress) -> Result<(Option<Score>, Option<Sqnr>), RunError> {
-        let mut fidelity = Fidelity::new(self.float.clone());
-        let score = self.score(Mode::SIMULATE, Some(&mut fidelity), progress)?;
-        Ok((score, fidelity.sqnr()))
+        let mut fidelity = self.recipe.data().eval.is_some().then(|| Fidelity::new(self.float.clone()));
+        let score = self.score(Mode::SIMULATE, fidelity.as_mut(), progress)?;
+        Ok((score, fidelity.and_then(|f| f.sqnr())))
     }
 
     fn score(&mut self, mode: Mode, fidelity: Option<&mut Fidelity>, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {

@@ -83,7 +83,7 @@ impl Score {
         match self {
             Score::Accuracy(a) => a.top1,
             Score::Segmentation(s) => s.mean_iou,
-            Score::Sqnr(s) => s.mean(),
+            Score::Sqnr(s) => s.of_all(),
             Score::Measured(m) => m.figures.first().map_or(f64::NEG_INFINITY, |f| f.value),
         }
     }

@@ -66,7 +66,7 @@ pub struct Oscillations {
 }
 
 /// Names of what is remembered, as checkpoints have them.
-const PARTS: [&str; 5] = ["code", "direction", "frequency", "average", "frozen"];
+const PARTS: [&str; 5] = ["code", "direction", "frequency", "average", "frozen-master"];
 
 impl Layer {
     fn parts(&self) -> [&Vec<f32>; 5] {
@@ -77,7 +77,8 @@ impl Layer {
         [&mut self.code, &mut self.direction, &mut self.frequency, &mut self.average, &mut self.frozen]
     }
 
-    /// Takes up a weight's code of this step; gives the master it is frozen at, if it is. A share above `most` freezes it, m is [`OscillationSettings::momentum`].
+    /// Takes up a weight's code of this step; gives the master it is frozen at, if it is. A frequency above `most` freezes it; m is the share
+    /// of a step in the frequency.
     fn observe(&mut self, i: usize, weight: Weight, m: f32, most: Option<f32>) -> Option<f32> {
         if !self.frozen[i].is_nan() {
             return Some(self.frozen[i]);
@@ -116,8 +117,8 @@ impl Oscillations {
         Oscillations { layers: quantized.into_iter().filter_map(of).collect(), settings }
     }
 
-    /// After the optimizer's step at `rate`, when `done` of the training's steps, 0 to 1, are done: takes up the codes of the step's forward,
-    /// damps, and puts frozen weights back.
+    /// After the optimizer's step at `rate`, when `done` of the training's steps, 0 to 1, are done: takes up the codes of the step's
+    /// forward, damps, and puts frozen weights back.
     pub fn after_step(&mut self, network: &mut Network, rate: f32, done: f64) {
         let OscillationSettings { damping, freezing, momentum } = self.settings;
         let (pull, most) = ((2.0 * rate * damping).min(1.0), freezing.map(|f| f.at(done)));

@@ -47,7 +47,7 @@ pub struct Refinement {
 pub struct StepReport {
     /// The step; `calibration` for what was there before the first.
     pub step: String,
-    /// Output SQNR after it, in dB, on the images held out; the mean where there are several outputs.
+    /// Output SQNR after it, in dB, on the images held out; of several outputs that of their mean relative noise.
     pub sqnr: f64,
     /// What it changed, in words.
     pub changed: String,
@@ -126,7 +126,7 @@ impl Refiner<'_> {
             quantized.outputs(&mut self.network, Mode::SIMULATE, batch.size, batch.values, &mut simulated)?;
             sqnr.add(&expected, &simulated);
         }
-        Ok(StepReport { step: step.to_owned(), sqnr: sqnr.mean(), changed })
+        Ok(StepReport { step: step.to_owned(), sqnr: sqnr.decibels(), changed })
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod search;
 
+pub use crate::sqnr::EQUAL;
 pub use search::{Budget, Choice, Mix, search};
 
 use quantrain_data::Batch;
@@ -27,7 +28,7 @@ pub const WIDTHS: [u8; 2] = [8, 4];
 /// How near outputs are to the float network's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Nearness {
-    /// Output SQNR in dB, the mean where there are several outputs.
+    /// Output SQNR in dB, at most [`EQUAL`]; of several outputs that of their mean relative noise.
     pub sqnr: f64,
     /// Top-1 accuracy in percent, where the images have labels.
     pub top1: Option<f64>,
@@ -202,7 +203,7 @@ impl<'b> Bench<'b> {
                 tally.add(scores, &batch.labels)?;
             }
         }
-        Ok(Nearness { sqnr: sqnr.mean(), top1: labelled.then(|| tally.accuracy().top1) })
+        Ok(Nearness { sqnr: sqnr.decibels(), top1: labelled.then(|| tally.accuracy().top1) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Signal-to-quantization-noise ratio: the power of float outputs beside that of their difference from quantized ones.
 
-/// What equal outputs count in a mean of decibels: more than f32 can tell apart.
-const EQUAL: f64 = 200.0;
+/// What equal outputs count, in dB: more than f32 can tell apart.
+pub const EQUAL: f64 = 200.0;
 
 /// `10·log₁₀(Σt² / Σ(t − y)²)` of an output y and the float network's t, over all values taken up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +22,8 @@ impl Noise {
 
     /// The ratio in dB; `None` where there is no difference.
     pub fn decibels(&self) -> Option<f64> {
-        (self.noise > 0.0).then(|| 10.0 * (self.signal.max(f64::MIN_POSITIVE) / self.noise).log10())
+        // Not `> 0`: NaN is no equality.
+        (self.noise != 0.0).then(|| 10.0 * (self.signal.max(f64::MIN_POSITIVE) / self.noise).log10())
     }
 }
 
@@ -37,16 +38,20 @@ impl OutputNoise {
         self.0.iter_mut().zip(float).zip(quantized).for_each(|((noise, t), y)| noise.add(t, y));
     }
 
-    /// The mean over the outputs, in dB.
-    pub fn mean(&self) -> f64 {
-        mean(self.0.iter().map(Noise::decibels))
+    /// That of all outputs together, see [`of_all`].
+    pub fn decibels(&self) -> f64 {
+        of_all(self.0.iter().map(Noise::decibels))
     }
 }
 
-/// The mean of ratios in dB, `None` standing for equal outputs.
-pub(crate) fn mean(decibels: impl ExactSizeIterator<Item = Option<f64>>) -> f64 {
+/// The ratio of several outputs, in dB: that of their mean relative noise, `None` standing for equal outputs. Not the mean of decibels, in
+/// which outputs that a change does not reach would hide what it does to another.
+pub(crate) fn of_all(decibels: impl ExactSizeIterator<Item = Option<f64>>) -> f64 {
     let count = decibels.len().max(1);
-    decibels.map(|d| d.unwrap_or(EQUAL)).sum::<f64>() / count as f64
+    let noise = decibels.flatten().map(|d| 10f64.powf(-d / 10.0)).sum::<f64>() / count as f64;
+    let all = -10.0 * noise.log10();
+    // Not `min`: it would hide NaN.
+    if all > EQUAL { EQUAL } else { all }
 }
 
 #[cfg(test)]
@@ -54,11 +59,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_output_counts() {
-        let mut noise = OutputNoise::default();
-        noise.add(&[vec![10.0, 0.0], vec![10.0]], &[vec![9.0, 0.0], vec![10.0]]);
-        assert_eq!(noise.mean(), f64::midpoint(20.0, EQUAL));
-        noise.add(&[vec![0.0], vec![0.0]], &[vec![0.0], vec![1.0]]);
-        assert_eq!(noise.mean(), 20.0);
+    fn the_noise_of_every_output_counts() {
+        let of = |outputs: &[[f32; 2]]| {
+            let mut noise = OutputNoise::default();
+            noise.add(&vec![vec![10.0, 0.0]; outputs.len()], &outputs.iter().map(|y| y.to_vec()).collect::<Vec<_>>());
+            noise.decibels()
+        };
+        let (ruined, equal) = ([9.0, 0.0], [10.0, 0.0]);
+        assert_eq!(of(&[equal]), EQUAL);
+        assert!((of(&[ruined]) - 20.0).abs() < 1e-9);
+        assert!((of(&[ruined, ruined]) - 20.0).abs() < 1e-9);
+        assert!((of(&[equal, ruined, equal, equal]) - 26.02).abs() < 0.01, "a quarter of the noise");
+        assert!(of(&[[f32::NAN, 0.0], equal]).is_nan());
     }
 }

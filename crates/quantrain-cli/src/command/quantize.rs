@@ -34,7 +34,7 @@ pub struct QuantizeReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refinement: Vec<StepReport>,
     ptq: Option<Score>,
-    /// Output SQNR in dB on the evaluation images; the mean where there are several outputs.
+    /// Output SQNR in dB on the evaluation images; of several outputs that of their mean relative noise.
     sqnr: Option<f64>,
     files: Vec<PathBuf>,
     seconds: f64,
@@ -66,7 +66,7 @@ impl Quantize {
             float,
             refinement,
             ptq,
-            sqnr: sqnr.map(|s| s.mean()),
+            sqnr: sqnr.map(|s| s.of_all()),
             files: Vec::new(),
             seconds: 0.0,
         };

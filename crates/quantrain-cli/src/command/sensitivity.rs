@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use quantrain::sensitivity::{Budget, Kind, Mix, Nearness, Sensitivity as Found, search};
+use quantrain::sensitivity::{Budget, EQUAL, Kind, Mix, Nearness, Sensitivity as Found, search};
 use quantrain::{Job, write_whole};
 use serde::Serialize;
 
@@ -92,16 +92,13 @@ impl SensitivityReport {
                 Kind::Weights => "weights",
                 Kind::Activations => "activations",
             };
-            let gain = cost.left_in_float.sqnr - quantized.sqnr;
-            let gain = if gain < EQUAL { format!("{gain:+.2} dB") } else { "equal".into() } + &points(&cost.left_in_float, quantized);
+            let (left, gain) = (&cost.left_in_float, cost.left_in_float.sqnr - quantized.sqnr);
+            let gain = if left.sqnr < EQUAL { format!("{gain:+.2} dB") } else { "equal".into() } + &points(left, quantized);
             table.row(vec![cost.name.clone(), kind.into(), alone(&cost.alone_8, float), alone(&cost.alone_4, float), gain]);
         }
         table
     }
 }
-
-/// Decibels that only equal outputs have.
-const EQUAL: f64 = 1e6;
 
 /// SQNR, and the change of accuracy from the float network.
 fn alone(found: &Nearness, float: &Nearness) -> String {
@@ -146,7 +143,7 @@ mod tests {
     #[test]
     fn equal_outputs_are_no_number() {
         let nearness = |sqnr, top1| Nearness { sqnr, top1 };
-        assert_eq!(alone(&nearness(12.345, None), &nearness(f64::MAX, None)), "12.35 dB");
-        assert_eq!(alone(&nearness(f64::MAX, Some(50.0)), &nearness(f64::MAX, Some(60.0))), "equal  -10.00 %");
+        assert_eq!(alone(&nearness(12.345, None), &nearness(EQUAL, None)), "12.35 dB");
+        assert_eq!(alone(&nearness(EQUAL, Some(50.0)), &nearness(EQUAL, Some(60.0))), "equal  -10.00 %");
     }
 }

@@ -18,7 +18,8 @@ const TAUGHT: &str = "[quantization]\ngradient-path = 'float'\nobserver = 'pact2
 /// Refined, with learned ranges, a wider first epoch, and oscillating weights damped and frozen.
 const LEARNED: &str = "[quantization]\nlearn-ranges = 'lsq-plus'\nweight-bits = 3\n[refine]\nsteps = ['equalization', 'bias-correction']\n\
                        [train]\nepochs = 20\nbatch-size = 8\nloss = 'distillation'\nlearning-rate = 0.001\ncheckpoint-every = 7\nlog-every = 3\n\
-                       freeze-ranges-epoch = 15\nstep-down = [8, 5]\noscillation-damping = 0.01\noscillation-freezing = 0.02\noscillation-freezing-start = 0.04\n";
+                       freeze-ranges-epoch = 15\nstep-down = [8, 5]\noscillation-damping = 0.01\noscillation-freezing = 0.02\n\
+                       oscillation-freezing-start = 0.04\n";
 
 /// What a run must have to the bit.
 const FILES: [&str; 4] = ["export/model.qdq.onnx", "checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.jsonl"];

@@ -162,8 +162,8 @@ impl BlockMut<'_> {
         self.parameters.weight.value.len()
     }
 
-    /// Changes weights: `f` gets the position and the weight, and gives the new master. Channels that BatchNorm switches off stay; so does a
-    /// block that ran in float.
+    /// Changes weights: `f` gets the position and the weight, and gives the new master. Channels that BatchNorm switches off stay; so does
+    /// a block that ran in float.
     pub fn update_weights(&mut self, mut f: impl FnMut(usize, Weight) -> f32) {
         let p = &mut *self.parameters;
         let Some(simulated) = &p.simulated else { return };

@@ -29,9 +29,9 @@ pub struct OutputSqnr {
 }
 
 impl Sqnr {
-    /// The mean over the outputs, in dB.
-    pub fn mean(&self) -> f64 {
-        sqnr::mean(self.sqnr.iter().map(|o| o.decibels))
+    /// Of all outputs, in dB: that of their mean relative noise.
+    pub fn of_all(&self) -> f64 {
+        sqnr::of_all(self.sqnr.iter().map(|o| o.decibels))
     }
 }
 

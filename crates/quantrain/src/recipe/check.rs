@@ -311,14 +311,17 @@ fn oscillation(file: &TrainFile) -> Result<Option<OscillationSettings>, CheckErr
 
 fn freezing(file: &TrainFile) -> Result<Option<Freezing>, CheckError> {
     let of = |key, value: Option<f64>| value.map(|v| share(key, Some(v))).transpose();
-    let first = of("train.oscillation-freezing-start", file.oscillation_freezing_start)?;
+    let key = "train.oscillation-freezing-start";
+    let first = of(key, file.oscillation_freezing_start)?;
     let last = of("train.oscillation-freezing", file.oscillation_freezing)?;
     match (first, last) {
         (Some(first), None) => {
-            let key = "train.oscillation-freezing-start";
             Err(CheckError::Value { key, found: first.to_string(), expected: "oscillation-freezing, the share at the end, beside it" })
         }
-        (_, None) => Ok(None),
+        (None, None) => Ok(None),
+        (Some(first), Some(last)) if first < last => {
+            Err(CheckError::Value { key, found: first.to_string(), expected: "at least oscillation-freezing" })
+        }
         (first, Some(last)) => Ok(Some(Freezing { first: first.unwrap_or(last), last })),
     }
 }

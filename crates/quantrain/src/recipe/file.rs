@@ -227,7 +227,7 @@ recipe_tables! {
         "step-down" step_down: Vec<u8>, "[]";
         /// How strongly weights are pulled towards the middle of their code, 0 or more; 0 is off.
         "oscillation-damping" oscillation_damping: f64, "0.0";
-        /// A weight whose code goes to and fro in a larger share of the steps is frozen at its average code, above 0 to 1.
+        /// A weight whose code goes to and fro in a larger share of the steps is frozen where its code was on average, above 0 to 1.
         "oscillation-freezing" oscillation_freezing: f64, words "weights are not frozen", example "0.02";
         /// The share of oscillation-freezing at the first step, above 0 to 1; it falls from there by half a cosine.
         "oscillation-freezing-start" oscillation_freezing_start: f64, words "oscillation-freezing", example "0.04";

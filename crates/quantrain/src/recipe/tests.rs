@@ -377,8 +377,10 @@ fn keys_that_exclude_each_other_are_refused() {
     assert!(matches!(recipe(text), Err(CheckError::Value { key: "augmentation.scale", .. })));
     let text = "model = 'm'\n[[train.output]]\nname = 'a'\n";
     assert!(matches!(recipe(text), Err(CheckError::Value { key: "train.output.name", .. })));
-    let text = "model = 'm'\n[train]\noscillation-freezing-start = 0.1\n";
-    assert!(matches!(recipe(text), Err(CheckError::Value { key: "train.oscillation-freezing-start", .. })));
+    for end in ["", "oscillation-freezing = 0.2\n"] {
+        let text = format!("model = 'm'\n[train]\noscillation-freezing-start = 0.1\n{end}");
+        assert!(matches!(recipe(&text), Err(CheckError::Value { key: "train.oscillation-freezing-start", .. })));
+    }
 }
 
 #[test]

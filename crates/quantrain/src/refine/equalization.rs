@@ -90,12 +90,11 @@ fn pairs(refiner: &mut Refiner, progress: &mut dyn Progress) -> Result<Vec<Pair>
         let between = units[before].output(graph);
         let behind = units.iter().position(|v| v.inputs(graph).any(|t| t == between))?;
         let alone = graph.readers(between).count() == 1 && !graph.outputs().contains(&between);
-        let reads = units[behind].block(graph).filter(|_| input_channels(net, behind) == Some(block.channels))?;
-        let own = |weight| graph.readers(weight).count() == 1;
+        units[behind].block(graph).filter(|_| input_channels(net, behind) == Some(block.channels))?;
         let patches = |u: usize| !matches!(graph.node(units[u].core).op, Op::ConvTranspose(_));
         let (low, limit) = units[before].clip(graph);
         let scales = low == 0.0 || low == f32::NEG_INFINITY;
-        if !(alone && scales && own(block.weight) && own(reads.weight) && patches(before) && patches(behind)) {
+        if !(alone && scales && patches(before) && patches(behind)) {
             return None;
         }
         let largest = match net.quantizer_of(between).and_then(|q| seen.of(q)) {
