@@ -8,7 +8,7 @@ use quantrain_engine::AdaRound;
 use quantrain_graph::{Granularity, LayerSettings, ScaleKind, Settings, Target};
 use quantrain_onnx::{InputShape, ReadOptions};
 
-use super::choice::{Distance, GradientPath, LossName, OptimizerName, RangeLearning, TrainObserver};
+use super::choice::{BatchNorm, Distance, GradientPath, LossName, OptimizerName, RangeLearning, TrainObserver};
 use super::file::{AugmentationFile, DataFile, QuantizationFile, RefineFile, TrainFile, is_target_file};
 use super::{Data, Device, Export, LearnRanges, Losses, OutputLoss, Quantization, Recipe, RecipeFile, Train};
 use crate::CheckError;
@@ -79,6 +79,9 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     if given.learn_ranges.is_some() {
         q.train_observer = Some(TrainObserver::None);
     }
+    // The quantized path takes the derivative of folded weights as they are; only the batch's own statistics keep them in bounds.
+    let normalized = given.enabled != Some(false) && given.gradient_path != Some(GradientPath::Float);
+    q.batch_norm = Some(if normalized { BatchNorm::Corrected } else { BatchNorm::Running });
     q.learn_weight_ranges = Some(given.learn_ranges.is_some_and(|method| method != RangeLearning::Pact));
     defaults.data.calibration = file.data.train.clone();
     let freeze = file.train.epochs.map(FreezeSchedule::over);

@@ -68,7 +68,7 @@ recipe_tables! {
         "gradient-path" gradient_path: GradientPath, "\"quantized\"";
         /// BatchNormalization in training: running (folded with running statistics, which are updated), corrected (normalised by the batch)
         /// or frozen.
-        "batch-norm" batch_norm: BatchNorm, "\"running\"";
+        "batch-norm" batch_norm: BatchNorm, words "corrected along the gradient path quantized, else running", example "\"corrected\"";
         /// Whether layers without BatchNormalization, the last ones excepted, get one for training: with the statistics of training
         /// images as they are augmented, and so that the network computes the same. Networks whose BatchNormalization was folded into the weights train well then.
         "restore-batch-norm" restore_batch_norm: bool, "true";

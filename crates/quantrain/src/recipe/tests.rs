@@ -44,7 +44,7 @@ const ROWS: &[Row] = &[
     ("quantization.quantize-output", "", "false", |r| show(r.settings().quantize_output)),
     ("quantization.bias-limit", "", "'reduce-weight-scale'", |r| show(r.settings().bias_limit)),
     ("quantization.gradient-path", "", "'float'", |r| show(r.quantization().gradient_path)),
-    ("quantization.batch-norm", "", "'corrected'", |r| show(r.quantization().batch_norm)),
+    ("quantization.batch-norm", "", "'frozen'", |r| show(r.quantization().batch_norm)),
     ("quantization.restore-batch-norm", "", "false", |r| show(r.quantization().restore_batch_norm)),
     ("quantization.observer", "", "'pact2'", |r| show(r.quantization().observer.kind)),
     ("quantization.train-observer", "", "'none'", |r| show(r.quantization().train_observer)),
@@ -369,6 +369,15 @@ fn values_outside_their_range_are_refused_and_nan_with_them() {
             assert!(matches!(error, CheckError::Value { key: k, .. } if k == *key), "{key} = {value}: {error}");
         }
     }
+}
+
+#[test]
+fn batch_norm_follows_the_gradient_path_by_default() {
+    let of = |text: &str| recipe(&format!("model = 'm'\n[quantization]\n{text}")).unwrap().quantization().batch_norm;
+    assert_eq!(of(""), BatchNorm::Corrected);
+    assert_eq!(of("gradient-path = 'float'"), BatchNorm::Running);
+    assert_eq!(of("enabled = false"), BatchNorm::Running);
+    assert_eq!(of("gradient-path = 'float'\nbatch-norm = 'frozen'"), BatchNorm::Frozen);
 }
 
 #[test]
