@@ -3,9 +3,8 @@
 use quantrain_graph::Quantizer;
 use quantrain_graph::op::Binary;
 use quantrain_kernels::elementwise::{CodeSum, power};
-use quantrain_kernels::permute::MOST_AXES;
 
-use crate::memory_order::to_physical;
+use crate::memory_order::{to_physical, walk};
 use crate::{Site, Unsupported};
 
 /// Where two operands lie that broadcast to one result.
@@ -40,23 +39,7 @@ impl Broadcast {
     /// Calls `f(output index, index of a, index of b)` in order.
     #[inline]
     pub fn walk(&self, mut f: impl FnMut(usize, usize, usize)) {
-        let mut index = [0; MOST_AXES];
-        let index = &mut index[..self.extents.len()];
-        let (mut a, mut b) = (0, 0);
-        for i in 0..self.extents.iter().product() {
-            f(i, a, b);
-            for axis in (0..index.len()).rev() {
-                index[axis] += 1;
-                a += self.strides[0][axis];
-                b += self.strides[1][axis];
-                if index[axis] < self.extents[axis] {
-                    break;
-                }
-                a -= self.strides[0][axis] * index[axis];
-                b -= self.strides[1][axis] * index[axis];
-                index[axis] = 0;
-            }
-        }
+        walk(&self.extents, [&self.strides[0], &self.strides[1]], |i, [a, b]| f(i, a, b));
     }
 }
 

@@ -1,5 +1,7 @@
 //! How tensors lie in memory: images as NHWC, everything else in ONNX's axis order.
 
+use quantrain_kernels::permute::MOST_AXES;
+
 /// `[N, C, H, W]` as `[N, H, W, C]`; other ranks as they are.
 pub fn to_physical(logical: &[usize]) -> Vec<usize> {
     match *logical {
@@ -48,6 +50,29 @@ impl Permuted {
         let mut back = vec![0; self.permutation.len()];
         self.permutation.iter().enumerate().for_each(|(to, &from)| back[from] = to);
         Permuted { extents: self.permutation.iter().map(|&axis| self.extents[axis]).collect(), permutation: back }
+    }
+}
+
+/// Calls `f(i, places)` for each element i of a tensor of `extents`, in order; places go by their strides along its axes, of which there are
+/// at most [`MOST_AXES`].
+#[inline]
+pub fn walk<const N: usize>(extents: &[usize], strides: [&[usize]; N], mut f: impl FnMut(usize, [usize; N])) {
+    let (mut index, mut places) = ([0; MOST_AXES], [0; N]);
+    for i in 0..extents.iter().product() {
+        f(i, places);
+        for axis in (0..extents.len()).rev() {
+            index[axis] += 1;
+            for (place, strides) in places.iter_mut().zip(strides) {
+                *place += strides[axis];
+            }
+            if index[axis] < extents[axis] {
+                break;
+            }
+            for (place, strides) in places.iter_mut().zip(strides) {
+                *place -= strides[axis] * index[axis];
+            }
+            index[axis] = 0;
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! Operators that gather axes: which elements fall together.
 
 use quantrain_graph::op::{ArgMax, Reduce, Softmax};
-use quantrain_kernels::permute::MOST_AXES;
 
-use crate::memory_order::{Permuted, physical_axis, to_physical};
+use crate::memory_order::{Permuted, physical_axis, to_physical, walk};
 use crate::{Site, Unsupported};
 
 /// Which element of the output each element of the input falls to.
@@ -71,21 +70,7 @@ impl Falls {
     /// Calls `f(input index, output index)` in order.
     #[inline]
     pub fn walk(&self, mut f: impl FnMut(usize, usize)) {
-        let mut index = [0; MOST_AXES];
-        let index = &mut index[..self.extents.len()];
-        let mut out = 0;
-        for i in 0..self.extents.iter().product() {
-            f(i, out);
-            for axis in (0..index.len()).rev() {
-                index[axis] += 1;
-                out += self.strides[axis];
-                if index[axis] < self.extents[axis] {
-                    break;
-                }
-                out -= self.strides[axis] * index[axis];
-                index[axis] = 0;
-            }
-        }
+        walk(&self.extents, [&self.strides], |i, [out]| f(i, out));
     }
 }
 

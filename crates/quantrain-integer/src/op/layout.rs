@@ -1,7 +1,7 @@
 //! Operators that move elements.
 
 use quantrain_lowering::layout::Gathered;
-use quantrain_lowering::memory_order::Permuted;
+use quantrain_lowering::memory_order::{Permuted, walk};
 
 /// Runs of elements along one axis: Concat.
 pub(super) struct Join {
@@ -41,12 +41,12 @@ impl Gather {
         let Gathered { input, maps, fill } = gathered;
         // Innermost axes that are taken whole move in one go with the axis around them.
         let last = (0..input.len()).rev().find(|&axis| !maps[axis].is_whole(input[axis])).unwrap_or(0);
-        let stride = |axis: usize| input[axis + 1..].iter().product::<usize>();
+        let stride = |axis: usize| input.iter().skip(axis + 1).product::<usize>();
         let sources = |axis: usize| (0..maps[axis].extent()).map(move |o| maps[axis].source(o));
         let mut runs: Vec<(Option<usize>, usize)> = Vec::new();
         let innermost: Vec<Option<usize>> = if input.is_empty() { vec![Some(0)] } else { sources(last).collect() };
         for source in innermost {
-            let (from, len) = (source.map(|i| i * stride(last)), if input.is_empty() { 1 } else { stride(last) });
+            let (from, len) = (source.map(|i| i * stride(last)), stride(last));
             match runs.last_mut() {
                 Some((before, run)) if before.map(|b| b + *run) == from => *run += len,
                 _ => runs.push((from, len)),
@@ -104,19 +104,7 @@ fn permute<T: Copy>(x: &[T], Permuted { extents: shape, permutation }: &Permuted
     }
     let extents: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
     let strides: Vec<usize> = permutation.iter().map(|&axis| strides[axis]).collect();
-    let (mut index, mut at) = (vec![0; extents.len()], 0);
-    for y in y {
-        *y = x[at];
-        for axis in (0..extents.len()).rev() {
-            index[axis] += 1;
-            at += strides[axis];
-            if index[axis] < extents[axis] {
-                break;
-            }
-            at -= strides[axis] * index[axis];
-            index[axis] = 0;
-        }
-    }
+    walk(&extents, [&strides], |i, [at]| y[i] = x[at]);
 }
 
 #[cfg(test)]
