@@ -21,6 +21,9 @@ pub struct Coverage {
     pub activations: BTreeMap<String, usize>,
     /// What runs in float.
     pub float: Vec<FloatNode>,
+    /// What became of the file while it was read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// An operator that runs in float.
@@ -44,6 +47,7 @@ impl Coverage {
             weights: BTreeMap::new(),
             activations: BTreeMap::new(),
             float: Vec::new(),
+            notes: graph.notes.iter().map(ToString::to_string).collect(),
         };
         for weights in (0..net.units().len()).filter_map(|u| net.weight_quantizer(u)) {
             *coverage.weights.entry(scheme::words(&weights.scheme)).or_default() += 1;
@@ -80,6 +84,6 @@ impl fmt::Display for Coverage {
             }
             writeln!(f, "  in float, as {reason}: {}", names.join(", "))?;
         }
-        Ok(())
+        self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))
     }
 }

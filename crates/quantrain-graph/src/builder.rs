@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Node, StoredCodes, Tensor, TensorId};
+use crate::graph::{Graph, Node, Note, StoredCodes, Tensor, TensorId};
 use crate::op::{
     Activation, BatchNormalization, Binary, Convolution, Function, Gemm, GlobalAveragePool, Propagate, StraightThrough, Window,
 };
@@ -25,6 +25,11 @@ impl GraphBuilder {
     pub fn describe(&mut self, opset: i64, metadata: Vec<(String, String)>) {
         self.graph.opset = opset;
         self.graph.metadata = metadata;
+    }
+
+    /// Says what became of the file while it was read.
+    pub fn note(&mut self, notes: impl IntoIterator<Item = Note>) {
+        self.graph.notes.extend(notes);
     }
 
     /// A network input of `[N, extents…]`.

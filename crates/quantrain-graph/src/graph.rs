@@ -1,6 +1,7 @@
 //! A network: tensors with names, nodes in the order they run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::{GraphError, Op, Quantizer, Shape};
 
@@ -47,6 +48,44 @@ pub struct Node {
     pub output: TensorId,
 }
 
+/// What became of a file while it was read, where that is not what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// No output depends on a node.
+    NodeLeftOut {
+        /// The node.
+        node: String,
+        /// Its operator.
+        operator: String,
+    },
+    /// No output depends on an input.
+    InputLeftOut {
+        /// The input.
+        input: String,
+    },
+    /// Another node has the name that a node has in the file.
+    NodeRenamed {
+        /// The name in the file.
+        node: String,
+        /// The first tensor that the node writes.
+        output: String,
+        /// Its name here.
+        renamed: String,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::NodeLeftOut { node, operator } => write!(f, "node `{node}` ({operator}) is left out: no output depends on it"),
+            Note::InputLeftOut { input } => write!(f, "input `{input}` is left out: no output depends on it"),
+            Note::NodeRenamed { node, output, renamed } => {
+                write!(f, "the node that writes `{output}` is called `{renamed}`: another one has its name `{node}`")
+            }
+        }
+    }
+}
+
 /// A network in topological order, every shape known but for the batch size.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Graph {
@@ -57,6 +96,8 @@ pub struct Graph {
     pub(crate) inputs: Vec<TensorId>,
     pub(crate) outputs: Vec<TensorId>,
     pub(crate) codes: BTreeMap<TensorId, StoredCodes>,
+    /// What became of the file while it was read.
+    pub notes: Vec<Note>,
     /// Key and value pairs that travel with the file.
     pub metadata: Vec<(String, String)>,
     /// Version of the ONNX operator set that the file was written for.

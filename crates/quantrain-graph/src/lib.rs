@@ -42,7 +42,7 @@ mod target;
 pub use block::{Block, Unit, WeightLayout};
 pub use builder::GraphBuilder;
 pub use error::{GraphError, PlacementError, QuantizerError, ShapeError, TargetError};
-pub use graph::{Graph, Node, NodeId, StoredCodes, Tensor, TensorId};
+pub use graph::{Graph, Node, NodeId, Note, StoredCodes, Tensor, TensorId};
 pub use op::Op;
 pub use pass::Fusion;
 pub use placement::{LayerSettings, Settings};

@@ -122,6 +122,14 @@ pub enum ReadError {
         /// What is wrong.
         source: Box<NodeError>,
     },
+    /// Functions call each other without end, or as good as.
+    #[error("{file}: node `{node}`: the functions that it calls are too many; inline them before (onnx.inliner)")]
+    Functions {
+        /// The file.
+        file: PathBuf,
+        /// The node.
+        node: String,
+    },
     /// An initializer is broken.
     #[error("{file}: initializer `{tensor}`: {source}")]
     Initializer {
@@ -224,6 +232,12 @@ pub enum NodeError {
     #[error("input `{tensor}` holds floats, integers expected")]
     NotInteger {
         /// The input.
+        tensor: String,
+    },
+    /// Which graph of an If runs follows from the network's input.
+    #[error("its condition `{tensor}` is computed from the network's input; export the model without the branch that is not taken")]
+    BranchOnInput {
+        /// The condition.
         tensor: String,
     },
     /// The operator folds constants only.

@@ -59,7 +59,7 @@ impl ModelFixture {
             name: Some(output.into()),
             op_type: Some(op.into()),
             attribute: attributes,
-            domain: None,
+            ..NodeProto::default()
         });
         self
     }
@@ -130,4 +130,13 @@ pub fn tensor_attribute(name: &str, t: TensorProto) -> AttributeProto {
 
 fn attribute(name: &str, kind: i32) -> AttributeProto {
     AttributeProto { name: Some(name.into()), r#type: Some(kind), ..AttributeProto::default() }
+}
+
+pub fn graph_attribute(name: &str, g: GraphProto) -> AttributeProto {
+    AttributeProto { g: Some(Box::new(g)), ..attribute(name, attribute_type::GRAPH) }
+}
+
+/// An attribute with the value of its function's attribute `of`.
+pub fn reference(name: &str, of: &str) -> AttributeProto {
+    AttributeProto { name: Some(name.into()), ref_attr_name: Some(of.into()), ..AttributeProto::default() }
 }

@@ -4,15 +4,15 @@
 mod activation;
 mod array;
 mod constant;
+mod control;
 mod convolution;
 mod elementwise;
-mod external;
 mod fold;
 mod identity;
 mod layout;
 mod logic;
 mod matmul;
-mod memory;
+mod message;
 mod node;
 mod normalization;
 mod number;
@@ -35,9 +35,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use quantrain_graph::{Dim, Graph, GraphBuilder, GraphError, Shape};
+use quantrain_graph::{Dim, Graph, GraphBuilder, GraphError, Note, Shape};
 
-use self::node::{Model, NodeReader, Value, node_name};
+use self::message::names::node_name;
+use self::message::{external, functions, live, memory, names};
+use self::node::{Model, NodeReader, Value};
 use crate::ReadError;
 use crate::proto::{DimensionProto, GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, data_type};
 
@@ -69,11 +71,11 @@ pub fn read(path: impl AsRef<Path>) -> Result<Graph, ReadError> {
 pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Graph, ReadError> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|source| ReadError::Io { file: path.into(), source })?;
-    let mut model = decode(path, &bytes)?;
+    let (mut model, notes) = decode(path, &bytes)?;
     let size = bytes.len();
     drop(bytes);
     external::load(&mut model, path)?;
-    graph_of(path, &model, size, options)
+    graph_of(path, &model, notes, size, options)
 }
 
 /// Reads a network from the bytes of an ONNX file, all weights among them; `name` stands for the file in errors.
@@ -81,22 +83,29 @@ pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Graph,
 /// # Errors
 /// As [`read`].
 pub fn read_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Graph, ReadError> {
-    let model = decode(name.as_ref(), bytes)?;
-    graph_of(name.as_ref(), &model, bytes.len(), &ReadOptions::default())
+    let (model, notes) = decode(name.as_ref(), bytes)?;
+    graph_of(name.as_ref(), &model, notes, bytes.len(), &ReadOptions::default())
 }
 
-fn decode(file: &Path, bytes: &[u8]) -> Result<ModelProto, ReadError> {
+/// The message of a file: without functions and without what no output depends on, every name distinct.
+fn decode(file: &Path, bytes: &[u8]) -> Result<(ModelProto, Vec<Note>), ReadError> {
     let not_onnx = |reason| ReadError::NotOnnx { file: file.into(), reason };
     if let Some(taken) = memory::disproportion(bytes) {
         return Err(not_onnx(format!("{} bytes that would take {taken} bytes of memory", bytes.len())));
     }
     let mut model = ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
-    model.graph.iter_mut().for_each(quantized::expand);
-    Ok(model)
+    functions::inline(&mut model, bytes.len()).map_err(|functions::TooMuch { node }| ReadError::Functions { file: file.into(), node })?;
+    let mut notes = Vec::new();
+    if let Some(graph) = &mut model.graph {
+        notes.extend(live::prune(graph));
+        quantized::expand(graph);
+        notes.extend(names::distinguish(graph));
+    }
+    Ok((model, notes))
 }
 
 /// The graph of a decoded model; the size of its file bounds what folding may make.
-fn graph_of(file: &Path, model: &ModelProto, size: usize, options: &ReadOptions) -> Result<Graph, ReadError> {
+fn graph_of(file: &Path, model: &ModelProto, notes: Vec<Note>, size: usize, options: &ReadOptions) -> Result<Graph, ReadError> {
     let not_onnx = |reason: String| ReadError::NotOnnx { file: file.into(), reason };
     let proto = model.graph.as_ref().filter(|_| model.ir_version.is_some()).ok_or_else(|| not_onnx("it has no graph".into()))?;
     let opset = default_opset(model).ok_or_else(|| not_onnx("it names no operator set of ONNX's own".into()))?;
@@ -106,15 +115,24 @@ fn graph_of(file: &Path, model: &ModelProto, size: usize, options: &ReadOptions)
     let mut builder = GraphBuilder::new(proto.name.as_deref().unwrap_or_default());
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     builder.describe(opset, model.metadata_props.iter().map(|p| (text(&p.key), text(&p.value))).collect());
+    builder.note(notes);
     let budget = size.saturating_add(SMALL_BUDGET);
     let work = budget.saturating_mul(READS_OF_ALL);
-    let model = Model { builder, values: HashMap::new(), codes: HashMap::new(), opset, batch: None, budget, work, images: HashMap::new() };
+    let model = Model {
+        builder,
+        values: HashMap::new(),
+        codes: HashMap::new(),
+        opset,
+        batch: None,
+        budget,
+        work,
+        images: HashMap::new(),
+        chosen: None,
+    };
     let mut reader = Reader { file: file.into(), model };
     reader.initializers(proto)?;
     reader.inputs(proto, options)?;
-    for node in &proto.node {
-        reader.node(node)?;
-    }
+    reader.nodes(proto)?;
     reader.outputs(proto)?;
     let graph_error = |e| ReadError::Graph { file: file.into(), source: Box::new(e) };
     reader.model.builder.finish().map_err(graph_error)
@@ -217,6 +235,10 @@ impl<'m> Reader<'m> {
         Ok(Shape(shape))
     }
 
+    fn nodes(&mut self, proto: &'m GraphProto) -> Result<(), ReadError> {
+        proto.node.iter().try_for_each(|node| self.node(node))
+    }
+
     fn node(&mut self, proto: &'m NodeProto) -> Result<(), ReadError> {
         let operator = self.operator(proto)?;
         let mut node = NodeReader::new(&mut self.model, proto);
@@ -225,7 +247,23 @@ impl<'m> Reader<'m> {
             node: node_name(proto).into(),
             operator: operator.name,
             source: Box::new(source),
-        })
+        })?;
+        self.model.chosen.take().map_or(Ok(()), |graph| self.branch(proto, graph))
+    }
+
+    /// The nodes of a graph stand for the node that it lies in. Most of its outputs have the names of the node's already.
+    fn branch(&mut self, owner: &'m NodeProto, graph: &'m GraphProto) -> Result<(), ReadError> {
+        self.initializers(graph)?;
+        self.nodes(graph)?;
+        for (inner, outer) in graph.output.iter().zip(owner.output.iter().filter(|name| !name.is_empty())) {
+            let inner = inner.name.as_deref().unwrap_or_default();
+            if inner != outer {
+                let value = self.model.values.get(inner).cloned();
+                let value = value.ok_or_else(|| ReadError::Output { file: self.file.clone(), output: inner.into() })?;
+                self.define(outer, value)?;
+            }
+        }
+        Ok(())
     }
 
     fn operator(&self, proto: &NodeProto) -> Result<&'static Operator, ReadError> {

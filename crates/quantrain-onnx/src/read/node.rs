@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use quantrain_graph::{Dim, GraphBuilder, GraphError, Op, Quantizer, Shape, StoredCodes, TensorId};
 
 use super::array::{Array, Constant};
+use super::message::names::node_name;
 use super::number::Number;
 use super::tensor;
-use crate::proto::{AttributeProto, NodeProto, TensorProto, attribute_type};
+use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type};
 use crate::{NodeError, TensorError};
 
 /// What a name of the file stands for.
@@ -66,6 +67,8 @@ pub(super) struct Model<'m> {
     pub images: HashMap<TensorId, TensorId>,
     /// How many elements of constants may still be read.
     pub work: usize,
+    /// The graph inside the node just read that stands for it.
+    pub chosen: Option<&'m GraphProto>,
 }
 
 impl<'m> Model<'m> {
@@ -159,6 +162,11 @@ impl<'r, 'm> NodeReader<'r, 'm> {
 
     pub fn tensor(&mut self, name: &'static str) -> Result<Option<&'m TensorProto>, NodeError> {
         Ok(self.attribute(name, attribute_type::TENSOR, "a tensor", |a| a.t.as_ref())?.flatten())
+    }
+
+    pub fn graph(&mut self, name: &'static str) -> Result<&'m GraphProto, NodeError> {
+        let graph = self.attribute(name, attribute_type::GRAPH, "a graph", |a| a.g.as_deref())?.flatten();
+        graph.ok_or(NodeError::AttributeMissing { attribute: name })
     }
 
     /// An attribute that is 0 or 1.
@@ -391,12 +399,6 @@ impl<'r, 'm> NodeReader<'r, 'm> {
             },
         }
     }
-}
-
-/// The node's name; unnamed nodes have their output's.
-pub(super) fn node_name(proto: &NodeProto) -> &str {
-    let named = proto.name.as_deref().filter(|name| !name.is_empty());
-    named.or_else(|| proto.output.first().map(String::as_str)).unwrap_or_default()
 }
 
 /// Decodes a stored constant.

@@ -4,8 +4,8 @@ use quantrain_graph::{Placement, Target};
 
 use super::node::NodeReader;
 use super::{
-    activation, constant, convolution, elementwise, identity, layout, logic, matmul, normalization, pooling, quantize, reduction, resize,
-    shape, split,
+    activation, constant, control, convolution, elementwise, identity, layout, logic, matmul, normalization, pooling, quantize, reduction,
+    resize, shape, split,
 };
 use crate::NodeError;
 
@@ -64,6 +64,7 @@ const OPERATORS: &[Operator] = operators! {
     HardSigmoid 7..=23 activation::hard_sigmoid, "";
     HardSwish 14..=23 activation::hard_swish, "";
     Identity 7..=23 identity::identity, "";
+    If 7..=23 control::branch, "condition constant, or computed from shapes; the nodes of the graph that is taken stand for it";
     InstanceNormalization 7..=23 normalization::instance_normalization, "parameters constant";
     LayerNormalization 17..=23 normalization::layer_normalization, "parameters constant; first output only";
     LeakyRelu 7..=23 activation::leaky_relu, "";
@@ -132,6 +133,7 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("GlobalMaxPool", &["MaxPool"]),
     ("Greater", &[]),
     ("GreaterOrEqual", &[]),
+    ("If", &[]),
     ("GroupNormalization", &["InstanceNormalization", "Mul", "Add"]),
     ("Less", &[]),
     ("LessOrEqual", &[]),

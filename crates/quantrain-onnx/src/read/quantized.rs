@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::message::live::graphs_mut;
 use super::tensor;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type, data_type};
 
@@ -38,6 +39,7 @@ pub(super) fn expand(graph: &mut GraphProto) {
             expander.nodes.push(node);
         }
     }
+    expander.nodes.iter_mut().flat_map(graphs_mut).for_each(expand);
     graph.node = expander.nodes;
     graph.initializer.extend(expander.initializers);
 }
@@ -153,14 +155,21 @@ impl Expander {
         let real = format!("{codes}|real");
         let attribute = node.attribute.iter().filter(|a| !without.contains(&a.name.as_deref().unwrap_or_default())).cloned().collect();
         let op_type = Some(becomes.to_owned());
-        self.nodes.push(NodeProto { op_type, input, output: vec![real.clone()], attribute, name: node.name.clone(), domain: None });
+        self.nodes.push(NodeProto {
+            op_type,
+            input,
+            output: vec![real.clone()],
+            attribute,
+            name: node.name.clone(),
+            ..NodeProto::default()
+        });
         self.node("QuantizeLinear", vec![real, to[0].clone(), to[1].clone()], &codes, Vec::new());
         self.codes.insert(codes, to.clone());
     }
 
     fn node(&mut self, op: &str, input: Vec<String>, output: &str, attribute: Vec<AttributeProto>) {
         let (op_type, output) = (Some(op.to_owned()), vec![output.to_owned()]);
-        self.nodes.push(NodeProto { op_type, input, output, attribute, name: None, domain: None });
+        self.nodes.push(NodeProto { op_type, input, output, attribute, ..NodeProto::default() });
     }
 }
 

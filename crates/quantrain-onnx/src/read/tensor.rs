@@ -1,7 +1,7 @@
 //! Decodes the data of a TensorProto: raw little-endian bytes, or one of its typed lists.
 
 use super::array::Array;
-use super::external::EXTERNAL;
+use super::message::external::EXTERNAL;
 use super::number;
 use crate::TensorError;
 use crate::proto::{TensorProto, data_type};

@@ -1,5 +1,6 @@
 mod failures;
 mod foreign;
 mod layers;
+mod message;
 mod networks;
 mod operators;

@@ -46,7 +46,7 @@ impl ModelWriter {
     pub fn node(&mut self, op: &str, name: &str, inputs: Vec<String>, output: &str, attribute: Vec<AttributeProto>) {
         let named = |text: &str| Some(text.to_owned());
         let output = vec![output.to_owned()];
-        self.proto.node.push(NodeProto { input: inputs, output, name: named(name), op_type: named(op), attribute, domain: None });
+        self.proto.node.push(NodeProto { input: inputs, output, name: named(name), op_type: named(op), attribute, ..NodeProto::default() });
     }
 
     /// A constant of the graph under its own name, once.
@@ -114,6 +114,7 @@ impl ModelWriter {
             graph: Some(self.proto),
             opset_import: vec![OperatorSetIdProto { domain: None, version: Some(self.opset) }],
             metadata_props: kept.chain(added).map(entry).collect(),
+            functions: Vec::new(),
         };
         model.encode_to_vec()
     }

@@ -10,7 +10,7 @@ pub fn node(graph: &mut GraphProto, generator: &mut Generator) {
     grown.fill(op);
     let Grown { output, input, attribute, graph, .. } = grown;
     graph.output.push(ValueInfoProto { name: Some(output.clone()), r#type: None });
-    graph.node.push(NodeProto { input, output: vec![output], name: None, op_type: Some(op.into()), attribute, domain: None });
+    graph.node.push(NodeProto { input, output: vec![output], op_type: Some(op.into()), attribute, ..NodeProto::default() });
 }
 
 struct Grown<'g> {

@@ -227,7 +227,7 @@ fn insert_node(graph: &mut GraphProto, generator: &mut Generator) {
     }
     let op_type = Some(generator.pick(quantrain_onnx::operators()).name.into());
     let attribute = (0..generator.below(4)).map(|_| attribute(generator)).collect();
-    graph.node.insert(at, NodeProto { input, output: vec![output], name: None, op_type, attribute, domain: None });
+    graph.node.insert(at, NodeProto { input, output: vec![output], op_type, attribute, ..NodeProto::default() });
 }
 
 fn attribute(generator: &mut Generator) -> AttributeProto {

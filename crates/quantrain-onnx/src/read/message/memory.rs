@@ -7,12 +7,15 @@ use crate::proto::*;
 /// What messages may take beyond three times the file. A node takes some 300 bytes.
 const ALLOWANCE: usize = 128 << 20;
 
+/// Messages lie in each other so deep at most; the decoder refuses deeper ones.
+const DEEPEST: usize = 100;
+
 /// The bytes that decoding takes, where they are out of proportion to the file.
 ///
 /// What is no well-formed message is left to the decoder.
-pub(super) fn disproportion(file: &[u8]) -> Option<usize> {
+pub(in crate::read) fn disproportion(file: &[u8]) -> Option<usize> {
     let mut taken = 0usize;
-    weigh(Kind::Model, file, &mut taken);
+    weigh(Kind::Model, file, DEEPEST, &mut taken);
     (taken > file.len().saturating_mul(3).saturating_add(ALLOWANCE)).then_some(taken)
 }
 
@@ -20,6 +23,7 @@ pub(super) fn disproportion(file: &[u8]) -> Option<usize> {
 #[derive(Clone, Copy)]
 enum Kind {
     Model,
+    Function,
     Graph,
     Node,
     Attribute,
@@ -36,13 +40,15 @@ enum Kind {
 fn message(kind: Kind, tag: u64) -> Option<(Kind, usize)> {
     Some(match (kind, tag) {
         (Kind::Model, 7) => (Kind::Graph, size_of::<GraphProto>()),
-        (Kind::Model, 8) => (Kind::Leaf, size_of::<OperatorSetIdProto>()),
+        (Kind::Model, 8) | (Kind::Function, 9) => (Kind::Leaf, size_of::<OperatorSetIdProto>()),
         (Kind::Model, 14) | (Kind::Tensor, 13) => (Kind::Leaf, size_of::<StringStringEntryProto>()),
-        (Kind::Graph, 1) => (Kind::Node, size_of::<NodeProto>()),
+        (Kind::Model, 25) => (Kind::Function, size_of::<FunctionProto>()),
+        (Kind::Graph, 1) | (Kind::Function, 7) => (Kind::Node, size_of::<NodeProto>()),
         (Kind::Graph, 5) => (Kind::Tensor, size_of::<TensorProto>()),
         (Kind::Graph, 11 | 12) => (Kind::ValueInfo, size_of::<ValueInfoProto>()),
-        (Kind::Node, 5) => (Kind::Attribute, size_of::<AttributeProto>()),
+        (Kind::Node, 5) | (Kind::Function, 11) => (Kind::Attribute, size_of::<AttributeProto>()),
         (Kind::Attribute, 5) => (Kind::Tensor, size_of::<TensorProto>()),
+        (Kind::Attribute, 6) => (Kind::Graph, size_of::<GraphProto>()),
         (Kind::ValueInfo, 2) => (Kind::Type, size_of::<TypeProto>()),
         (Kind::Type, 1) => (Kind::TensorType, size_of::<TensorTypeProto>()),
         (Kind::TensorType, 2) => (Kind::TensorShape, size_of::<TensorShapeProto>()),
@@ -51,8 +57,9 @@ fn message(kind: Kind, tag: u64) -> Option<(Kind, usize)> {
     })
 }
 
-/// Adds up what the fields of a message take; `None` where it is broken.
-fn weigh(kind: Kind, mut rest: &[u8], taken: &mut usize) -> Option<()> {
+/// Adds up what the fields of a message take; `None` where it is broken, or holds others deeper than `depth`.
+fn weigh(kind: Kind, mut rest: &[u8], depth: usize, taken: &mut usize) -> Option<()> {
+    let depth = depth.checked_sub(1)?;
     while !rest.is_empty() {
         let key = varint(&mut rest)?;
         let (tag, size) = (key >> 3, size_of::<u64>());
@@ -70,7 +77,7 @@ fn weigh(kind: Kind, mut rest: &[u8], taken: &mut usize) -> Option<()> {
                 match message(kind, tag) {
                     Some((kind, size)) => {
                         *taken = taken.saturating_add(size);
-                        weigh(kind, field, taken)?;
+                        weigh(kind, field, depth, taken)?;
                     }
                     // Packed integers: a byte becomes a number of up to eight.
                     None if is_packed(kind, tag) => *taken = taken.saturating_add(length.saturating_mul(size)),

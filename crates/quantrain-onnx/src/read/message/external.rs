@@ -5,31 +5,36 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-use crate::proto::{ModelProto, TensorProto};
+use crate::proto::{GraphProto, ModelProto, TensorProto};
 use crate::{ReadError, TensorError};
 
 /// `TensorProto.data_location` of data in another file.
-pub(super) const EXTERNAL: i32 = 1;
+pub(in crate::read) const EXTERNAL: i32 = 1;
 
 /// Fetches the data of all external tensors; locations are relative to the folder of the model and do not leave it.
-pub(super) fn load(model: &mut ModelProto, file: &Path) -> Result<(), ReadError> {
+pub(in crate::read) fn load(model: &mut ModelProto, file: &Path) -> Result<(), ReadError> {
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut files = HashMap::new();
     let Some(graph) = &mut model.graph else { return Ok(()) };
-    let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute).filter_map(|a| a.t.as_mut());
-    for tensor in graph.initializer.iter_mut().chain(attributes).filter(|t| t.data_location == Some(EXTERNAL)) {
-        let error = |tensor: &TensorProto, source| {
-            let tensor = tensor.name.clone().unwrap_or_default();
-            ReadError::Initializer { file: file.into(), tensor, source }
-        };
-        match fetch(tensor, folder, &mut files) {
-            Ok(bytes) => {
-                tensor.raw_data = Some(bytes);
-                tensor.data_location = None;
-                tensor.external_data.clear();
-            }
-            Err(source) => return Err(error(tensor, source)),
+    each_tensor(graph, &mut |tensor| {
+        if tensor.data_location != Some(EXTERNAL) {
+            return Ok(());
         }
+        let fetched = fetch(tensor, folder, &mut files);
+        let name = || tensor.name.clone().unwrap_or_default();
+        tensor.raw_data = Some(fetched.map_err(|source| ReadError::Initializer { file: file.into(), tensor: name(), source })?);
+        tensor.data_location = None;
+        tensor.external_data.clear();
+        Ok(())
+    })
+}
+
+/// Initializers and attributes, those of the graphs inside nodes too.
+fn each_tensor(graph: &mut GraphProto, f: &mut impl FnMut(&mut TensorProto) -> Result<(), ReadError>) -> Result<(), ReadError> {
+    graph.initializer.iter_mut().try_for_each(&mut *f)?;
+    for attribute in graph.node.iter_mut().flat_map(|n| &mut n.attribute) {
+        attribute.t.iter_mut().try_for_each(&mut *f)?;
+        attribute.g.as_deref_mut().map_or(Ok(()), |inner| each_tensor(inner, f))?;
     }
     Ok(())
 }
