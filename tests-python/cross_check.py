@@ -198,6 +198,8 @@ class Programs:
     """What cargo builds."""
 
     def __init__(self):
+        # The program opens what it exports in the library that this script compares with.
+        os.environ["ORT_DYLIB_PATH"] = str(Path(ort.__file__).parent)
         examples = ["--example", "run_*", "--example", "quantize_raw"]
         subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "quantrain", *examples], cwd=ROOT, check=True)
         metadata = subprocess.run(

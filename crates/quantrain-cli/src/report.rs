@@ -10,6 +10,10 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::table::{Align, Table, grouped};
 
+/// Why ONNX Runtime had no say, and what to do.
+pub const WITHOUT_ONNXRUNTIME: &str = "ONNX Runtime was not found; \
+    set ORT_DYLIB_PATH to the folder of Python's package onnxruntime or to its library, or activate the virtual environment it is in";
+
 /// A report as it goes to standard output: the text, or the same as JSON.
 pub fn render<R: Serialize + Display>(report: &R, json: bool) -> Result<String, CliError> {
     if !json {

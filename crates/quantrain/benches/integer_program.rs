@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use quantrain::verify::{OnnxRuntime, SessionOptions};
+use quantrain::onnxruntime::{Library, OnnxRuntime, SessionOptions};
 use quantrain_engine::{Mode, Monitor, Network, Plan, Purpose, Want, Workspace};
 use quantrain_graph::{QuantGraph, QuantizerId, Range, Settings, Target};
 use quantrain_integer::IntegerProgram;
@@ -48,7 +48,8 @@ fn compare(name: &str, path: &Path, size: usize, rounds: usize) -> Result<(), Fa
     let net = calibrated(net, &image)?;
     let file = std::env::temp_dir().join(format!("quantrain-bench-{}-{name}.onnx", std::process::id()));
     quantrain_onnx::write_qdq(&net, &file, &Default::default())?;
-    let opened = OnnxRuntime::open(&file, None, SessionOptions { threads: THREADS, exact: false });
+    let library = Library::find(None)?.ok_or("no ONNX Runtime found: set VIRTUAL_ENV or ORT_DYLIB_PATH")?;
+    let opened = OnnxRuntime::open(&library, &file, SessionOptions { threads: THREADS, exact: false });
     std::fs::remove_file(&file)?;
     let (mut runtime, program) = (opened?, IntegerProgram::lower(&net)?);
     for batch in BATCHES {

@@ -194,7 +194,7 @@ pub enum RunError {
     Integer(#[from] quantrain_integer::RunError),
     /// ONNX Runtime cannot be used.
     #[error(transparent)]
-    OnnxRuntime(#[from] crate::verify::OnnxRuntimeError),
+    OnnxRuntime(#[from] crate::onnxruntime::OnnxRuntimeError),
     /// A float network was to be verified.
     #[error("the network has no QuantizeLinear and DequantizeLinear pairs, a quantized network expected; `quantrain quantize` makes one")]
     NothingToVerify,

@@ -11,6 +11,7 @@ use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::evaluate;
 use crate::images::{WithoutClasses, check_annotations, fixed_batch, image_order, scores_classes};
 use crate::metric::{ByAnnotation, Fidelity, Metric, Score, Sqnr, WithFidelity};
+use crate::onnxruntime::OnnxRuntime;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Initialization, Recipe};
@@ -18,7 +19,7 @@ use crate::refine::{CalibrationImages, StepReport, refine};
 use crate::restore::restore_structure;
 use crate::sensitivity::{self, Sensitivity};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
-use crate::verify::{self, OnnxRuntime, Verification};
+use crate::verify::{self, Verification};
 use crate::{RunError, calibrate, check_images, image_size, initialize, restore_batch_norm};
 
 /// Images of an evaluation or calibration batch where the network's file does not fix it; results do not depend on it.

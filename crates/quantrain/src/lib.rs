@@ -14,6 +14,7 @@ mod learned_weights;
 pub mod loss;
 pub mod metric;
 pub mod observe;
+pub mod onnxruntime;
 pub mod optimizer;
 pub mod oscillation;
 mod progress;

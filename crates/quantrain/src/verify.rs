@@ -1,11 +1,8 @@
 //! The simulation, the integer program and ONNX Runtime side by side, code for code.
 
 mod compare;
-mod inner;
-mod onnxruntime;
 mod origin;
 
-pub use onnxruntime::{OnnxRuntime, OnnxRuntimeError, Planes, SessionOptions};
 pub use origin::InnerComparison;
 
 use quantrain_data::{Batch, DataError};
@@ -18,6 +15,7 @@ use self::compare::{Outputs, Tensors};
 use self::origin::Origins;
 use crate::images::extents_in_memory;
 use crate::metric::{Tally, first_of};
+use crate::onnxruntime::OnnxRuntime;
 use crate::progress::Progress;
 use crate::runner::Runner;
 use crate::{RunError, check_images};

@@ -5,20 +5,21 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use quantrain::onnxruntime::{Library, OnnxRuntime, SessionOptions};
 use quantrain::recipe::{Overrides, Recipe};
-use quantrain::verify::{OnnxRuntime, SessionOptions, Verification};
+use quantrain::verify::Verification;
 use quantrain::{Job, RunError};
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::flags::{MachineFlags, NetworkFlags, PreprocessFlags};
 use crate::progress::Console;
-use crate::report::{percent, seconds};
+use crate::report::{self, percent, seconds};
 use crate::table::{Align, Table, grouped};
 
 /// Compare simulation, integer program and ONNX Runtime on a QDQ file, code for code
 ///
-/// The exit code is 1 where the integer program has other codes than the simulation.
+/// The exit code is 1 where the integer program has other codes than the simulation, and 2 where ONNX Runtime is there and does not run the file.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// The quantized network, a QDQ ONNX file of quantrain or of others
@@ -35,7 +36,7 @@ pub struct Verify {
     /// The runtime whose integers are meant: onnxruntime, tidl-pow2, or a target file (.toml) [default: as the file says]
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// ONNX Runtime's shared library, or its folder [default: ORT_DYLIB_PATH, Python's package, the system's]
+    /// ONNX Runtime: its shared library, or the folder of Python's package [default: ORT_DYLIB_PATH, the package in VIRTUAL_ENV, that of python3]
     #[arg(long, value_name = "PATH")]
     onnxruntime: Option<PathBuf>,
     /// Open ONNX Runtime's session with session.x64quantprecision=1: no sum of two products saturates on x86-64 without VNNI
@@ -63,7 +64,7 @@ pub struct VerifyReport {
     onnxruntime: Option<PathBuf>,
     /// Why it did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    without_onnxruntime: Option<String>,
+    without_onnxruntime: Option<&'static str>,
     #[serde(flatten)]
     found: Verification,
     seconds: f64,
@@ -91,15 +92,12 @@ impl Verify {
         let (model, target) = (recipe.model().to_owned(), chosen.then(|| recipe.target().clone()));
         let job = Job::open(recipe)?;
         let options = SessionOptions { threads: rayon::current_num_threads(), exact: self.exact_session };
-        let mut runtime = match OnnxRuntime::open(&model, self.onnxruntime.as_deref(), options) {
-            Err(error) if self.onnxruntime.is_some() => return Err(RunError::from(error).into()),
-            opened => opened,
-        };
-        let (target, found) = job.verify(target, runtime.as_mut().ok(), console)?;
-        let (onnxruntime, without_onnxruntime) = match runtime {
-            Ok(runtime) => (Some(runtime.library().to_owned()), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
+        let library = Library::find(self.onnxruntime.as_deref()).map_err(RunError::from)?;
+        let opened = library.as_ref().map(|library| OnnxRuntime::open(library, &model, options)).transpose();
+        let mut runtime = opened.map_err(RunError::from)?;
+        let (target, found) = job.verify(target, runtime.as_mut(), console)?;
+        let onnxruntime = library.map(|library| library.path().to_owned());
+        let without_onnxruntime = onnxruntime.is_none().then_some(report::WITHOUT_ONNXRUNTIME);
         let (target, seconds) = (target.name().to_owned(), seconds(started.elapsed()));
         Ok(VerifyReport { model, data, target, onnxruntime, without_onnxruntime, found, seconds, all: self.all })
     }
@@ -188,7 +186,7 @@ impl fmt::Display for VerifyReport {
         if !found.float_operators.is_empty() {
             writeln!(f, "in float, as the file has no quantizer behind them: {}", found.float_operators.join(", "))?;
         }
-        if let Some(reason) = &self.without_onnxruntime {
+        if let Some(reason) = self.without_onnxruntime {
             writeln!(f, "not run: {reason}")?;
         }
         write!(f, "\n{}", self.accuracies())

@@ -5,6 +5,7 @@ mod fixture;
 mod flags;
 mod full_disk;
 mod help;
+mod hostile_folder;
 mod interruption;
 mod reports;
 mod tasks;

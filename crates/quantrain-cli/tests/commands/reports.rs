@@ -140,6 +140,23 @@ fn verify_wants_a_quantized_network_and_the_library_that_was_named() {
 }
 
 #[test]
+fn verify_fails_where_onnx_runtime_is_there_and_refuses_the_file() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "");
+    fixture.json(&["quantize", "recipe.toml"]);
+    let mut file = std::fs::read(fixture.path("run/export/model.qdq.onnx")).unwrap();
+    // The version of the file's format comes first: one that no release knows.
+    assert_eq!(file[0], 8);
+    file[1] = 99;
+    std::fs::write(fixture.path("strange.onnx"), file).unwrap();
+    let output = fixture.run(&["verify", "strange.onnx", "--recipe", "recipe.toml"]);
+    match output.status.code() {
+        Some(2) => assert!(text(&output.stderr).contains("strange.onnx: ONNX Runtime"), "{}", text(&output.stderr)),
+        code => assert!(code == Some(0) && text(&output.stdout).contains("ONNX Runtime was not found"), "{}", text(&output.stdout)),
+    }
+}
+
+#[test]
 fn what_stays_in_float_is_told_with_its_reason() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[[quantization.layer]]\nname = 'classifier'\nfloat = true\n");

@@ -4,7 +4,8 @@ use quantrain_engine::{Network, Plan, Workspace};
 use quantrain_graph::{QuantGraph, Quantizer, TensorId};
 use quantrain_integer::CodeMonitor;
 
-use super::{OnnxRuntimeError, OutputComparison, TensorComparison};
+use super::{OutputComparison, TensorComparison};
+use crate::onnxruntime::OnnxRuntimeError;
 
 /// What is counted of each quantized tensor, in the order they are made.
 pub(super) struct Tensors {

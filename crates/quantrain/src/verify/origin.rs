@@ -7,8 +7,8 @@ use quantrain_integer::{CodeMonitor, IntegerProgram};
 use quantrain_onnx::Maker;
 use serde::Serialize;
 
-use super::OnnxRuntime;
 use crate::RunError;
+use crate::onnxruntime::OnnxRuntime;
 
 /// Codes of one inner tensor in ONNX Runtime and in the integer program.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -9,8 +9,7 @@ use ort::session::{Session, SessionOutputs};
 use ort::value::ValueRef;
 use quantrain_onnx::{Maker, Makers, code_tensors, with_outputs};
 
-use super::OnnxRuntimeError;
-use super::onnxruntime::{Opener, in_memory_order};
+use super::{OnnxRuntimeError, Opener, in_memory_order};
 
 /// A session that hands out inner codes.
 pub(crate) struct InnerSession {
@@ -24,7 +23,7 @@ pub(crate) struct InnerSession {
 type Inner = (HashMap<String, Vec<i32>>, Vec<Vec<f32>>);
 
 impl InnerSession {
-    pub(super) fn open(opener: &Opener) -> Result<Self, OnnxRuntimeError> {
+    pub(crate) fn open(opener: &Opener) -> Result<Self, OnnxRuntimeError> {
         let model = &opener.model;
         let bytes = std::fs::read(model).map_err(|source| quantrain_onnx::ReadError::Io { file: model.clone(), source })?;
         let tensors = code_tensors(model, &bytes)?;
@@ -38,7 +37,7 @@ impl InnerSession {
     }
 
     /// The codes of every quantized tensor by the name of its output, and the file's own outputs, as they lie in memory.
-    pub(super) fn run(&mut self, opener: &Opener, images: &[f32], shape: &[usize; 4]) -> Result<Inner, OnnxRuntimeError> {
+    pub(crate) fn run(&mut self, opener: &Opener, images: &[f32], shape: &[usize; 4]) -> Result<Inner, OnnxRuntimeError> {
         let input = opener.input(images, shape)?;
         let outputs: SessionOutputs = self.session.run(ort::inputs![input]).map_err(|e| opener.refused(e.to_string()))?;
         let integers = outputs.iter().filter_map(|(name, value)| Some((name.to_owned(), codes(&value)?))).collect();
@@ -47,12 +46,12 @@ impl InnerSession {
     }
 
     /// The output that a tensor's codes are.
-    pub(super) fn output_of(&self, tensor: &str) -> Option<&str> {
+    pub(crate) fn output_of(&self, tensor: &str) -> Option<&str> {
         self.outputs.get(tensor).map(String::as_str)
     }
 
     /// What computes the codes of a tensor.
-    pub(super) fn maker(&self, tensor: &str) -> Option<Maker> {
+    pub(crate) fn maker(&self, tensor: &str) -> Option<Maker> {
         self.makers.of(self.output_of(tensor)?)
     }
 }
