@@ -129,6 +129,50 @@ fn weights_beside_the_model_are_fetched() {
     assert!(matches!(read(&path), Err(ReadError::Initializer { source: TensorError::Length { .. }, .. })));
 }
 
+/// `folder/net.onnx`, which multiplies by two values of a file beside it.
+#[cfg(unix)]
+fn model_beside(location: &str) -> Vec<u8> {
+    let mut stored = tensor("k", &[2], data_type::FLOAT, vec![]);
+    (stored.raw_data, stored.data_location) = (None, Some(1));
+    stored.external_data = vec![StringStringEntryProto { key: Some("location".into()), value: Some(location.into()) }];
+    let mut model = ModelFixture::new(13, &[0, 2]).node("Mul", &["x", "k"], "y", vec![]);
+    model.graph().initializer.push(stored);
+    model.output("y").bytes()
+}
+
+#[cfg(unix)]
+#[test]
+fn links_lead_to_weights_only_where_the_model_lies() {
+    use std::os::unix::fs::symlink;
+    let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (inside, stored) = (|name: &str| folder.path().join(name), |name: &str| store.path().join(name));
+    for file in [inside("here.bin"), stored("there.bin")] {
+        fs::write(file, [1.0f32, -2.5].map(f32::to_le_bytes).concat()).unwrap();
+    }
+    symlink(inside("here.bin"), inside("link.bin")).unwrap();
+    symlink(stored("there.bin"), inside("out.bin")).unwrap();
+    fs::write(inside("net.onnx"), model_beside("link.bin")).unwrap();
+    assert!(read(inside("net.onnx")).is_ok());
+    fs::write(inside("net.onnx"), model_beside("out.bin")).unwrap();
+    let error = read(inside("net.onnx")).unwrap_err();
+    assert!(error.to_string().contains("a link to a file that is not in the folder"), "{error}");
+    // As caches of downloads are: the model is a link into the same store.
+    fs::rename(inside("net.onnx"), stored("net.onnx")).unwrap();
+    symlink(stored("net.onnx"), inside("net.onnx")).unwrap();
+    assert!(read(inside("net.onnx")).is_ok());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_weights_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("weights.bin")).status();
+    assert!(made.unwrap().success());
+    fs::write(folder.path().join("net.onnx"), model_beside("weights.bin")).unwrap();
+    let error = read(folder.path().join("net.onnx")).unwrap_err();
+    assert!(error.to_string().contains("no regular file"), "{error}");
+}
+
 #[test]
 fn what_no_node_uses_does_no_harm() {
     let mut model = ModelFixture::new(13, &[0, 2]).floats("unused", &[3], &[f32::NAN; 3]).floats("k", &[2], &[1.0; 2]);
