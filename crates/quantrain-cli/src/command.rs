@@ -10,8 +10,8 @@ mod train;
 mod verify;
 
 use clap::Subcommand;
+use quantrain::RunDirectory;
 use quantrain::recipe::Recipe;
-use quantrain::{RunDirectory, RunDirectoryError};
 
 use crate::error::CliError;
 use crate::progress::Console;
@@ -68,9 +68,10 @@ fn start(recipe: &Recipe) -> Result<(), CliError> {
 
 /// Refuses a run directory that a new run may not be written to, before any work is done.
 fn check_out(recipe: &Recipe, overwrite: bool) -> Result<(), CliError> {
-    let run: Result<_, RunDirectoryError> = RunDirectory::find(recipe.out());
-    match run? {
-        Some(run) if !overwrite && run.last_checkpoint().exists() => Err(CliError::RunExists { run: run.path().into() }),
-        _ => Ok(()),
+    let Some(run) = RunDirectory::find(recipe.out())? else { return Ok(()) };
+    run.check_free()?;
+    match !overwrite && run.last_checkpoint().exists() {
+        true => Err(CliError::RunExists { run: run.path().into() }),
+        false => Ok(()),
     }
 }

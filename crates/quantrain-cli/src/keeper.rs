@@ -20,19 +20,30 @@ pub struct Checkpoint {
     pub state: TrainState,
     /// Length of the metrics log.
     log: u64,
+    /// What is wrong with a newer one, in whose place this stands.
+    pub in_place_of: Option<CheckpointError>,
 }
 
 impl Checkpoint {
     /// Reads a checkpoint of this identity.
     pub fn read(path: &Path, identity: &Identity) -> Result<Self, CheckpointError> {
         let (Record::<Position> { position, log }, tensors) = checkpoint::read(path, identity)?;
-        Ok(Checkpoint { state: TrainState { position, tensors }, log })
+        Ok(Checkpoint { state: TrainState { position, tensors }, log, in_place_of: None })
     }
 
-    /// The newest checkpoint of a run, if it has one.
+    /// The newest checkpoint of a run, if it has one; the one before it, where the newest is damaged.
     pub fn last(run: &RunDirectory, identity: &Identity) -> Result<Option<Self>, CheckpointError> {
-        let path = run.last_checkpoint();
-        path.exists().then(|| Checkpoint::read(&path, identity)).transpose()
+        let (last, previous) = (run.last_checkpoint(), run.previous_checkpoint());
+        if !last.exists() {
+            return Ok(None);
+        }
+        match Checkpoint::read(&last, identity) {
+            Err(damaged @ (CheckpointError::Damaged { .. } | CheckpointError::NotFinite { .. })) if previous.exists() => {
+                let before = Checkpoint::read(&previous, identity).map_err(|_| damaged.clone())?;
+                Ok(Some(Checkpoint { in_place_of: Some(damaged), ..before }))
+            }
+            read => read.map(Some),
+        }
     }
 }
 
@@ -65,6 +76,7 @@ impl Keeper for RunKeeper<'_> {
 
     fn keep(&mut self, state: &TrainState, best: bool) -> Result<(), RunError> {
         let record = Record { position: &state.position, log: self.log.length() };
+        self.run.keep_previous_checkpoint()?;
         // The best first: killed in between, a resumed run comes here again.
         for path in [best.then(|| self.run.best_checkpoint()), Some(self.run.last_checkpoint())].into_iter().flatten() {
             checkpoint::write(&path, &self.identity, &record, &state.tensors)?;

@@ -349,6 +349,14 @@ pub enum CheckpointError {
         /// What is wrong.
         message: String,
     },
+    /// A tensor holds NaN or an infinity: the training has diverged.
+    #[error("{path}: tensor `{tensor}` holds NaN or an infinity: the training has diverged; lower train.learning-rate")]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
     /// Another version of this program wrote it.
     #[error("{path}: checkpoint version {found} found, {expected} expected; resume with the version of quantrain that wrote it")]
     Version {
@@ -389,6 +397,14 @@ pub enum RunDirectoryError {
         path: PathBuf,
         /// One of the files.
         entry: String,
+    },
+    /// Another process writes a run there.
+    #[error("{path}: in use by process {process}; wait for it, or choose another `out`")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Its number.
+        process: String,
     },
     /// No run was there.
     #[error("{path}: no run found; give the folder that a run was written to")]

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `recipe.toml` | the effective recipe |
 //! | `metrics.jsonl` | the log, one JSON object a line |
-//! | `checkpoints/last.safetensors`, `checkpoints/best.safetensors` | states to resume from |
+//! | `checkpoints/last.safetensors`, `previous.safetensors`, `best.safetensors` | states to resume from |
 //! | `export/` | the exported models |
 //! | `summary.txt`, `summary.json` | the results |
-//! | `.quantrain-run` | says that the folder is a run's, and may be emptied for the next |
+//! | `.quantrain-run` | says that the folder is a run's, whose it is now, and what was exported: the next run removes that |
 
+mod marker;
 mod metrics;
 
 pub use metrics::MetricsLog;
@@ -16,43 +17,61 @@ pub use metrics::MetricsLog;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{FileError, RunDirectoryError, write_whole};
+use marker::Marker;
 
-const MARKER: &str = ".quantrain-run";
-const MARKER_TEXT: &str = "The folder of a run of quantrain. A new run into it removes what the run before has written.\n";
+use crate::whole_file::partial;
+use crate::{FileError, RunDirectoryError, printable, write_whole};
+
 const RECIPE: &str = "recipe.toml";
 const METRICS: &str = "metrics.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const EXPORT: &str = "export";
 const SUMMARY_TEXT: &str = "summary.txt";
 const SUMMARY_JSON: &str = "summary.json";
+const LAST: &str = "last.safetensors";
+const PREVIOUS: &str = "previous.safetensors";
+const BEST: &str = "best.safetensors";
 
 /// The folder of a run, which exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    /// Keeps other processes from writing a run into it, where this one does.
+    marker: Option<Arc<Marker>>,
 }
 
 impl RunDirectory {
-    /// A folder for a new run: made with its parents if it is missing. Where a run was before, its files are removed; other files stay.
+    /// A folder for a new run: made with its parents if it is missing, and this process's until the value and its clones are dropped. Where a
+    /// run was before, its files are removed; other files stay.
     ///
     /// # Errors
-    /// The path is a file, or a folder with files in it that is not a run's; it cannot be made or written.
+    /// The path is a file, or a folder with files in it that is not a run's; another process has it; it cannot be made or written.
     pub fn create(path: &Path) -> Result<Self, RunDirectoryError> {
-        let run = RunDirectory { path: path.into() };
-        match RunDirectory::find(path)? {
-            Some(before) => before.clear()?,
-            None => fs::create_dir_all(path).map_err(|source| FileError::new(path, source))?,
+        if RunDirectory::find(path)?.is_none() {
+            fs::create_dir_all(path).map_err(|source| FileError::new(path, source))?;
         }
-        write_whole(&path.join(MARKER), MARKER_TEXT.as_bytes())?;
+        let mut marker = Marker::take(path)?;
+        clear(path, &marker)?;
+        marker.forget_exports().map_err(|source| FileError::new(&path.join(marker::NAME), source))?;
         for folder in [CHECKPOINTS, EXPORT] {
             let folder = path.join(folder);
             fs::create_dir_all(&folder).map_err(|source| FileError::new(&folder, source))?;
         }
-        Ok(run)
+        Ok(RunDirectory { path: path.into(), marker: Some(Arc::new(marker)) })
+    }
+
+    /// The folder of a run that goes on; this process's as in [`RunDirectory::create`].
+    ///
+    /// # Errors
+    /// The path is not the folder of a run, or another process has it.
+    pub fn resume(path: &Path) -> Result<Self, RunDirectoryError> {
+        let run = RunDirectory::open(path)?;
+        let marker = Marker::take(path)?;
+        Ok(RunDirectory { marker: Some(Arc::new(marker)), ..run })
     }
 
     /// The run at a path that a run may be written to; `None` where nothing is, or an empty folder. Changes nothing.
@@ -60,9 +79,9 @@ impl RunDirectory {
     /// # Errors
     /// The path is a file, or a folder with files in it that is not a run's; it cannot be read.
     pub fn find(path: &Path) -> Result<Option<Self>, RunDirectoryError> {
-        let run = RunDirectory { path: path.into() };
+        let run = RunDirectory { path: path.into(), marker: None };
         match fs::read_dir(path) {
-            Ok(_) if run.is_marked() => Ok(Some(run)),
+            Ok(_) if marker::is_there(path) => Ok(Some(run)),
             Ok(mut entries) => entries.next().map_or(Ok(None), |entry| {
                 let entry = entry.map_err(|source| FileError::new(path, source))?.file_name().to_string_lossy().into_owned();
                 Err(RunDirectoryError::Foreign { path: path.into(), entry })
@@ -73,42 +92,37 @@ impl RunDirectory {
         }
     }
 
-    /// The folder of a run that was made before, to resume or to export.
+    /// The folder of a run that was made before, to read from it.
     ///
     /// # Errors
     /// The path is not the folder of a run.
     pub fn open(path: &Path) -> Result<Self, RunDirectoryError> {
-        let run = RunDirectory { path: path.into() };
-        if run.is_marked() { Ok(run) } else { Err(RunDirectoryError::NotARun { path: path.into() }) }
+        match marker::is_there(path) {
+            true => Ok(RunDirectory { path: path.into(), marker: None }),
+            false => Err(RunDirectoryError::NotARun { path: path.into() }),
+        }
+    }
+
+    /// Refuses a folder that another process has.
+    ///
+    /// # Errors
+    /// Another process has it, or its marker cannot be read.
+    pub fn check_free(&self) -> Result<(), RunDirectoryError> {
+        Marker::take(&self.path).map(|_| ())
     }
 
     /// Takes the run away: for one that failed before it had any result. The folder goes too if nothing else is in it.
     ///
     /// # Errors
-    /// A file cannot be removed.
-    pub fn remove(self) -> Result<(), FileError> {
-        self.clear()?;
-        let marker = self.path.join(MARKER);
-        absent(fs::remove_file(&marker)).map_err(|source| FileError::new(&marker, source))?;
+    /// Another process has it, or a file cannot be removed.
+    pub fn remove(self) -> Result<(), RunDirectoryError> {
+        // One lock a process: the one that is held has to go before it is taken for what was exported.
+        drop(self.marker);
+        let marker = Marker::take(&self.path)?;
+        clear(&self.path, &marker)?;
+        remove_file(&self.path.join(marker::NAME))?;
         // A folder with other files in it stays.
         let _ = fs::remove_dir(&self.path);
-        Ok(())
-    }
-
-    fn is_marked(&self) -> bool {
-        self.path.join(MARKER).is_file()
-    }
-
-    /// Removes what a run writes, and nothing else.
-    fn clear(&self) -> Result<(), FileError> {
-        for name in [RECIPE, METRICS, SUMMARY_TEXT, SUMMARY_JSON] {
-            let path = self.path.join(name);
-            absent(fs::remove_file(&path)).map_err(|source| FileError::new(&path, source))?;
-        }
-        for name in [CHECKPOINTS, EXPORT] {
-            let path = self.path.join(name);
-            absent(fs::remove_dir_all(&path)).map_err(|source| FileError::new(&path, source))?;
-        }
         Ok(())
     }
 
@@ -129,12 +143,34 @@ impl RunDirectory {
 
     /// The newest checkpoint.
     pub fn last_checkpoint(&self) -> PathBuf {
-        self.path.join(CHECKPOINTS).join("last.safetensors")
+        self.path.join(CHECKPOINTS).join(LAST)
+    }
+
+    /// The checkpoint before the newest, should that be damaged.
+    pub fn previous_checkpoint(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS).join(PREVIOUS)
     }
 
     /// The checkpoint of the best evaluation.
     pub fn best_checkpoint(&self) -> PathBuf {
-        self.path.join(CHECKPOINTS).join("best.safetensors")
+        self.path.join(CHECKPOINTS).join(BEST)
+    }
+
+    /// Keeps the newest checkpoint as the one before it, for a newer one is about to be written. Whenever this ends, even amid it, the newest
+    /// is there.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn keep_previous_checkpoint(&self) -> Result<(), FileError> {
+        let (last, previous) = (self.last_checkpoint(), self.previous_checkpoint());
+        if !last.exists() {
+            return Ok(());
+        }
+        remove_file(&previous)?;
+        // Not every file system has links.
+        fs::hard_link(&last, &previous)
+            .or_else(|_| fs::copy(&last, &previous).map(|_| ()))
+            .map_err(|source| FileError::new(&previous, source))
     }
 
     /// The summary as JSON.
@@ -150,6 +186,15 @@ impl RunDirectory {
     /// Where an exported file of a name goes.
     pub fn export(&self, name: &str) -> PathBuf {
         self.path.join(EXPORT).join(name)
+    }
+
+    /// Notes what was exported into the folder, so that a run after this one may remove it; files elsewhere are left alone for good.
+    ///
+    /// # Errors
+    /// The marker cannot be written.
+    pub fn note_exports(&self, files: &[PathBuf]) -> Result<(), FileError> {
+        let own = files.iter().filter_map(|file| file.strip_prefix(&self.path).ok());
+        marker::note_exports(&self.path, own).map_err(|source| FileError::new(&self.path.join(marker::NAME), source))
     }
 
     /// Writes the effective recipe.
@@ -169,7 +214,7 @@ impl RunDirectory {
         let mut bytes = serde_json::to_vec_pretty(summary).map_err(|e| FileError::new(&json, e.into()))?;
         bytes.push(b'\n');
         write_whole(&json, &bytes)?;
-        write_whole(&self.path.join(SUMMARY_TEXT), text.as_bytes())
+        write_whole(&self.path.join(SUMMARY_TEXT), printable(text).as_bytes())
     }
 
     /// The log of a new run.
@@ -189,9 +234,40 @@ impl RunDirectory {
     }
 }
 
+/// Removes what runs have written into a folder, and nothing else: folders go where nothing else is in them.
+fn clear(path: &Path, marker: &Marker) -> Result<(), FileError> {
+    let checkpoints = [LAST, PREVIOUS, BEST].map(|name| Path::new(CHECKPOINTS).join(name));
+    let own = [RECIPE, METRICS, SUMMARY_TEXT, SUMMARY_JSON].map(PathBuf::from).into_iter().chain(checkpoints);
+    let mut folders = vec![path.join(CHECKPOINTS)];
+    for file in own.chain(marker.exported.iter().cloned()) {
+        let file = path.join(file);
+        // A link may lead out of the folder; what lies there is no run's.
+        let folder = file.parent().unwrap_or(path);
+        if !is_within(folder, path) {
+            continue;
+        }
+        remove_file(&file)?;
+        remove_file(&partial(&file))?;
+        folders.push(folder.to_owned());
+    }
+    folders.push(path.join(EXPORT));
+    for folder in folders.iter().filter(|folder| folder.as_path() != path) {
+        // One that is not empty, or not there, stays as it is.
+        let _ = fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
+fn is_within(folder: &Path, path: &Path) -> bool {
+    matches!((folder.canonicalize(), path.canonicalize()), (Ok(folder), Ok(path)) if folder.starts_with(&path))
+}
+
 /// What is not there need not be removed.
-fn absent(removed: io::Result<()>) -> io::Result<()> {
-    removed.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+fn remove_file(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::new(path, error)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

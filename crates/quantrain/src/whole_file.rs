@@ -29,7 +29,7 @@ pub fn write_whole(path: &Path, contents: &[u8]) -> Result<(), FileError> {
 }
 
 /// `folder/.name.partial` for `folder/name`.
-fn partial(path: &Path) -> PathBuf {
+pub(crate) fn partial(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".partial");

@@ -104,12 +104,14 @@ impl Export {
             // Only an empty folder goes; the first error counts.
             let _ = fs::remove_dir(&folder);
         }
+        let files = written?;
+        run.note_exports(&files)?;
         Ok(ExportReport {
             run: self.run,
             step: checkpoint.map(|c| c.state.position.step),
             quantized: Coverage::of(job.net()),
             calibration_images,
-            files: written?,
+            files,
             seconds: seconds(started.elapsed()),
         })
     }

@@ -83,6 +83,7 @@ impl QuantizeReport {
     fn write(&mut self, run: &RunDirectory, recipe: &str, job: &mut Job, started: Instant) -> Result<(), CliError> {
         run.write_recipe(recipe)?;
         self.files = job.export(&run.exports())?;
+        run.note_exports(&self.files)?;
         self.seconds = seconds(started.elapsed());
         run.write_summary(&self.to_string(), self)?;
         Ok(())

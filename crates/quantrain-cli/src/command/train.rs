@@ -88,9 +88,12 @@ impl Train {
             None => Before::measure(&recipe, &mut job, console)?,
         };
         let run = match &checkpoint {
-            Some(_) => RunDirectory::open(recipe.out())?,
+            Some(_) => RunDirectory::resume(recipe.out())?,
             None => RunDirectory::create(recipe.out())?,
         };
+        if let Some(damaged) = checkpoint.as_ref().and_then(|from| from.in_place_of.as_ref()) {
+            console.warn(&format!("{damaged}: going on from the checkpoint before it"));
+        }
         match &checkpoint {
             Some(from) => console.note(&format!("going on from step {}", from.state.position.step)),
             None if self.resume => console.warn(&format!("{}: no checkpoint found, starting anew", run.path().display())),
@@ -177,6 +180,7 @@ impl Work<'_> {
         };
         *(if quantized { &mut report.qat } else { &mut report.trained_float }) = score;
         report.files = self.job.export(&self.run.exports())?;
+        self.run.note_exports(&report.files)?;
         report.write_summary(self.run, self.started)
     }
 }

@@ -19,7 +19,7 @@ fn a_new_folder_is_made_with_its_parents() {
     assert_eq!(fs::read_to_string(path.join("recipe.toml")).unwrap(), "model = 'm'\n");
     assert_eq!(fs::read_to_string(path.join("summary.txt")).unwrap(), "fine\n");
     assert_eq!(fs::read_to_string(path.join("summary.json")).unwrap(), "{\n  \"top1\": 88.57\n}\n");
-    assert_eq!(RunDirectory::open(&path), Ok(run));
+    assert_eq!(RunDirectory::open(&path).unwrap().path(), run.path());
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn an_empty_folder_is_taken_and_a_foreign_one_is_not() {
     let error = RunDirectory::create(&foreign).unwrap_err();
     assert_eq!(error, RunDirectoryError::Foreign { path: foreign.clone(), entry: "thesis.tex".into() });
     assert_eq!(fs::read_dir(&foreign).unwrap().count(), 1);
-    assert_eq!(RunDirectory::open(&foreign), Err(RunDirectoryError::NotARun { path: foreign }));
+    assert_eq!(RunDirectory::open(&foreign).unwrap_err(), RunDirectoryError::NotARun { path: foreign });
 }
 
 #[test]
@@ -40,11 +40,81 @@ fn a_run_that_was_there_makes_room_and_other_files_stay() {
     let run = RunDirectory::create(folder.path()).unwrap();
     run.write_recipe("old").unwrap();
     run.start_metrics().unwrap().append(&json!({ "step": 1 })).unwrap();
-    fs::write(run.best_checkpoint(), "old").unwrap();
-    fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    let exported = [run.export("model.qdq.onnx"), run.export("tidl-pow2/model.clip.onnx")];
+    fs::create_dir(run.export("tidl-pow2")).unwrap();
+    for file in exported.iter().chain(&[run.best_checkpoint(), run.last_checkpoint(), run.previous_checkpoint()]) {
+        fs::write(file, "old").unwrap();
+    }
+    run.note_exports(&exported).unwrap();
+    let strangers = ["notes.txt", "export/mine.onnx", "checkpoints/mine.safetensors", "export/mine/model.qdq.onnx"];
+    fs::create_dir(run.export("mine")).unwrap();
+    for stranger in strangers {
+        fs::write(folder.path().join(stranger), "mine").unwrap();
+    }
+    drop(run);
     let run = RunDirectory::create(folder.path()).unwrap();
-    assert!(!run.recipe().exists() && !run.metrics().exists() && !run.best_checkpoint().exists());
-    assert_eq!(fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "mine");
+    assert!(![run.recipe(), run.metrics(), run.best_checkpoint(), run.previous_checkpoint()].iter().chain(&exported).any(|f| f.exists()));
+    assert!(!run.export("tidl-pow2").exists());
+    for stranger in strangers {
+        assert_eq!(fs::read_to_string(folder.path().join(stranger)).unwrap(), "mine", "{stranger}");
+    }
+}
+
+/// A folder that came from somewhere may hold a marker that names files elsewhere.
+#[test]
+fn a_marker_leads_to_no_file_outside_the_folder() {
+    let outside = folder();
+    let precious = outside.path().join("model.qdq.onnx");
+    fs::write(&precious, "years of training").unwrap();
+    let folder = folder();
+    drop(RunDirectory::create(folder.path()).unwrap());
+    let marker = folder.path().join(".quantrain-run");
+    let up = format!("../{}/model.qdq.onnx", outside.path().file_name().unwrap().to_string_lossy());
+    let text = format!("exported {}\nexported {up}\nexported export/linked/model.qdq.onnx\n", precious.display());
+    fs::write(&marker, text).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("export/linked")).unwrap();
+    RunDirectory::create(folder.path()).unwrap().remove().unwrap();
+    assert!(precious.exists());
+    #[cfg(unix)]
+    {
+        fs::remove_file(&marker).ok();
+        fs::create_dir_all(folder.path()).unwrap();
+        std::os::unix::fs::symlink(&precious, &marker).unwrap();
+        assert!(matches!(RunDirectory::create(folder.path()), Err(RunDirectoryError::Foreign { .. })));
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "years of training");
+    }
+}
+
+#[test]
+fn one_run_at_a_time_has_a_folder() {
+    let folder = folder();
+    let run = RunDirectory::create(folder.path()).unwrap();
+    run.write_recipe("first").unwrap();
+    let in_use = RunDirectoryError::InUse { path: folder.path().into(), process: std::process::id().to_string() };
+    assert_eq!(RunDirectory::create(folder.path()).unwrap_err(), in_use);
+    assert_eq!(RunDirectory::resume(folder.path()).unwrap_err(), in_use);
+    assert_eq!(RunDirectory::open(folder.path()).unwrap().check_free().unwrap_err(), in_use);
+    assert_eq!(fs::read_to_string(run.recipe()).unwrap(), "first");
+    let clone = run.clone();
+    drop(run);
+    assert_eq!(RunDirectory::resume(folder.path()).unwrap_err(), in_use);
+    drop(clone);
+    assert_eq!(fs::read_to_string(RunDirectory::resume(folder.path()).unwrap().recipe()).unwrap(), "first");
+}
+
+#[test]
+fn the_checkpoint_before_the_newest_is_kept() {
+    let folder = folder();
+    let run = RunDirectory::create(folder.path()).unwrap();
+    run.keep_previous_checkpoint().unwrap();
+    assert!(!run.previous_checkpoint().exists());
+    for text in ["one", "two", "three"] {
+        run.keep_previous_checkpoint().unwrap();
+        write_whole(&run.last_checkpoint(), text.as_bytes()).unwrap();
+    }
+    assert_eq!(fs::read_to_string(run.previous_checkpoint()).unwrap(), "two");
+    assert_eq!(fs::read_to_string(run.last_checkpoint()).unwrap(), "three");
 }
 
 #[test]
@@ -52,8 +122,8 @@ fn a_file_is_no_folder() {
     let folder = folder();
     let path = folder.path().join("run");
     fs::write(&path, "a file").unwrap();
-    assert_eq!(RunDirectory::create(&path), Err(RunDirectoryError::NotADirectory { path: path.clone() }));
-    assert_eq!(RunDirectory::create(&path.join("deeper")), Err(RunDirectoryError::NotADirectory { path: path.join("deeper") }));
+    assert_eq!(RunDirectory::create(&path).unwrap_err(), RunDirectoryError::NotADirectory { path: path.clone() });
+    assert_eq!(RunDirectory::create(&path.join("deeper")).unwrap_err(), RunDirectoryError::NotADirectory { path: path.join("deeper") });
     assert!(matches!(RunDirectory::open(&path), Err(RunDirectoryError::NotARun { .. })));
 }
 
