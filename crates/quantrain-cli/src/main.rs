@@ -19,6 +19,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use quantrain::printable;
 
 use command::{Answer, Command};
 use error::CliError;
@@ -60,7 +61,7 @@ fn run(Cli { command, json, quiet }: Cli) -> Result<Answer, CliError> {
 }
 
 fn print(text: &str) -> ExitCode {
-    match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    match io::stdout().lock().write_all(printable(text).as_bytes()).and_then(|()| io::stdout().flush()) {
         // Whoever stopped reading (`quantrain inspect … | head`) has what was wanted.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&CliError::Output { source: error }),
         _ => ExitCode::SUCCESS,
@@ -71,6 +72,6 @@ fn fail(error: &CliError) -> ExitCode {
     // One line, whatever a library put into its message.
     let message = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
     // Where standard error is closed nobody can be told.
-    let _ = writeln!(io::stderr(), "quantrain: {message}");
+    let _ = writeln!(io::stderr(), "quantrain: {}", printable(&message));
     ExitCode::from(error.exit_code())
 }

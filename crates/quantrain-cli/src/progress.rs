@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use quantrain::Progress;
+use quantrain::{Progress, printable};
 
 use crate::stop;
 
@@ -30,7 +30,7 @@ impl Console {
     /// Tells what the user should know, terminal or not.
     pub fn warn(&self, text: &str) {
         // Where standard error is closed nobody can be told.
-        let tell = || drop(writeln!(io::stderr(), "{text}"));
+        let tell = || drop(writeln!(io::stderr(), "{}", printable(text)));
         self.bar.as_ref().map_or_else(tell, |bar| bar.suspend(tell));
     }
 }
@@ -43,7 +43,7 @@ impl Progress for Console {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{prefix:>20} {bar:30.cyan} {human_pos:>8}/{human_len} {eta:>4} {msg}");
         bar.set_style(style.expect("the template is well formed"));
-        bar.set_prefix(stage.to_owned());
+        bar.set_prefix(printable(stage).into_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
         self.bar = Some(bar);
     }
@@ -52,7 +52,7 @@ impl Progress for Console {
         if let Some(bar) = &self.bar {
             bar.inc(steps);
             if !note.is_empty() {
-                bar.set_message(note.to_owned());
+                bar.set_message(printable(note).into_owned());
             }
         }
     }

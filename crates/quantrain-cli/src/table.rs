@@ -1,6 +1,10 @@
 //! Tables of text: columns as wide as their widest cell.
 
+use std::borrow::Cow;
 use std::fmt;
+
+/// Characters of a cell that are shown; of a longer one the middle is left out.
+const LONGEST: usize = 100;
 
 /// Which side of a column its cells lean to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +37,12 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heading: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
-        let lines = || std::iter::once(&heading).chain(&self.rows);
-        let length = |row: &Vec<String>, c: usize| row.get(c).map_or(0, |cell| cell.chars().count());
-        let widths: Vec<usize> = (0..heading.len()).map(|c| lines().map(|row| length(row, c)).max().unwrap_or(0)).collect();
-        for row in lines() {
+        let heading = self.columns.iter().map(|(name, _)| Cow::from(name)).collect();
+        let rows = self.rows.iter().map(|row| row.iter().map(|cell| shortened(cell)).collect());
+        let lines: Vec<Vec<Cow<'_, str>>> = std::iter::once(heading).chain(rows).collect();
+        let length = |row: &Vec<Cow<'_, str>>, c: usize| row.get(c).map_or(0, |cell| cell.chars().count());
+        let widths: Vec<usize> = (0..self.columns.len()).map(|c| lines.iter().map(|row| length(row, c)).max().unwrap_or(0)).collect();
+        for row in &lines {
             let mut line = String::new();
             for ((cell, &width), (_, align)) in row.iter().zip(&widths).zip(&self.columns) {
                 line += &match align {
@@ -49,6 +54,16 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
+}
+
+/// A cell of at most [`LONGEST`] characters: its beginning and its end.
+fn shortened(cell: &str) -> Cow<'_, str> {
+    let length = cell.chars().count();
+    if length <= LONGEST {
+        return Cow::Borrowed(cell);
+    }
+    let (before, behind) = (LONGEST / 2, LONGEST - 1 - LONGEST / 2);
+    Cow::Owned(cell.chars().take(before).chain(['…']).chain(cell.chars().skip(length - behind)).collect())
 }
 
 /// 1234567 as 1,234,567.
@@ -77,6 +92,17 @@ mod tests {
                         σ            1,234,567\n\
                         longer name         12  x\n";
         assert_eq!(table.to_string(), expected);
+    }
+
+    #[test]
+    fn a_long_cell_shows_its_ends() {
+        let mut table = Table::new(&[("name", Align::Left), ("n", Align::Right)]);
+        let name = format!("first{}last", "σ".repeat(70_000));
+        table.row(vec![name, "1".into()]);
+        let text = table.to_string();
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.starts_with("firstσ") && line.contains("σ…σ") && line.ends_with("σlast  1"), "{line}");
+        assert_eq!(line.chars().count(), LONGEST + 3);
     }
 
     #[test]
