@@ -18,6 +18,7 @@ use quantrain_graph::{Graph, Node, Op, Quantizer};
 use quantrain_kernels::Scratch;
 use quantrain_kernels::elementwise::scale_into;
 use quantrain_lowering::normalization::{Affine, instance_rows, layer_rows};
+use quantrain_lowering::quantize::FakeQuantizer;
 use quantrain_lowering::{Site, layout as lowered};
 use smallvec::SmallVec;
 
@@ -126,7 +127,7 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
         Op::ArgMax(op) => Box::new(reduction::arg_max(op, &site)?),
         Op::Softmax(op) => Box::new(reduction::softmax(op, &site)?),
         Op::Resize(op) => Box::new(resize::build(op, &site)),
-        Op::FakeQuantize(op) => Box::new(quantize::build(op, &site)?),
+        Op::FakeQuantize(op) => Box::new(FakeQuantizer::new(op, &site)),
         Op::StraightThrough(op) => Box::new(straight_through::function(op, &site)),
         Op::Propagate(_) => Box::new(straight_through::Propagate),
     })

@@ -19,6 +19,7 @@ mod straight_through;
 use quantrain_graph::Op;
 use quantrain_lowering::layout as lowered;
 use quantrain_lowering::normalization::{Affine, instance_rows, layer_rows};
+use quantrain_lowering::quantize::FakeQuantizer;
 
 use crate::LowerError;
 use crate::buffer::{Buffer, View};
@@ -84,7 +85,7 @@ pub(crate) fn build(site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
         Op::ArgMax(op) => in_steps(site, reduction::arg_max(op, at)?),
         Op::Softmax(op) => in_steps(site, reduction::softmax(op, at)?),
         Op::Resize(op) => resize::build(op, site),
-        Op::FakeQuantize(op) => in_steps(site, quantize::build(op, at)?),
+        Op::FakeQuantize(op) => in_steps(site, FakeQuantizer::new(op, at)),
         Op::StraightThrough(op) => in_steps(site, straight_through::function(op, at)),
         Op::Propagate(_) => in_steps(site, straight_through::Propagate),
     })

@@ -11,6 +11,7 @@ pub mod layout;
 pub mod memory_order;
 pub mod normalization;
 pub mod pooling;
+pub mod quantize;
 pub mod reduction;
 pub mod resize;
 mod site;

@@ -15,6 +15,11 @@ pub fn physical_axis(rank: usize, axis: usize) -> usize {
     if rank == 4 { [0, 3, 1, 2][axis] } else { axis }
 }
 
+/// How far a channel of axis 1 is from the next in memory, for extents in ONNX's order.
+pub fn channel_stride(extents: &[usize]) -> usize {
+    if physical_axis(extents.len(), 1) + 1 == extents.len() { 1 } else { extents.iter().skip(2).product() }
+}
+
 /// An axis that the graph has checked, counted from the front.
 pub fn axis_from_front(axis: i64, rank: usize) -> usize {
     if axis < 0 { (axis + rank as i64) as usize } else { axis as usize }

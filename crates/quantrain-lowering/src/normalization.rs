@@ -4,7 +4,7 @@ use quantrain_graph::fold::BatchNorm;
 use quantrain_graph::op::{BatchNormalization, InstanceNormalization, LayerNormalization};
 use quantrain_kernels::normalize::RowNorm;
 
-use crate::memory_order::physical_axis;
+use crate::memory_order::channel_stride;
 use crate::{Site, Unsupported};
 
 /// `y = x·factor + offset` by channels.
@@ -25,9 +25,7 @@ impl Affine {
         let norm = BatchNorm { gamma: values(1)?, beta: values(2)?, mean: values(3)?, variance: values(4)?, epsilon: op.epsilon };
         let factor = norm.factors();
         let offset = (0..factor.len()).map(|c| norm.beta[c] - norm.mean[c] * factor[c]).collect();
-        let x = site.input(0);
-        let stride = if physical_axis(x.len(), 1) + 1 == x.len() { 1 } else { x[2..].iter().product() };
-        Ok(Affine { factor, offset, stride })
+        Ok(Affine { factor, offset, stride: channel_stride(&site.input(0)) })
     }
 
     /// The factor of the channel of element `i`.

@@ -4,6 +4,7 @@ use quantrain_graph::op::FakeQuantize;
 use quantrain_graph::{Op, Quantizer, Rounding};
 
 use super::{Problem, check, rounding_range};
+use crate::tensor::Tensor;
 
 const ROUNDINGS: [Rounding; 3] = [Rounding::HalfToEven, Rounding::HalfUp, Rounding::HalfAwayFromZero];
 
@@ -38,6 +39,25 @@ fn problems() -> Vec<Problem> {
             let problem = Problem::operator(&format!("FakeQuantize {quantizer:?}"), &[&[2, 3, 4, 5]], op, move |x| x[0].map(value));
             all.push(problem.surrogate(move |x| x[0].map(|v| v.clamp(low, high))));
         }
+    }
+    // A quantizer for each channel: of rows, of images and of volumes, whose channels lie apart in memory in three ways.
+    for shape in [&[4, 3][..], &[2, 3, 4, 5], &[2, 3, 5], &[2, 3, 2, 2, 2]] {
+        let numbers = [(0.1, 3, (0, 15)), (0.25, 0, (-8, 7)), (1.0 / 64.0, 128, (0, 255))];
+        let of =
+            |&(scale, zero, (low, high)): &(f32, i32, (i32, i32))| Quantizer::new(scale, zero, low, high, Rounding::HalfToEven).unwrap();
+        let quantizers: Vec<Quantizer> = numbers.iter().map(of).collect();
+        let limits: Vec<(f64, f64)> = quantizers.iter().map(rounding_range).collect();
+        let inner: usize = shape[2..].iter().product();
+        let op = Op::FakeQuantize(FakeQuantize { quantizers });
+        let value = move |i: usize, x: f64| {
+            let (scale, zero, limits) = numbers[i / inner % 3];
+            fake_quantize(Rounding::HalfToEven, scale, zero, limits, x)
+        };
+        let by_element =
+            |x: &Tensor, f: &dyn Fn(usize, f64) -> f64| Tensor::new(&x.shape, x.data.iter().enumerate().map(|(i, &v)| f(i, v)).collect());
+        let problem =
+            Problem::operator(&format!("FakeQuantize by channels of {shape:?}"), &[shape], op, move |x| by_element(&x[0], &value));
+        all.push(problem.surrogate(move |x| by_element(&x[0], &|i, v| v.clamp(limits[i / inner % 3].0, limits[i / inner % 3].1))));
     }
     all
 }
