@@ -210,7 +210,7 @@ pub enum NodeError {
     OutputMissing,
     /// An input that nothing before the node defines.
     #[error(
-        "input `{tensor}` is not defined before it; nodes must be sorted without cycles, and second outputs (masks, indices) are not supported"
+        "input `{tensor}` is computed by no node that comes before it; nodes on a cycle and second outputs (masks, indices) are not supported"
     )]
     NotDefined {
         /// The input.
@@ -284,6 +284,18 @@ pub enum NodeError {
     ReadTooOften {
         /// The tensor.
         tensor: String,
+    },
+    /// Codes of a type that no quantizer has, such as floats of 8 bits.
+    #[error("codes of {found} found, INT4, UINT4, INT8, UINT8, INT16 or UINT16 expected; quantize to integers, or give the float network")]
+    CodeType {
+        /// The type.
+        found: String,
+    },
+    /// A quantizer that integers cannot stand for.
+    #[error("{reason}")]
+    NoQuantizer {
+        /// Why, and what to do.
+        reason: &'static str,
     },
     /// Codes meet other scales or zero points than those that made them.
     #[error("scale and zero point differ from those of the QuantizeLinear before it; only matching pairs are supported")]

@@ -39,7 +39,11 @@ impl Makers {
 
     /// What computes the codes of a tensor; `None` for a tensor that no node writes.
     pub fn of(&self, codes: &str) -> Option<Maker> {
-        let (op, input) = self.behind_layout(codes)?;
+        let (mut op, mut input) = self.behind_layout(codes)?;
+        if let Some(rounded) = input.filter(|_| op == "Clip").and_then(|x| self.behind_layout(x)).filter(|(op, _)| *op == "QuantizeLinear")
+        {
+            (op, input) = rounded;
+        }
         if op != "QuantizeLinear" {
             return Some(Maker::Integer(op.into()));
         }
@@ -71,8 +75,12 @@ pub fn code_tensors(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Vec<(String,
     let is = |node: &NodeProto, op: &str| node.op_type.as_deref() == Some(op);
     let clipped: HashMap<&str, &str> =
         nodes.iter().filter(|n| is(n, "Clip")).filter_map(|n| Some((n.output.first()?.as_str(), n.input.first()?.as_str()))).collect();
+    let clips: HashMap<&str, &String> =
+        nodes.iter().filter(|n| is(n, "Clip")).filter_map(|n| Some((n.input.first()?.as_str(), n.output.first()?))).collect();
     let mut tensors = Vec::new();
-    for (input, output) in nodes.iter().filter(|n| is(n, "QuantizeLinear")).filter_map(|n| n.input.first().zip(n.output.first())) {
+    for (input, rounded) in nodes.iter().filter(|n| is(n, "QuantizeLinear")).filter_map(|n| n.input.first().zip(n.output.first())) {
+        // A Clip behind it leaves some codes unused.
+        let output = *clips.get(rounded.as_str()).unwrap_or(&rounded);
         tensors.push((input.clone(), output.clone()));
         // A Clip before it may only say which codes there are.
         tensors.extend(clipped.get(input.as_str()).map(|&before| (before.to_owned(), output.clone())));
@@ -121,6 +129,8 @@ mod tests {
         ]);
         let pair = |a: &str| (a.to_owned(), "q".to_owned());
         assert_eq!(code_tensors("m", &bytes).unwrap(), [pair("c_clipped"), pair("c"), pair("y")]);
+        let on_codes = file(vec![node("QuantizeLinear", "c", "r"), node("Clip", "r", "q"), node("DequantizeLinear", "q", "y")]);
+        assert_eq!(code_tensors("m", &on_codes).unwrap(), [pair("c"), pair("y")]);
         assert!(matches!(code_tensors("m", b"not protobuf"), Err(ReadError::NotOnnx { .. })));
     }
 
@@ -146,12 +156,14 @@ mod tests {
             node("Transpose", "a", "b"),
             node("QuantizeLinear", "b", "r"),
             node("QuantizeLinear", "input", "s"),
+            node("Clip", "r", "c"),
         ];
         std::fs::write(&path, file(nodes)).unwrap();
         let makers = Makers::read(&path).unwrap();
         assert_eq!(makers.of("q"), Some(Maker::Integer("QLinearConv".into())));
         assert_eq!(makers.of("r"), Some(Maker::Float("Add".into())));
         assert_eq!(makers.of("s"), Some(Maker::Float("input".into())));
+        assert_eq!(makers.of("c"), Some(Maker::Float("Add".into())), "a Clip on codes leaves some unused");
         assert_eq!(makers.of("x"), None);
     }
 }

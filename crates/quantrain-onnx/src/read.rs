@@ -3,6 +3,7 @@
 
 mod activation;
 mod array;
+mod codes;
 mod constant;
 mod control;
 mod convolution;
@@ -19,6 +20,7 @@ mod number;
 mod operators;
 mod options;
 mod pooling;
+mod qonnx;
 mod quantize;
 mod quantized;
 mod reduction;
@@ -38,7 +40,7 @@ use prost::Message;
 use quantrain_graph::{Dim, Graph, GraphBuilder, GraphError, Note, Shape};
 
 use self::message::names::node_name;
-use self::message::{external, functions, live, memory, names};
+use self::message::{external, functions, live, memory, names, order};
 use self::node::{Model, NodeReader, Value};
 use crate::ReadError;
 use crate::proto::{DimensionProto, GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, data_type};
@@ -97,6 +99,7 @@ fn decode(file: &Path, bytes: &[u8]) -> Result<(ModelProto, Vec<Note>), ReadErro
     functions::inline(&mut model, bytes.len()).map_err(|functions::TooMuch { node }| ReadError::Functions { file: file.into(), node })?;
     let mut notes = Vec::new();
     if let Some(graph) = &mut model.graph {
+        order::sort(graph);
         notes.extend(live::prune(graph));
         quantized::expand(graph);
         notes.extend(names::distinguish(graph));
@@ -122,6 +125,7 @@ fn graph_of(file: &Path, model: &ModelProto, notes: Vec<Note>, size: usize, opti
         builder,
         values: HashMap::new(),
         codes: HashMap::new(),
+        clipped: HashMap::new(),
         opset,
         batch: None,
         budget,
@@ -270,7 +274,8 @@ impl<'m> Reader<'m> {
         let (file, node, opset) = (self.file.clone(), node_name(proto).to_owned(), self.model.opset);
         let name = proto.op_type.as_deref().unwrap_or_default();
         let own = is_default_domain(proto.domain.as_deref());
-        let Some(operator) = operators().iter().find(|o| own && o.name == name) else {
+        let quantizers = qonnx::OPERATORS.iter().filter(|_| proto.domain.as_deref().is_some_and(|d| qonnx::DOMAINS.contains(&d)));
+        let Some(operator) = operators().iter().filter(|_| own).chain(quantizers).find(|o| o.name == name) else {
             let domain = proto.domain.as_deref().filter(|_| !own).map(|d| format!("{d}.")).unwrap_or_default();
             let supported = operators().iter().map(|o| o.name).collect::<Vec<_>>().join(", ");
             return Err(ReadError::UnknownOperator { file, node, operator: format!("{domain}{name}"), opset, supported });

@@ -4,6 +4,7 @@ use quantrain_graph::Op;
 use quantrain_graph::op::Activation;
 
 use super::node::NodeReader;
+use super::quantize::clip_codes;
 use crate::NodeError;
 
 /// Readers of functions without attributes.
@@ -75,6 +76,9 @@ pub(super) fn hard_sigmoid(node: &mut NodeReader) -> Result<(), NodeError> {
 
 /// Limits are attributes before operator set 11, inputs since; a missing one is infinite, and so is f32's largest number.
 pub(super) fn clip(node: &mut NodeReader) -> Result<(), NodeError> {
+    if clip_codes(node)? {
+        return Ok(());
+    }
     let (min, max) =
         if node.opset() < 11 { (node.float("min")?, node.float("max")?) } else { (limit(node, 1, "min")?, limit(node, 2, "max")?) };
     let open = |limit: f32| if limit.abs() == f32::MAX { f32::INFINITY.copysign(limit) } else { limit };

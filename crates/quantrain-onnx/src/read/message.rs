@@ -5,3 +5,4 @@ pub(super) mod functions;
 pub(super) mod live;
 pub(super) mod memory;
 pub(super) mod names;
+pub(super) mod order;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use quantrain_graph::{Dim, GraphBuilder, GraphError, Op, Quantizer, Shape, StoredCodes, TensorId};
 
 use super::array::{Array, Constant};
+use super::codes::moved;
 use super::message::names::node_name;
 use super::number::Number;
 use super::tensor;
@@ -58,6 +59,8 @@ pub(super) struct Model<'m> {
     pub values: HashMap<&'m str, Value<'m>>,
     /// The integers behind float constants.
     pub codes: HashMap<String, StoredCodes>,
+    /// Lowest and highest code of constants that a Clip gave some.
+    pub clipped: HashMap<String, (i64, i64)>,
     pub opset: i64,
     /// The file's batch, and what goes in its place where a user says so.
     pub batch: Option<(i64, Dim)>,
@@ -369,6 +372,9 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         if let Some(constants) = constants {
             self.charge(constants.iter().map(Constant::elements).fold(0, usize::saturating_add), name)?;
             let value = Constant::evaluate(name, &op, &constants, self.model.budget)?;
+            if let [Operand::Constant { name: from, value: before }] = &operands[..] {
+                self.move_codes(&op, from, before.shape(), output);
+            }
             return Ok(Operand::Constant { name: output.into(), value });
         }
         let inputs = operands.into_iter().map(|o| self.place(o)).collect::<Result<Vec<_>, _>>()?;
@@ -382,6 +388,15 @@ impl<'r, 'm> NodeReader<'r, 'm> {
             return Err(NodeError::Empty { shape: shape.to_string() });
         }
         Ok(Operand::Activation(id))
+    }
+
+    /// Where an operator moves the elements of a constant, the integers behind them move with them.
+    fn move_codes(&mut self, op: &Op, from: &str, shape: &[usize], to: &str) {
+        let placed = || self.model.builder.find(from).and_then(|id| self.model.builder.graph().stored_codes(id));
+        let Some(codes) = self.model.codes.get(from).or_else(placed) else { return };
+        if let Some(codes) = moved(codes, op, shape, self.model.budget) {
+            self.model.codes.insert(to.into(), codes);
+        }
     }
 
     /// The operand's tensor in the graph; float constants enter it where they are first read.

@@ -34,9 +34,10 @@ const OPERATORS: &[Operator] = operators! {
     AveragePool 7..=23 pooling::average_pool, "one or two spatial axes";
     BatchNormalization 7..=23 normalization::batch_normalization, "inference form; where no block takes it, an image gets a depthwise Conv of ones";
     Cast 7..=23 shape::cast, "constants and shapes: FLOAT, INT32, INT64; activations: to floats, and of whole numbers to INT32 and INT64; all stay FLOAT";
+    CastLike 15..=23 shape::cast_like, "as Cast to the type of the second input";
     Ceil 7..=23 activation::ceil, "derivative 0";
     Celu 12..=23 activation::celu, "";
-    Clip 7..=23 activation::clip, "limits constant";
+    Clip 7..=23 activation::clip, "limits constant; on codes: fewer codes";
     Concat 7..=23 layout::concat, "not along the batch; a constant of one value at an end becomes Pad";
     Constant 7..=23 constant::constant, "tensors, numbers and lists of them";
     ConstantOfShape 9..=23 shape::constant_of_shape, "shape constant";
@@ -126,6 +127,7 @@ pub fn operators() -> &'static [Operator] {
 const BECOMES: &[(&str, &[&str])] = &[
     ("And", &[]),
     ("Cast", &["Identity"]),
+    ("CastLike", &["Identity"]),
     ("Constant", &[]),
     ("ConstantOfShape", &[]),
     ("Dropout", &["Identity"]),
@@ -223,6 +225,13 @@ pub fn operators_page() -> String {
     for (domain, name, becomes) in super::quantized::OPERATORS {
         let point = if domain.is_empty() { "" } else { "." };
         page += &format!("| `{domain}{point}{name}` | {becomes} |\n");
+    }
+    page +=
+        "\n`com.microsoft.QuantizeLinear` and `com.microsoft.DequantizeLinear` are read as ONNX's own. Quantizers of QONNX files (domains ";
+    page += &super::qonnx::DOMAINS.map(|domain| format!("`{domain}`")).join(", ");
+    page += "):\n\n| operator | notes |\n|---|---|\n";
+    for Operator { name, notes, .. } in super::qonnx::OPERATORS {
+        page += &format!("| {name} | {notes} |\n");
     }
     page
 }

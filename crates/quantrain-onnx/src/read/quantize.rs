@@ -1,11 +1,12 @@
-//! QuantizeLinear and DequantizeLinear: a pair around an activation becomes FakeQuantize, constants become float constants.
+//! QuantizeLinear and DequantizeLinear, and a Clip on the codes between them: around an activation they become FakeQuantize, constants
+//! become float constants that remember their codes.
 
 use quantrain_graph::op::FakeQuantize;
-use quantrain_graph::{GraphError, Op, Quantizer, Rounding, Shape, StoredCodes};
+use quantrain_graph::{GraphError, Op, Quantizer, QuantizerError, Rounding, Shape, StoredCodes};
 
 use super::array::{Array, Constant};
 use super::node::{Codes, NodeReader, Operand, Value};
-use super::number;
+use super::number::{self, Number};
 use super::tensor;
 use crate::NodeError;
 use crate::proto::data_type;
@@ -40,14 +41,65 @@ pub(super) fn dequantize_linear(node: &mut NodeReader) -> Result<(), NodeError> 
         Value::Activation(_) | Value::Constant(Constant::Floats(_)) => Err(NodeError::NotInteger { tensor: name }),
         Value::Codes(codes) => dequantize_codes(node, codes, &parameters),
         Value::Stored(stored) => {
+            let kind = tensor::element_type(stored);
+            let limits = limits_of(kind).ok_or_else(|| NodeError::CodeType { found: data_type::name(kind) })?;
             let integers = tensor::integers(stored).map_err(|source| NodeError::Tensor { tensor: name, source })?;
-            dequantize_constant(node, &integers, &parameters, Some(tensor::element_type(stored)))
+            dequantize_constant(node, &integers, &parameters, Some(limits))
         }
         Value::Constant(Constant::Integers(numbers)) => {
-            let values = numbers.values.iter().map(|n| n.fixed()).collect::<Result<_, _>>()?;
-            dequantize_constant(node, &Array { shape: numbers.shape, values }, &parameters, None)
+            let clipped = node.model.clipped.get(&name).copied();
+            let limits = clipped.or_else(|| parameters.kind.and_then(limits_of));
+            dequantize_constant(node, &fixed(numbers)?, &parameters, limits)
         }
     }
+}
+
+/// Clip on integers, if it is one: codes between QuantizeLinear and DequantizeLinear, or those of a constant, are fewer than their type has.
+pub(super) fn clip_codes(node: &mut NodeReader) -> Result<bool, NodeError> {
+    let value = node.value(0)?;
+    let is_codes = match &value {
+        Some(Value::Codes(_) | Value::Constant(Constant::Integers(_))) => true,
+        Some(Value::Stored(stored)) => !tensor::is_float(stored),
+        _ => false,
+    };
+    if !is_codes {
+        return Ok(false);
+    }
+    let low = limit(node, 1, "min")?.unwrap_or(i64::from(i32::MIN));
+    let high = limit(node, 2, "max")?.unwrap_or(i64::from(i32::MAX));
+    if low > high {
+        return Err(NodeError::Value { what: "min", found: low.to_string(), expected: format!("at most max, which is {high}") });
+    }
+    if let Some(Value::Codes(codes)) = value {
+        let narrowed = |q: &Quantizer| {
+            let (least, greatest) = (i64::from(q.qmin()), i64::from(q.qmax()));
+            let within = |limit: i64| i32::try_from(limit.clamp(least, greatest)).unwrap_or(0);
+            Quantizer::new(q.scale(), q.zero_point(), within(low), within(high), q.rounding())
+        };
+        let quantizers = codes.quantizers.iter().map(narrowed).collect::<Result<_, _>>()?;
+        node.define(Value::Codes(Codes { quantizers, ..codes }))?;
+    } else {
+        let integers = node.constant_numbers(0)?.ok_or(NodeError::InputMissing { position: 0 })?;
+        let clipped = fixed(integers)?.map(|n| Number::Fixed(n.clamp(low, high)));
+        node.model.clipped.insert(node.output()?.into(), (low, high));
+        node.define_constant(Constant::Integers(clipped))?;
+    }
+    Ok(true)
+}
+
+/// An optional limit of a Clip on integers.
+fn limit(node: &mut NodeReader, position: usize, what: &'static str) -> Result<Option<i64>, NodeError> {
+    let Some(values) = node.constant_ints(position)? else { return Ok(None) };
+    match values[..] {
+        [one] => Ok(Some(one)),
+        _ => Err(NodeError::Value { what, found: format!("{} values", values.len()), expected: "one value".into() }),
+    }
+}
+
+/// Integers that do not depend on the batch.
+fn fixed(numbers: Array<Number>) -> Result<Array<i64>, NodeError> {
+    let values = numbers.values.iter().map(|n| n.fixed()).collect::<Result<_, _>>()?;
+    Ok(Array { shape: numbers.shape, values })
 }
 
 fn parameters(node: &mut NodeReader) -> Result<Parameters, NodeError> {
@@ -56,6 +108,9 @@ fn parameters(node: &mut NodeReader) -> Result<Parameters, NodeError> {
         Some(Value::Stored(stored)) => Some(tensor::element_type(stored)),
         _ => None,
     };
+    if let Some(kind) = kind.filter(|&kind| limits_of(kind).is_none()) {
+        return Err(NodeError::CodeType { found: data_type::name(kind) });
+    }
     let zero_points = node.constant_ints(2)?.unwrap_or_else(|| vec![0; scales.len()]);
     node.only("block_size", 0)?;
     let axis = node.int("axis")?.unwrap_or(1);
@@ -66,18 +121,22 @@ fn parameters(node: &mut NodeReader) -> Result<Parameters, NodeError> {
     Ok(Parameters { scales, zero_points, kind, axis })
 }
 
+/// Lowest and highest code of a type whose DequantizeLinear is read: those of quantized tensors, and biases of 32 bits.
+fn limits_of(kind: i32) -> Option<(i64, i64)> {
+    let limits = if kind == data_type::INT32 { Some((i32::MIN, i32::MAX)) } else { data_type::code_limits(kind) };
+    limits.map(|(low, high)| (i64::from(low), i64::from(high)))
+}
+
 fn quantizers(parameters: &Parameters, kind: i32) -> Result<Vec<Quantizer>, NodeError> {
-    let unsupported = || {
-        let expected = "INT4, UINT4, INT8, UINT8, INT16 or UINT16".into();
-        NodeError::Value { what: "zero_point", found: data_type::name(kind), expected }
-    };
-    let (qmin, qmax) = data_type::code_limits(kind).ok_or_else(unsupported)?;
+    let limits = data_type::code_limits(kind).ok_or_else(|| NodeError::CodeType { found: data_type::name(kind) })?;
+    Ok(quantizers_within(parameters, limits)?)
+}
+
+fn quantizers_within(parameters: &Parameters, (qmin, qmax): (i32, i32)) -> Result<Vec<Quantizer>, QuantizerError> {
     let each = parameters.scales.iter().zip(&parameters.zero_points);
-    each.map(|(&scale, &zero_point)| {
-        let zero_point = i32::try_from(zero_point).map_err(|_| unsupported())?;
-        Ok(Quantizer::new(scale, zero_point, qmin, qmax, Rounding::HalfToEven)?)
-    })
-    .collect()
+    // A zero point beyond 32 bits lies outside the codes all the same.
+    let zero = |zero_point: i64| i32::try_from(zero_point).unwrap_or(i32::MAX);
+    each.map(|(&scale, &zero_point)| Quantizer::new(scale, zero(zero_point), qmin, qmax, Rounding::HalfToEven)).collect()
 }
 
 /// The axis that several scales belong to, its extent compared with their count.
@@ -124,10 +183,15 @@ fn dequantize_codes(node: &mut NodeReader, codes: Codes, parameters: &Parameters
     }
 }
 
-/// `f32(q − z)·s`, the arithmetic of ONNX Runtime.
-fn dequantize_constant(node: &mut NodeReader, codes: &Array<i64>, parameters: &Parameters, kind: Option<i32>) -> Result<(), NodeError> {
+/// `f32(q − z)·s`, the arithmetic of ONNX Runtime; `limits` are those of the codes, where their type is known.
+fn dequantize_constant(
+    node: &mut NodeReader,
+    codes: &Array<i64>,
+    parameters: &Parameters,
+    limits: Option<(i64, i64)>,
+) -> Result<(), NodeError> {
     let axis = checked_axis(node, &Shape::fixed(&codes.shape), parameters)?;
-    if let Some(stored) = kind.and_then(|kind| stored_codes(codes, parameters, axis, kind)) {
+    if let Some(stored) = limits.and_then(|limits| stored_codes(codes, parameters, axis, limits)) {
         node.define_codes(stored)?;
     }
     let value = |q: i64, c: usize| number::to_f32(q.saturating_sub(parameters.zero_points[c])) * parameters.scales[c];
@@ -136,20 +200,14 @@ fn dequantize_constant(node: &mut NodeReader, codes: &Array<i64>, parameters: &P
 }
 
 /// The codes as they are, where a quantizer can have them.
-fn stored_codes(codes: &Array<i64>, parameters: &Parameters, axis: usize, kind: i32) -> Option<StoredCodes> {
-    let quantizers = if kind == data_type::INT32 {
-        let of =
-            |(&scale, &zero): (&f32, &i64)| Quantizer::new(scale, i32::try_from(zero).ok()?, i32::MIN, i32::MAX, Rounding::HalfToEven).ok();
-        parameters.scales.iter().zip(&parameters.zero_points).map(of).collect::<Option<Vec<_>>>()?
-    } else {
-        quantizers(parameters, kind).ok()?
-    };
+fn stored_codes(codes: &Array<i64>, parameters: &Parameters, axis: usize, (low, high): (i64, i64)) -> Option<StoredCodes> {
+    let quantizers = quantizers_within(parameters, (i32::try_from(low).ok()?, i32::try_from(high).ok()?)).ok()?;
     let centred = by_axis(codes, axis, quantizers.len(), |q, c| i32::try_from(q.saturating_sub(parameters.zero_points[c])).ok());
     Some(StoredCodes { centred: centred.into_iter().collect::<Option<_>>()?, quantizers, axis })
 }
 
 /// `f(value, channel)` of each value, channels along `axis`; one channel is the whole tensor.
-fn by_axis<T: Copy, U>(x: &Array<T>, axis: usize, channels: usize, f: impl Fn(T, usize) -> U) -> Vec<U> {
+pub(super) fn by_axis<T: Copy, U>(x: &Array<T>, axis: usize, channels: usize, f: impl Fn(T, usize) -> U) -> Vec<U> {
     let inner: usize = x.shape.iter().skip(axis + 1).product();
     let channel = |i: usize| if channels == 1 { 0 } else { i / inner % channels };
     x.values.iter().enumerate().map(|(i, &v)| f(v, channel(i))).collect()

@@ -33,7 +33,11 @@ type Numbers = [String; 2];
 /// Rewrites the graph's integer operators. One whose numbers are not in the file stays as it is, and is refused where it is read.
 pub(super) fn expand(graph: &mut GraphProto) {
     let mut expander = Expander { codes: HashMap::new(), dequantized: HashSet::new(), nodes: Vec::new(), initializers: Vec::new() };
-    for node in std::mem::take(&mut graph.node) {
+    for mut node in std::mem::take(&mut graph.node) {
+        // ONNX Runtime's own pair has types that ONNX's has in later operator sets only.
+        if node.domain.as_deref() == Some(MICROSOFT) && matches!(node.op_type.as_deref(), Some("QuantizeLinear" | "DequantizeLinear")) {
+            node.domain = None;
+        }
         let expanded = expander.expand(graph, &node);
         if expanded.is_none() {
             expander.nodes.push(node);
@@ -62,6 +66,11 @@ impl Expander {
         let is_default = matches!(domain, "" | "ai.onnx");
         if is_default && name == "QuantizeLinear" {
             self.codes.insert(node.output.first()?.clone(), numbers(1)?);
+            return None;
+        }
+        if is_default && name == "Clip" {
+            let numbers = self.codes.get(node.input.first()?)?.clone();
+            self.codes.insert(node.output.first()?.clone(), numbers);
             return None;
         }
         if is_default && MOVING.contains(&name) {

@@ -5,8 +5,9 @@ use quantrain_graph::{Graph, Op, TensorId};
 
 use super::array::{Array, Constant};
 use super::layout;
-use super::node::{NodeReader, Operand, extent};
+use super::node::{NodeReader, Operand, Value, extent};
 use super::number::{self, Number};
+use super::tensor;
 use crate::NodeError;
 use crate::proto::data_type;
 
@@ -52,9 +53,24 @@ pub(super) fn gather(node: &mut NodeReader) -> Result<(), NodeError> {
 /// Between FLOAT, INT32 and INT64, of constants. Activations are FLOAT, whole numbers among them too: other floats stay FLOAT, and integers
 /// are what ArgMax and its kin give.
 pub(super) fn cast(node: &mut NodeReader) -> Result<(), NodeError> {
-    let x = node.operand(0)?;
     let to = node.int("to")?.ok_or(NodeError::AttributeMissing { attribute: "to" })?;
-    let to = i32::try_from(to).unwrap_or(0);
+    cast_to(node, i32::try_from(to).unwrap_or(0))
+}
+
+/// As Cast, to the type of the second input: activations are FLOAT, computed integers INT64.
+pub(super) fn cast_like(node: &mut NodeReader) -> Result<(), NodeError> {
+    let to = match node.value(1)?.ok_or(NodeError::InputMissing { position: 1 })? {
+        Value::Stored(stored) if tensor::is_float_type(tensor::element_type(stored)) => data_type::FLOAT,
+        Value::Stored(stored) => tensor::element_type(stored),
+        Value::Activation(_) | Value::Constant(Constant::Floats(_)) => data_type::FLOAT,
+        Value::Constant(Constant::Integers(_)) => data_type::INT64,
+        Value::Codes(_) => return Err(NodeError::NotFloat { tensor: node.input_name(1).unwrap_or_default().into() }),
+    };
+    cast_to(node, to)
+}
+
+fn cast_to(node: &mut NodeReader, to: i32) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
     let unsupported = || NodeError::Value {
         what: "to",
         found: data_type::name(to),

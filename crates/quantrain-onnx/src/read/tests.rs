@@ -4,3 +4,4 @@ mod layers;
 mod message;
 mod networks;
 mod operators;
+mod quantizers;

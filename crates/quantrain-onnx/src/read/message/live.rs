@@ -62,7 +62,7 @@ fn read_names(graph: &GraphProto) -> HashSet<String> {
 }
 
 /// Every name that a node reads, the graphs inside it included.
-fn inputs_of(node: &NodeProto, names: &mut Vec<String>) {
+pub(super) fn inputs_of(node: &NodeProto, names: &mut Vec<String>) {
     names.extend(node.input.iter().filter(|name| !name.is_empty()).cloned());
     for inner in graphs(node) {
         names.extend(inner.output.iter().filter_map(|output| output.name.clone()));

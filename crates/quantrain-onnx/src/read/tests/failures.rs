@@ -112,6 +112,12 @@ refuses! {
         .node("DequantizeLinear", &["q", "t"], "y", vec![]) => NodeError::PairMismatch,
     codes_in_a_float_operator: image(13).floats("s", &[], &[0.5]).node("QuantizeLinear", &["x", "s"], "q", vec![])
         .node("MaxPool", &["q"], "y", vec![ints("kernel_shape", &[2, 2])]) => NodeError::NotFloat { .. },
+    floats_of_8_bits_as_codes: image(19).floats("s", &[], &[0.5]).raw("z", &[], 17, vec![0]).node("QuantizeLinear", &["x", "s", "z"], "q", vec![])
+        .node("DequantizeLinear", &["q", "s", "z"], "y", vec![]) => NodeError::CodeType { .. },
+    floats_of_8_bits_as_weights: image(19).floats("s", &[], &[0.5]).raw("q", &[1], 17, vec![0]).node("DequantizeLinear", &["q", "s"], "w", vec![])
+        .node("Mul", &["x", "w"], "y", vec![]) => NodeError::CodeType { .. },
+    a_type_of_8_bit_floats: image(19).floats("s", &[], &[0.5]).node("QuantizeLinear", &["x", "s"], "y", vec![int("output_dtype", 17)])
+        => NodeError::CodeType { .. },
     a_scale_of_zero: image(13).floats("s", &[], &[0.0]).node("QuantizeLinear", &["x", "s"], "y", vec![]) => NodeError::Quantizer(_),
     quantization_in_blocks: image(21).floats("s", &[], &[0.5]).node("QuantizeLinear", &["x", "s"], "y", vec![int("block_size", 2)])
         => NodeError::Value { what: "block_size", .. },
