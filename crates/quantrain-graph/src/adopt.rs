@@ -1,5 +1,7 @@
 //! Takes over the quantizers and the integers of a QDQ file: FakeQuantize nodes disappear into the tensors they read.
 
+mod clips;
+
 use std::sync::Arc;
 
 use crate::block::{self, Unit};
@@ -8,7 +10,7 @@ use crate::graph::{Graph, NodeId, StoredCodes, TensorId};
 use crate::op::{Activation, FakeQuantize};
 use crate::pass::{self, FuseActivations};
 use crate::quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
-use crate::{BiasLimit, Granularity, GraphBuilder, Op, PlacementError, Quantizer, ScaleKind, Scheme, Sign, Target};
+use crate::{BiasLimit, Granularity, GraphBuilder, Op, PlacementError, Quantizer, Rounding, ScaleKind, Scheme, Sign, Target};
 
 /// How far a bias' scale may be from s_x·s_w for its codes to be meant on that.
 const SCALE_TOLERANCE: f32 = 1e-4;
@@ -17,10 +19,12 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
     let rounding = target.activations().rounding;
     // Before pairs go: a group has none inside.
     let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
-    let (graph, of_name) = without_pairs(&graph);
+    let (graph, of_name) = without_pairs(&graph, Clips::Narrow);
     let mut quantizers: Vec<ActivationQuantizer> = Vec::new();
     let mut of_tensor = vec![None; graph.tensors().len()];
     for (tensor, q) in of_name {
+        // Another rounding than QuantizeLinear's is the file's own word.
+        let rounding = if q.rounding() == Rounding::HalfToEven { rounding } else { q.rounding() };
         let q = Quantizer::new(q.scale(), q.zero_point(), q.qmin(), q.qmax(), rounding).expect("only the rounding is another");
         // Tensors of the same numbers share a quantizer: codes move between them as they are.
         let known = quantizers.iter().position(|known| known.fixed == Some(q));
@@ -38,7 +42,8 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
         let quantizer = |t: TensorId| of_tensor[t.0].and_then(|q| quantizers[q.0].fixed);
         let block = unit.inputs(&graph).next().and_then(quantizer).map(|input| block_codes(&graph, unit, &input)).transpose()?.flatten();
         if of_tensor[unit.output(&graph).0].is_none() && block.is_none() {
-            float.extend(unit.nodes().map(|n| (n, FloatReason::NotInFile)));
+            let reason = FloatReason::of_file(&graph.node(unit.core).op);
+            float.extend(unit.nodes().map(|n| (n, reason.clone())));
         }
         weights.push(block.as_ref().map(|b| {
             let several = b.weight.quantizers.len() > 1;
@@ -51,12 +56,12 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
 }
 
 /// The scheme of a quantizer, as far as its numbers tell.
-fn scheme(like: &Scheme, q: &Quantizer, granularity: Granularity) -> Scheme {
+pub(crate) fn scheme(like: &Scheme, q: &Quantizer, granularity: Granularity) -> Scheme {
     let codes = (i64::from(q.qmax()) - i64::from(q.qmin())) as u64;
     let sign = if q.qmin() < 0 { Sign::Signed } else { Sign::Unsigned };
     let power = q.scale().to_bits() & 0x7f_ffff == 0;
     let scale = if power && like.scale == ScaleKind::PowerOfTwo { ScaleKind::PowerOfTwo } else { ScaleKind::Free };
-    let symmetric = q.zero_point() == 0 && sign == Sign::Signed;
+    let symmetric = q.zero_point() == 0 && (sign == Sign::Signed || scale == ScaleKind::PowerOfTwo);
     Scheme { bits: (u64::BITS - codes.leading_zeros()) as u8, sign, symmetric, narrow: q.qmin() == -q.qmax(), scale, granularity, ..*like }
 }
 
@@ -86,6 +91,16 @@ fn is_on_scale(bias: &StoredCodes, input: &Quantizer, weight: &WeightCodes, chan
     (bias.quantizers.len() == 1 || bias.quantizers.len() == channels) && (0..channels).all(fits)
 }
 
+/// What becomes of clips, which say the same as the limits of codes where they stand before a quantizer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clips {
+    /// The quantizer has fewer codes instead: what is computed is the same.
+    Narrow,
+    /// They stay operators, and those that the file left to the limits of codes are operators again: ranges that training moves do not move
+    /// them, and without quantizers they are part of the network.
+    Restore,
+}
+
 /// What a pair does with the tensor it reads.
 struct Pairs<'g> {
     graph: &'g Graph,
@@ -93,20 +108,30 @@ struct Pairs<'g> {
     whole: Vec<Option<Quantizer>>,
     /// Clips that only say which codes there are.
     narrowing: Vec<bool>,
+    /// Of each tensor, the activation that the file left to its quantizer.
+    left_out: Vec<Option<Activation>>,
 }
 
 impl<'g> Pairs<'g> {
-    fn of(graph: &'g Graph) -> Self {
-        let mut pairs = Pairs { graph, whole: vec![None; graph.tensors().len()], narrowing: vec![false; graph.nodes().len()] };
+    fn of(graph: &'g Graph, clips: Clips) -> Self {
+        let tensors = graph.tensors().len();
+        let mut pairs =
+            Pairs { graph, whole: vec![None; tensors], narrowing: vec![false; graph.nodes().len()], left_out: vec![None; tensors] };
         for t in 0..graph.tensors().len() {
             pairs.whole[t] = pairs.seen_through(TensorId(t));
         }
+        if clips == Clips::Restore {
+            pairs.left_out = clips::left_out(graph, &pairs.whole);
+            return pairs;
+        }
         let single_readers = graph.single_readers();
+        let mut is_rounded = vec![false; graph.tensors().len()];
+        graph.nodes().iter().filter(|n| per_tensor(&n.op).is_some()).for_each(|n| is_rounded[n.output.0] = true);
         for (n, node) in graph.nodes().iter().enumerate() {
             let (Op::Activation(Activation::Clip { min, max }), Some(q)) = (&node.op, pairs.whole[node.output.0]) else { continue };
-            let narrowed = narrowed(&q, *min, *max).filter(|_| single_readers[node.inputs[0].0].is_some());
-            // A network's input is not clipped before it is quantized by anyone else.
-            if let Some(narrowed) = narrowed {
+            // Behind another pair a clip is an operator on codes.
+            let is_only = single_readers[node.inputs[0].0].is_some() && !is_rounded[node.inputs[0].0];
+            if let Some(narrowed) = narrowed(&q, *min, *max).filter(|_| is_only) {
                 pairs.whole[node.inputs[0].0] = Some(narrowed);
                 pairs.narrowing[n] = true;
             }
@@ -139,8 +164,8 @@ fn narrowed(q: &Quantizer, min: f32, max: f32) -> Option<Quantizer> {
 /// The graph without FakeQuantize nodes of one scale, and the quantizers of its tensors in their order.
 ///
 /// Where a tensor is also read as it is, or through several quantizers, an Identity stands for each pair.
-fn without_pairs(graph: &Graph) -> (Graph, Vec<(TensorId, Quantizer)>) {
-    let pairs = Pairs::of(graph);
+pub(crate) fn without_pairs(graph: &Graph, clips: Clips) -> (Graph, Vec<(TensorId, Quantizer)>) {
+    let pairs = Pairs::of(graph, clips);
     let mut b = GraphBuilder::new(&graph.name);
     b.describe(graph.opset, graph.metadata.clone());
     let mut new: Vec<Option<TensorId>> = vec![None; graph.tensors().len()];
@@ -166,8 +191,16 @@ fn without_pairs(graph: &Graph) -> (Graph, Vec<(TensorId, Quantizer)>) {
             new[node.output.0] = Some(inputs[0]);
             continue;
         }
-        let op = if seen.is_some() { Op::Identity } else { node.op.clone() };
-        let id = b.node(&node.name, op, &inputs, final_name(graph, node.output)).expect(distinct);
+        let (op, name) = (if seen.is_some() { Op::Identity } else { node.op.clone() }, final_name(graph, node.output));
+        let id = match pairs.left_out[node.output.0] {
+            None => b.node(&node.name, op, &inputs, name).expect(distinct),
+            Some(activation) => {
+                let before = (0..).map(|i| format!("{name}/before{i}")).find(|wish| graph.find(wish).is_none() && b.find(wish).is_none());
+                let before = before.expect("numbers do not end");
+                let x = b.node(&node.name, op, &inputs, &before).expect(distinct);
+                b.node(&format!("{}/{}", node.name, activation.name()), Op::Activation(activation), &[x], name).expect(distinct)
+            }
+        };
         quantizers.extend(seen.or(pairs.whole[node.output.0]).map(|q| (id, q)));
         new[node.output.0] = Some(id);
     }

@@ -37,6 +37,7 @@ mod quantizer;
 mod restore;
 mod scheme;
 mod shape;
+mod take_over;
 mod target;
 
 pub use block::{Block, Unit, WeightLayout};
@@ -51,4 +52,5 @@ pub use quantizer::{Quantizer, Range};
 pub use restore::ChannelStatistics;
 pub use scheme::{BiasLimit, Granularity, Rounding, ScaleKind, Scheme, Sign};
 pub use shape::{Dim, Shape};
+pub use take_over::FileQuantizers;
 pub use target::{Placement, Requantize, Target};

@@ -7,7 +7,7 @@ use crate::block::Unit;
 use crate::fold::{self, BatchNorm, Folded, WeightCodes};
 use crate::graph::{Graph, NodeId, TensorId};
 use crate::pass::Fusion;
-use crate::{BiasLimit, Op, PlacementError, Quantizer, Range, Scheme, Settings, Target};
+use crate::{BiasLimit, FileQuantizers, Op, PlacementError, Quantizer, Range, Scheme, Settings, Target};
 
 /// Position of an activation quantizer in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +72,20 @@ pub enum FloatReason {
     Off,
     /// The file that the quantizers are from has none there.
     NotInFile,
+    /// It has weights that are float in the file that the quantizers are from, or reads what is.
+    FloatInFile,
+    /// It is a quantizer of the file's with a scale for each channel of an activation, which no integer operator takes.
+    ScalesOfChannels,
+}
+
+impl FloatReason {
+    /// Why an operator of a quantized file is float.
+    pub(crate) fn of_file(op: &Op) -> Self {
+        match op {
+            Op::FakeQuantize(_) => FloatReason::ScalesOfChannels,
+            _ => FloatReason::NotInFile,
+        }
+    }
 }
 
 impl fmt::Display for FloatReason {
@@ -82,6 +96,8 @@ impl fmt::Display for FloatReason {
             FloatReason::InputIsFloat => "it carries values that are float",
             FloatReason::Off => "quantization is off",
             FloatReason::NotInFile => "the file has no quantizer behind it",
+            FloatReason::FloatInFile => "its weights, or what it reads, are float in the file",
+            FloatReason::ScalesOfChannels => "the file rounds there with a scale for each channel",
         })
     }
 }
@@ -124,6 +140,14 @@ impl QuantGraph {
     /// A bias does not fit 32 bits.
     pub fn adopt(graph: Graph, target: Target) -> Result<Self, PlacementError> {
         crate::adopt::adopt(graph, target)
+    }
+
+    /// Goes on from the quantizers of a file, whoever wrote it: they stand where the file has them, with its kinds of integers and its ranges,
+    /// and training moves them like any other. `graph` is what [`Graph::split_quantizers`] left of the file, whatever was added since.
+    ///
+    /// Scales are those of the file; weights have the file's as limits ([`QuantGraph::set_weight_limits`]).
+    pub fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bias_limit: BiasLimit) -> Self {
+        crate::take_over::take_over(graph, target, file, bias_limit)
     }
 
     /// The same units without any quantizer: the float network.

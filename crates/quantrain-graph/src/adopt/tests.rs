@@ -88,6 +88,32 @@ fn a_clip_to_the_values_of_codes_leaves_fewer_codes() {
 }
 
 #[test]
+fn a_clip_between_two_pairs_stays_whatever_their_scales() {
+    for (first, second) in [(0.1, 0.1), (0.1, 0.05), (0.05, 0.1)] {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[2]);
+        let y = pair(&mut b, x, byte(first, 0), "x_pair");
+        let y = b.node("clip", Op::Activation(Activation::Clip { min: 0.0, max: 1.5 }), &[y], "clip").unwrap();
+        let y = pair(&mut b, y, byte(second, 0), "y");
+        b.output(y);
+        let net = adopted(b);
+        assert_eq!(net.graph().nodes().iter().map(|n| n.op.name()).collect::<Vec<_>>(), ["Clip"]);
+        assert_eq!((quantizer(&net, "x"), quantizer(&net, "y")), (Some(byte(first, 0)), Some(byte(second, 0))));
+    }
+}
+
+#[test]
+fn a_rounding_that_is_not_the_standards_is_kept() {
+    let q = Quantizer::new(0.5, 0, -8, 7, Rounding::HalfAwayFromZero).unwrap();
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[2]);
+    let y = pair(&mut b, x, q, "y");
+    let z = b.relu("z", y).unwrap();
+    b.output(z);
+    assert_eq!(quantizer(&adopted(b), "x"), Some(q));
+}
+
+#[test]
 fn tensors_of_the_same_numbers_share_a_quantizer() {
     let mut b = GraphBuilder::new("g");
     let x = b.input("x", &[2]);
