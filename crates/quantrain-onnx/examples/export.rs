@@ -33,9 +33,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         quantizer.range = Some(Range::new(limit(0, -4.0), limit(1, 4.0)));
     }
     write_qdq(&net, path("qdq.onnx"), &QdqOptions::default())?;
-    write_qdq(&net, path("qdq-int4.onnx"), &QdqOptions { int4_weights: true })?;
+    write_qdq(&net, path("qdq-int4.onnx"), &QdqOptions { int4_weights: true, ..QdqOptions::default() })?;
     write_clip(&net, path("clip.onnx"), &ClipOptions::default())?;
-    write_clip(&net, path("clip-quantized.onnx"), &ClipOptions { quantized_weights: true })?;
+    write_clip(&net, path("clip-quantized.onnx"), &ClipOptions { quantized_weights: true, ..ClipOptions::default() })?;
     write_tidl_settings(&net, path("tidl.txt"))?;
     write_encodings(&net, path("encodings.json"))?;
     Ok(())

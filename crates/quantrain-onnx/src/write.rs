@@ -14,7 +14,7 @@ mod unit;
 pub use clip::{ClipOptions, write_clip};
 pub use encodings::write_encodings;
 pub use error::WriteError;
-pub use float::{write_float, write_float_folded};
+pub use float::{FloatOptions, write_float, write_float_folded, write_float_with};
 pub use qdq::{QdqOptions, write_qdq};
 pub use tidl::write_tidl_settings;
 
@@ -23,6 +23,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use quantrain_graph::{QuantGraph, Quantizer, QuantizerId};
+
+/// The operator sets that files are written in.
+pub const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 13..=23;
 
 /// Writes a file that either appears whole or not at all; a file of that name is replaced.
 ///

@@ -15,6 +15,8 @@ use super::{activation, activation_quantizers, carried, operator, write_atomical
 pub struct ClipOptions {
     /// Weights and biases are the values of their codes instead of the trained floats.
     pub quantized_weights: bool,
+    /// The operator set; the graph's own, at least 13 and what its operators need, if it is not given.
+    pub opset: Option<i64>,
 }
 
 /// Writes a float model in which each quantized activation is clipped to the values of its outermost codes, where an importer finds its
@@ -32,7 +34,7 @@ pub fn write_clip(net: &QuantGraph, path: impl AsRef<Path>, options: &ClipOption
 pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<u8>, WriteError> {
     let graph = net.graph();
     let quantizers = activation_quantizers(net)?;
-    let mut w = ModelWriter::new(graph, operator::opset(graph));
+    let mut w = ModelWriter::new(graph, operator::opset(graph, options.opset)?);
     let mut names = Names::of(net);
     let range_of = |t: TensorId| net.quantizer_of(t).map(|q| quantizers[q.0].range());
     for &input in graph.inputs() {

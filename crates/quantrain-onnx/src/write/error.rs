@@ -26,6 +26,16 @@ pub enum WriteError {
         /// Why.
         reason: &'static str,
     },
+    /// The operator set that was asked for does not have what the network needs.
+    #[error("operator set {asked} was asked for, but {what} needs {needed}; set export.opset to {needed} or more, or leave it out")]
+    Opset {
+        /// The operator set asked for.
+        asked: i64,
+        /// The first that will do.
+        needed: i64,
+        /// What needs it.
+        what: String,
+    },
     /// A quantizer has no range yet.
     #[error("tensor `{tensor}` has no range; calibrate or train the network before it is exported")]
     NotCalibrated {

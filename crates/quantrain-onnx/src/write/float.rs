@@ -9,14 +9,27 @@ use super::model::ModelWriter;
 use super::unit::{self, Names};
 use super::{operator, write_atomically};
 
+/// What may be chosen about a float file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FloatOptions {
+    /// The operator set; the graph's own, at least 13 and what its operators need, if it is not given.
+    pub opset: Option<i64>,
+}
+
 /// Writes the float network, every node and name kept, BatchNormalization included.
 ///
-/// The operator set is the graph's own, at least 13.
-///
 /// # Errors
-/// An operator that ONNX does not have, or a file that cannot be written.
+/// An operator that ONNX does not have, in the operator set asked for or at all, or a file that cannot be written.
 pub fn write_float(graph: &Graph, path: impl AsRef<Path>) -> Result<(), WriteError> {
     write_atomically(path, &float_bytes(graph)?)
+}
+
+/// As [`write_float`], with what may be chosen.
+///
+/// # Errors
+/// As [`write_float`].
+pub fn write_float_with(graph: &Graph, path: impl AsRef<Path>, options: &FloatOptions) -> Result<(), WriteError> {
+    write_atomically(path, &bytes_with(graph, options)?)
 }
 
 /// Writes the float network with BatchNormalization folded into the weights of convolutions and products.
@@ -24,7 +37,7 @@ pub fn write_float(graph: &Graph, path: impl AsRef<Path>) -> Result<(), WriteErr
 /// # Errors
 /// As [`write_float`].
 pub fn write_float_folded(net: &QuantGraph, path: impl AsRef<Path>) -> Result<(), WriteError> {
-    let mut w = ModelWriter::new(net.graph(), operator::opset(net.graph()));
+    let mut w = ModelWriter::new(net.graph(), operator::opset(net.graph(), None)?);
     let names = Names::of(net);
     for u in 0..net.units().len() {
         let parameters = unit::float_parameters(&mut w, net, u, None);
@@ -34,7 +47,11 @@ pub fn write_float_folded(net: &QuantGraph, path: impl AsRef<Path>) -> Result<()
 }
 
 pub(super) fn float_bytes(graph: &Graph) -> Result<Vec<u8>, WriteError> {
-    let mut w = ModelWriter::new(graph, operator::opset(graph));
+    bytes_with(graph, &FloatOptions::default())
+}
+
+pub(super) fn bytes_with(graph: &Graph, options: &FloatOptions) -> Result<Vec<u8>, WriteError> {
+    let mut w = ModelWriter::new(graph, operator::opset(graph, options.opset)?);
     for node in graph.nodes() {
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for &t in &node.inputs {

@@ -6,15 +6,19 @@ use quantrain_graph::op::{
 };
 use quantrain_graph::{Dim, Graph, Node, Op, Shape};
 
+use super::OPERATOR_SETS;
 use super::activation;
 use super::error::WriteError;
 use super::model::{ModelWriter, float, int, ints, sizes, text};
 use super::qdq;
 use crate::proto::{AttributeProto, data_type};
 
-/// The operator set that a graph needs: its own, or the first that has the forms written here.
-pub(super) fn opset(graph: &Graph) -> i64 {
-    let needed = graph.nodes().iter().map(|node| match &node.op {
+/// The operator set that a graph is written in: the one asked for, else its own or the first that has the forms written here.
+///
+/// # Errors
+/// The one asked for does not have them all.
+pub(super) fn opset(graph: &Graph, asked: Option<i64>) -> Result<i64, WriteError> {
+    let needed = |node: &Node| match &node.op {
         // Sizes without the batch need the attribute `axes`.
         Op::Resize(Resize { to: ResizeTo::Sizes(_) | ResizeTo::Fit { .. }, .. }) => 18,
         Op::Resize(Resize { coordinates: Coordinates::HalfPixelSymmetric, .. }) => 19,
@@ -23,8 +27,15 @@ pub(super) fn opset(graph: &Graph) -> i64 {
         Op::AveragePool(pool) if pool.window.dilations != [1, 1] => 19,
         Op::FakeQuantize(op) => op.quantizers.iter().map(|q| qdq::opset(qdq::activation_type(q))).max().unwrap_or(13),
         _ => 13,
-    });
-    needed.max().unwrap_or(13).max(graph.opset)
+    };
+    let most = graph.nodes().iter().map(|node| (needed(node), node)).max_by_key(|(opset, _)| *opset);
+    let asked_of = asked.unwrap_or(*OPERATOR_SETS.end());
+    match most {
+        Some((needed, node)) if needed > asked_of => {
+            Err(WriteError::Opset { asked: asked_of, needed, what: format!("node `{}` ({})", node.name, node.op.name()) })
+        }
+        most => Ok(asked.unwrap_or(graph.opset.max(most.map_or(13, |(needed, _)| needed)))),
+    }
 }
 
 /// Adds a node under a name, with inputs and output under names; `x` is the shape of the first input.

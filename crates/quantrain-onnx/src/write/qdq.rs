@@ -16,6 +16,10 @@ use crate::proto::data_type;
 pub struct QdqOptions {
     /// Weights of at most 4 bits are stored as INT4 (operator set 21) instead of INT8.
     pub int4_weights: bool,
+    /// Signed 8-bit codes of activations are written as UINT8, their zero point 128 higher: every activation then has one type.
+    pub uint8_activations: bool,
+    /// The operator set; the graph's own, at least 13 and what its operators and types need, if it is not given.
+    pub opset: Option<i64>,
 }
 
 /// Writes a QDQ model: each quantized activation passes a QuantizeLinear and a DequantizeLinear, weights are integers with a
@@ -26,23 +30,29 @@ pub struct QdqOptions {
 /// these codes, which changes no code and lets the runtime drop it. Codes narrower than their type (4 bits in UINT8) are not clamped by
 /// QuantizeLinear, so a Clip to their range stands before it. An output keeps its name: its DequantizeLinear writes it.
 ///
-/// Codes are rounded half to even as ONNX defines, whatever the target's rounding. The operator set is the graph's own, at least 13, and 21
-/// where 16-bit or 4-bit types are used.
+/// Codes are rounded half to even as ONNX defines, whatever the target's rounding. 16-bit and 4-bit types need operator set 21.
 ///
 /// # Errors
-/// A quantizer without a range, a bias that does not fit 32 bits, an operator that ONNX does not have, or a file that cannot be written.
+/// A quantizer without a range, a bias that does not fit 32 bits, an operator or a type that ONNX does not have, in the operator set asked for
+/// or at all, or a file that cannot be written.
 pub fn write_qdq(net: &QuantGraph, path: impl AsRef<Path>, options: &QdqOptions) -> Result<(), WriteError> {
     write_atomically(path, &qdq_bytes(net, options)?)
 }
 
 pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8>, WriteError> {
     let graph = net.graph();
-    let quantizers = activation_quantizers(net)?;
+    let mut quantizers = activation_quantizers(net)?;
+    if options.uint8_activations {
+        quantizers.iter_mut().for_each(|q| *q = as_unsigned(*q));
+    }
     let blocks: Vec<Option<QuantizedBlock>> = (0..net.units().len()).map(|u| net.quantized_block(u)).collect::<Result<_, _>>()?;
     let activation_types = quantizers.iter().map(activation_type);
     let weight_types = blocks.iter().flatten().map(|b| weight_type(&b.weight.quantizers[0], options));
-    let needed = activation_types.chain(weight_types).map(opset).max().unwrap_or(13);
-    let mut w = ModelWriter::new(graph, operator::opset(graph).max(needed));
+    let needed = activation_types.chain(weight_types).max_by_key(|&kind| opset(kind)).unwrap_or(data_type::UINT8);
+    if let Some(asked) = options.opset.filter(|&asked| asked < opset(needed)) {
+        return Err(WriteError::Opset { asked, needed: opset(needed), what: format!("a pair of {} codes", data_type::name(needed)) });
+    }
+    let mut w = ModelWriter::new(graph, operator::opset(graph, options.opset)?.max(opset(needed)));
     let names = names(&mut w, net);
     let pair = |w: &mut ModelWriter, t: quantrain_graph::TensorId| {
         if let Some(q) = net.quantizer_of(t) {
@@ -163,6 +173,12 @@ pub(super) fn activation_type(q: &Quantizer) -> i32 {
         (true, false) => data_type::INT16,
         (false, false) => data_type::UINT16,
     }
+}
+
+/// The same numbers in UINT8, where they are signed bytes.
+fn as_unsigned(q: Quantizer) -> Quantizer {
+    let shifted = || Quantizer::new(q.scale(), q.zero_point() + 128, q.qmin() + 128, q.qmax() + 128, q.rounding()).ok();
+    Some(q).filter(|q| activation_type(q) == data_type::INT8).and_then(|_| shifted()).unwrap_or(q)
 }
 
 fn weight_type(q: &Quantizer, options: &QdqOptions) -> i32 {

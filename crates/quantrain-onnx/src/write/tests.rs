@@ -1,3 +1,5 @@
+mod options;
+
 use prost::Message;
 use quantrain_graph::op::{Activation, Function, Reshape};
 use quantrain_graph::{Dim, Graph, GraphBuilder, Op, QuantGraph, Range, Settings, Target, TensorId};
@@ -322,7 +324,7 @@ fn narrow_codes_are_clipped_and_wide_ones_need_operator_set_21() {
     assert_eq!(initializer(graph, "conv.weight_quantized").data_type, Some(data_type::INT8));
     assert_eq!(model.opset_import[0].version, Some(17));
 
-    let packed = qdq(&net, &QdqOptions { int4_weights: true });
+    let packed = qdq(&net, &QdqOptions { int4_weights: true, ..QdqOptions::default() });
     let weight = initializer(graph_of(&packed), "conv.weight_quantized");
     assert_eq!((weight.data_type, weight.raw_data.as_ref().unwrap().len()), (Some(data_type::INT4), 18));
     assert_eq!((packed.opset_import[0].version, packed.ir_version), (Some(21), Some(10)));
@@ -364,7 +366,8 @@ fn clip_files_clip_to_the_trained_ranges() {
     let float_weights = floats(initializer(graph_of(&model), "conv.weight_folded"));
     assert_eq!(float_weights, net.folded(0).unwrap().weight);
 
-    let model = ModelProto::decode(&clip_bytes(&net, &ClipOptions { quantized_weights: true }).unwrap()[..]).unwrap();
+    let model =
+        ModelProto::decode(&clip_bytes(&net, &ClipOptions { quantized_weights: true, ..ClipOptions::default() }).unwrap()[..]).unwrap();
     let block = net.quantized_block(0).unwrap().unwrap();
     let values: Vec<f32> = block.weight.codes.iter().map(|c| c * block.weight.scale(0)).collect();
     assert_eq!(floats(initializer(graph_of(&model), "conv.weight_folded")), values);
