@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use quantrain_graph::QuantGraph;
+use quantrain_graph::{FileQuantizers, QuantGraph};
 use serde::Serialize;
 
 use crate::scheme;
@@ -61,6 +61,43 @@ impl Coverage {
         }
         coverage
     }
+}
+
+/// The quantizers of a file that is quantized already, which go on as they are.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct TakenOver {
+    /// Activations that have one.
+    pub activations: usize,
+    /// Weights and biases that are integers.
+    pub constants: usize,
+}
+
+impl TakenOver {
+    /// `None` where the file is a float network.
+    pub fn of(file: &FileQuantizers) -> Option<Self> {
+        (!file.is_empty()).then(|| TakenOver { activations: file.activations(), constants: file.weights() })
+    }
+}
+
+impl fmt::Display for TakenOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the file is quantized: its own quantizers of {} activations, and {} integer constants", self.activations, self.constants)
+    }
+}
+
+/// What the rows of a table of scores are called before training.
+pub fn names_before(taken_over: Option<&TakenOver>, is_refined: bool) -> (&'static str, &'static str) {
+    match (taken_over, is_refined) {
+        (None, false) => ("float", "calibrated"),
+        (None, true) => ("float", "refined"),
+        (Some(_), false) => ("without its quantizers", "with the file's quantizers"),
+        (Some(_), true) => ("without its quantizers", "refined"),
+    }
+}
+
+/// Where ranges come from: images, or the file.
+pub fn ranges_from(images: usize) -> String {
+    if images == 0 { "ranges as the file has them".into() } else { format!("ranges from {images} images") }
 }
 
 /// Reasons that are shared by more nodes than this are told once.

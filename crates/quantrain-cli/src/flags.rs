@@ -144,6 +144,15 @@ pub struct ExportFlags {
     /// Write scales and zero points as JSON too
     #[arg(long)]
     encodings: bool,
+    /// Operator set of the exported model, 13 to 23 [default: the model's, or what its operators and types need]
+    #[arg(long, value_name = "N")]
+    opset: Option<i64>,
+    /// Store weights of at most 4 bits as INT4 (operator set 21)
+    #[arg(long)]
+    int4: bool,
+    /// Write signed 8-bit activations as UINT8 with a zero point 128 higher
+    #[arg(long)]
+    uint8: bool,
 }
 
 /// What computes.
@@ -226,6 +235,9 @@ impl ExportFlags {
         overrides.style = self.style;
         overrides.quantized_weights = self.quantized_weights.then_some(true);
         overrides.encodings = self.encodings.then_some(true);
+        overrides.opset = self.opset;
+        overrides.int4 = self.int4.then_some(true);
+        overrides.uint8 = self.uint8.then_some(true);
     }
 }
 

@@ -169,6 +169,24 @@ pub enum RunError {
     /// The model cannot be read.
     #[error(transparent)]
     Read(#[from] quantrain_onnx::ReadError),
+    /// The model is quantized, and the recipe asks for other quantizers than its own.
+    #[error(
+        "{model}: the file is quantized already and its own quantizers are taken over, so {keys} cannot be met; leave that out, or give the float network"
+    )]
+    QuantizedAlready {
+        /// The model.
+        model: PathBuf,
+        /// The keys of the recipe.
+        keys: String,
+    },
+    /// The model is quantized, and is to be trained as a float network.
+    #[error(
+        "{model}: the file is quantized; leave --float (quantization.enabled = false) out to train on from its quantizers, or give the float network"
+    )]
+    FloatTrainingOfQuantized {
+        /// The model.
+        model: PathBuf,
+    },
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] quantrain_onnx::WriteError),

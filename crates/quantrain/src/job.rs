@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use quantrain_data::{BatchPlan, Dataset, Loader, Preprocess};
 use quantrain_engine::{Mode, Network};
-use quantrain_graph::{Graph, QuantGraph, Target};
+use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::evaluate;
 use crate::images::{WithoutClasses, check_annotations, fixed_batch, image_order, scores_classes};
 use crate::metric::{ByAnnotation, Fidelity, Metric, Score, Sqnr, WithFidelity};
+use crate::model::Model;
 use crate::onnxruntime::OnnxRuntime;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
@@ -37,6 +38,8 @@ pub struct Job {
     metric: Box<dyn Metric>,
     identity: Identity,
     restored: usize,
+    /// The quantizers of the recipe's file, where it is quantized already.
+    file_quantizers: FileQuantizers,
 }
 
 impl Job {
@@ -45,19 +48,24 @@ impl Job {
     /// # Errors
     /// The model cannot be read, is no image network, or the target does not allow the recipe's widths.
     pub fn open(recipe: Recipe) -> Result<Self, RunError> {
-        let graph = read(&recipe)?;
-        Job::of(recipe, &graph.clone(), graph)
+        let model = read(&recipe)?;
+        let graph = model.graph.clone();
+        Job::of(recipe, model, graph)
     }
 
     /// As [`Job::open`], with what training wants before it starts: new weights where the recipe says so, and BatchNormalization restored
-    /// where it was folded away.
+    /// where it was folded away. Weights are quantized for their own ranges, also those of a file that is quantized already, unless these are
+    /// learned.
     ///
     /// # Errors
-    /// As [`Job::open`]; training images that are needed to restore cannot be read.
+    /// As [`Job::open`]; training images that are needed to restore cannot be read; or the float network of a quantized file is asked for.
     pub fn for_training(recipe: Recipe) -> Result<Self, RunError> {
         training_images(&recipe)?;
-        let graph = read(&recipe)?;
-        let mut prepared = graph.clone();
+        let model = read(&recipe)?;
+        if !recipe.quantization().enabled && model.graph.is_quantized() {
+            return Err(RunError::FloatTrainingOfQuantized { model: recipe.model().into() });
+        }
+        let mut prepared = model.graph.clone();
         if recipe.train().initialization == Initialization::He {
             initialize(&mut prepared, recipe.seed());
         }
@@ -65,7 +73,7 @@ impl Job {
             let loader = statistics_loader(&recipe, &prepared)?;
             prepared = restore_batch_norm(prepared, loader.batches(0, 0, recipe.data().loader_threads))?;
         }
-        Job::of(recipe, &graph, prepared)
+        Ok(Job::of(recipe, model, prepared)?.with_ranges_of_weights())
     }
 
     /// The network of [`Job::for_training`] without its numbers, which [`Job::restore`] brings; needs no images.
@@ -73,24 +81,39 @@ impl Job {
     /// # Errors
     /// As [`Job::open`].
     pub fn for_checkpoint(recipe: Recipe) -> Result<Self, RunError> {
-        let graph = read(&recipe)?;
-        let prepared = if restores(&recipe, &graph) { restore_structure(graph.clone())? } else { graph.clone() };
-        Job::of(recipe, &graph, prepared)
+        let model = read(&recipe)?;
+        let graph = model.graph.clone();
+        let prepared = if restores(&recipe, &graph) { restore_structure(graph)? } else { graph };
+        Ok(Job::of(recipe, model, prepared)?.with_ranges_of_weights())
     }
 
-    /// Of the network in the recipe's file and what is to be trained of it.
-    fn of(recipe: Recipe, file: &Graph, graph: Graph) -> Result<Self, RunError> {
-        let place = |graph: Graph| match recipe.quantization().enabled {
-            true => QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings()),
-            false => Ok(QuantGraph::float(graph)),
-        };
-        let identity = Identity { network: network_fingerprint(&place(file.clone())?), recipe: recipe.fingerprint() };
+    /// Of the recipe's model and what is to be trained of it.
+    fn of(recipe: Recipe, model: Model, graph: Graph) -> Result<Self, RunError> {
+        let file = &model.graph;
+        let identity = Identity { network: network_fingerprint(&model.place(&recipe, file.clone())?), recipe: recipe.fingerprint() };
         let restored = graph.nodes().len() - file.nodes().len();
         let compares = recipe.quantization().enabled && recipe.data().eval.is_some();
         let reference = compares.then(|| Fidelity::new(QuantGraph::float(file.clone())));
         let metric = Box::new(ByAnnotation::new(recipe.data().ignored_label, reference));
-        let net = place(graph)?;
-        Ok(Job { float: net.clone(), network: Some(Network::new(net)), ranges: None, metric, identity, restored, recipe })
+        let net = model.place(&recipe, graph)?;
+        let file_quantizers = model.quantizers;
+        Ok(Job { float: net.clone(), network: Some(Network::new(net)), ranges: None, metric, identity, restored, file_quantizers, recipe })
+    }
+
+    /// Takes the limits away that a file gave its weights, unless they are learned from there.
+    fn with_ranges_of_weights(mut self) -> Self {
+        let learned = self.recipe.quantization().learn_ranges.is_some_and(|learn| learn.weights);
+        if !self.file_quantizers.is_empty() && !learned {
+            let mut net = self.float.clone();
+            (0..net.units().len()).for_each(|unit| net.set_weight_limits(unit, None));
+            self.network = Some(Network::new(net));
+        }
+        self
+    }
+
+    /// The quantizers that the recipe's file has, and that were taken over; none where it is a float network.
+    pub fn file_quantizers(&self) -> &FileQuantizers {
+        &self.file_quantizers
     }
 
     /// Judges the network by another metric than accuracy, mean IoU, or the distance from the float network's outputs.
@@ -163,7 +186,8 @@ impl Job {
         let outputs: Vec<&str> = graph.outputs().iter().map(|&t| graph.tensor(t).name.as_str()).collect();
         losses.distances(&outputs)?;
         let train = training.then(|| self.train_loader()).transpose()?;
-        let calibration = self.recipe.quantization().enabled.then(|| calibration_loader(&self.recipe, graph, None)).transpose()?;
+        let calibrates = self.recipe.quantization().enabled && self.file_quantizers.is_empty();
+        let calibration = calibrates.then(|| calibration_loader(&self.recipe, graph, None)).transpose()?;
         let eval = self.eval_loader()?;
         let learns_labels = losses.labels.is_some();
         for (loader, reads_labels, needs_labels) in
@@ -239,11 +263,14 @@ impl Job {
         Ok((target, found))
     }
 
-    /// Finds the range of every quantizer. Returns the number of images used.
+    /// Finds the range of every quantizer. Returns the number of images used: 0 where the recipe's file is quantized, and its ranges stay.
     ///
     /// # Errors
     /// There are no images, they cannot be read or do not fit, or values are not finite.
     pub fn calibrate(&mut self, progress: &mut dyn Progress) -> Result<usize, RunError> {
+        if !self.file_quantizers.is_empty() {
+            return Ok(0);
+        }
         let loader = self.calibration_images()?;
         let (batches, observer) = (loader.batches(0, 0, self.recipe.data().loader_threads), self.recipe.quantization().observer);
         progress.begin("calibrating", loader.samples() as u64);
@@ -315,18 +342,20 @@ impl Job {
         let net = self.net();
         if !quantized {
             let path = folder.join("model.float.onnx");
-            quantrain_onnx::write_float(net.graph(), &path)?;
+            quantrain_onnx::write_float_with(net.graph(), &path, &quantrain_onnx::FloatOptions { opset: export.opset })?;
             return Ok(vec![path]);
         }
         let mut written = Vec::new();
         match style {
             ExportStyle::Qdq => {
                 written.push(folder.join("model.qdq.onnx"));
-                quantrain_onnx::write_qdq(net, &written[0], &quantrain_onnx::QdqOptions::default())?;
+                let (int4_weights, uint8_activations) = (export.int4, export.uint8);
+                let options = quantrain_onnx::QdqOptions { int4_weights, uint8_activations, opset: export.opset };
+                quantrain_onnx::write_qdq(net, &written[0], &options)?;
             }
             ExportStyle::Clip => {
                 written.push(folder.join("model.clip.onnx"));
-                let options = quantrain_onnx::ClipOptions { quantized_weights: export.quantized_weights };
+                let options = quantrain_onnx::ClipOptions { quantized_weights: export.quantized_weights, opset: export.opset };
                 quantrain_onnx::write_clip(net, &written[0], &options)?;
                 written.push(folder.join("tidl-import.txt"));
                 quantrain_onnx::write_tidl_settings(net, &written[1])?;
@@ -373,10 +402,10 @@ impl Job {
 }
 
 /// The recipe's model, which must take images.
-fn read(recipe: &Recipe) -> Result<Graph, RunError> {
-    let graph = quantrain_onnx::read_with(recipe.model(), recipe.read_options())?;
-    image_size(&graph)?;
-    Ok(graph)
+fn read(recipe: &Recipe) -> Result<Model, RunError> {
+    let model = Model::read(recipe)?;
+    image_size(&model.graph)?;
+    Ok(model)
 }
 
 fn training_images(recipe: &Recipe) -> Result<&Path, RunError> {

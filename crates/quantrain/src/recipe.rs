@@ -266,6 +266,12 @@ pub struct Export {
     pub quantized_weights: bool,
     /// Whether encodings are written.
     pub encodings: bool,
+    /// The operator set, where one is asked for.
+    pub opset: Option<i64>,
+    /// Whether weights of at most 4 bits are stored as such.
+    pub int4: bool,
+    /// Whether activations of 8 bits are unsigned in the file.
+    pub uint8: bool,
 }
 
 impl Recipe {
@@ -304,6 +310,20 @@ impl Recipe {
         let q = &mut file.quantization;
         (q.per_channel, q.quantize_output, q.bias_limit, q.observer, q.train_observer) = (None, None, None, None, None);
         Recipe::try_from(file)
+    }
+
+    /// The keys that ask for other quantizers than the target's default ones; a file that is quantized already has its own.
+    pub fn other_quantizers(&self) -> Vec<&'static str> {
+        let (given, usual) = (&self.file.quantization, check::usual_quantization(&self.target));
+        let differs = [
+            ("quantization.weight-bits", given.weight_bits != usual.weight_bits),
+            ("quantization.activation-bits", given.activation_bits != usual.activation_bits),
+            ("quantization.edge-bits", given.edge_bits != usual.edge_bits),
+            ("quantization.per-channel", given.per_channel != usual.per_channel),
+            ("quantization.quantize-output", given.quantize_output != usual.quantize_output),
+            ("quantization.layer", given.layer.as_ref().is_some_and(|rules| !rules.is_empty())),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 
     /// The same recipe with more rules for layers, which go before those that are there.

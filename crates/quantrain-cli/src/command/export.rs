@@ -10,7 +10,7 @@ use quantrain::recipe::{Overrides, Recipe};
 use quantrain::{FileError, Job, RunDirectory};
 use serde::Serialize;
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, ranges_from};
 use crate::error::CliError;
 use crate::flags::{ExportFlags, MachineFlags};
 use crate::keeper::Checkpoint;
@@ -125,7 +125,8 @@ impl fmt::Display for ExportReport {
         }
         write!(f, "{}", self.quantized)?;
         if let Some(images) = self.calibration_images {
-            writeln!(f, "  ranges from {images} images, calibrated for this export")?;
+            let when = if images > 0 { ", calibrated for this export" } else { "" };
+            writeln!(f, "  {}{when}", ranges_from(images))?;
         }
         report::files(f, &self.run, &self.files)?;
         writeln!(f, "{:.1} s", self.seconds)

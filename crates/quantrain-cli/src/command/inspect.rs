@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quantrain::recipe::{GradientPath, Overrides, Recipe};
-use quantrain::{Job, RunDirectory};
+use quantrain::{Job, Model, RunDirectory};
 use quantrain_engine::{Plan, Purpose};
 use quantrain_graph::{FloatReason, Fusion, Graph, NodeId, Op, QuantGraph, QuantizerId, TensorId, Unit};
 use quantrain_integer::{Accumulator, BlockReport, IntegerProgram};
 use serde::Serialize;
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, TakenOver};
 use crate::error::CliError;
 use crate::flags::{NetworkFlags, QuantizationFlags};
 use crate::keeper::Checkpoint;
@@ -56,6 +56,9 @@ pub struct InspectReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fused: Vec<FusionReport>,
     quantized: Coverage,
+    /// The quantizers of a file that is quantized already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_over: Option<TakenOver>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<String>,
 }
@@ -107,13 +110,7 @@ struct Sums {
 impl Sums {
     /// Of every block of a network whose ranges are known, by the name of its node.
     fn of(net: &QuantGraph) -> HashMap<String, Sums> {
-        let has_pairs = net.graph().nodes().iter().any(|n| matches!(n.op, Op::FakeQuantize(_)));
-        let program = match has_pairs {
-            // The numbers of a file with quantizers are its own.
-            true => QuantGraph::adopt(net.graph().clone(), net.target().clone()).ok().and_then(|net| IntegerProgram::lower(&net).ok()),
-            false if net.is_calibrated() => IntegerProgram::lower(net).ok(),
-            false => None,
-        };
+        let program = net.is_calibrated().then(|| IntegerProgram::lower(net).ok()).flatten();
         let sums = |b: &BlockReport| {
             let bits = if b.accumulator == Accumulator::I32 { 32 } else { 64 };
             Sums { largest: b.bound, bias: b.bias, bits, simulated: if b.bound <= 1 << 24 { 32 } else { 64 } }
@@ -156,23 +153,23 @@ impl Inspect {
         let mut overrides = Overrides { gradient_path: self.gradient_path, batch_size: self.batch, ..Overrides::default() };
         self.network.over(&mut overrides);
         self.quantization.over(&mut overrides);
-        let (recipe, net) = match self.model.is_dir() {
+        let (recipe, net, taken_over) = match self.model.is_dir() {
             true => of_run(&RunDirectory::open(&self.model)?, overrides)?,
             false => {
                 overrides.model = Some(self.model);
                 let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
-                let graph = quantrain_onnx::read_with(recipe.model(), recipe.read_options())?;
-                let net = QuantGraph::prepare(graph, recipe.target().clone(), &recipe.settings())?;
-                (recipe, net)
+                let model = Model::read(&recipe)?;
+                let net = model.place(&recipe, model.graph.clone())?;
+                (recipe, net, TakenOver::of(&model.quantizers))
             }
         };
         let plan = self.plan.then(|| plan(&net, &recipe)).transpose()?;
-        Ok(report(&net, &recipe, plan))
+        Ok(InspectReport { taken_over, ..report(&net, &recipe, plan) })
     }
 }
 
 /// The network of a run as its last checkpoint has it, if there is one.
-fn of_run(run: &RunDirectory, overrides: Overrides) -> Result<(Recipe, QuantGraph), CliError> {
+fn of_run(run: &RunDirectory, overrides: Overrides) -> Result<(Recipe, QuantGraph, Option<TakenOver>), CliError> {
     // A trained network has what training added to it.
     let open = if run.last_checkpoint().exists() { Job::for_checkpoint } else { Job::open };
     let stored = open(Recipe::load(Some(&run.recipe()), Overrides::default())?)?.identity();
@@ -181,7 +178,8 @@ fn of_run(run: &RunDirectory, overrides: Overrides) -> Result<(Recipe, QuantGrap
     if let Some(checkpoint) = Checkpoint::last(run, &stored)?.filter(|_| job.identity() == stored) {
         job.restore(&checkpoint.state)?;
     }
-    Ok((recipe, job.net().clone()))
+    let taken_over = TakenOver::of(job.file_quantizers());
+    Ok((recipe, job.net().clone(), taken_over))
 }
 
 fn plan(net: &QuantGraph, recipe: &Recipe) -> Result<String, CliError> {
@@ -217,6 +215,7 @@ fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectRep
         batch_norms: BatchNorms { folded: count(FOLDED), kept: count(KEPT) },
         fused: net.fusions().iter().map(fusion_report).collect(),
         quantized: Coverage::of(net),
+        taken_over: None,
         units,
         plan,
     }
@@ -268,14 +267,10 @@ fn activation(net: &QuantGraph, unit: &Unit, id: QuantizerId) -> String {
     if own { scheme::words(&quantizer.scheme) } else { format!("as `{}`", quantizer.tensor) }
 }
 
-/// The range of a trained quantizer, or of a pair of QuantizeLinear and DequantizeLinear in the file.
+/// The range of a quantizer that was trained, or that the file has.
 fn range(net: &QuantGraph, unit: &Unit) -> Option<(f32, f32)> {
-    let trained = net.quantizer_of(unit.output(net.graph())).and_then(|q| net.quantizers()[q.0].quantizer().ok().flatten());
-    let range = match (&net.graph().node(unit.core).op, &trained) {
-        (_, Some(quantizer)) => quantizer.range(),
-        (Op::FakeQuantize(op), None) if op.quantizers.len() == 1 => op.quantizers[0].range(),
-        _ => return None,
-    };
+    let quantizer = net.quantizer_of(unit.output(net.graph())).and_then(|q| net.quantizers()[q.0].quantizer().ok().flatten())?;
+    let range = quantizer.range();
     Some((range.min, range.max))
 }
 
@@ -301,6 +296,9 @@ impl fmt::Display for InspectReport {
                 (Some(activation), _) => writeln!(f, "`{}`: {operators} is one {activation}", fused.node)?,
                 (None, reason) => writeln!(f, "`{}`: {operators} stays, {}", fused.node, reason.as_deref().unwrap_or_default())?,
             }
+        }
+        if let Some(taken_over) = &self.taken_over {
+            writeln!(f, "{taken_over}")?;
         }
         write!(f, "{}", self.quantized)?;
         self.plan.as_ref().map_or(Ok(()), |plan| write!(f, "\n{plan}"))

@@ -10,7 +10,7 @@ use quantrain::refine::StepReport;
 use quantrain::{Job, RunDirectory};
 use serde::Serialize;
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, TakenOver, names_before, ranges_from};
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::progress::Console;
@@ -29,6 +29,9 @@ pub struct QuantizeReport {
     run: PathBuf,
     model: PathBuf,
     quantized: Coverage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_over: Option<TakenOver>,
+    /// 0 where ranges are those of a file that is quantized already.
     calibration_images: usize,
     float: Option<Score>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -62,6 +65,7 @@ impl Quantize {
             run: run.path().into(),
             model: recipe.model().into(),
             quantized: Coverage::of(job.net()),
+            taken_over: TakenOver::of(job.file_quantizers()),
             calibration_images,
             float,
             refinement,
@@ -90,22 +94,19 @@ impl QuantizeReport {
     }
 }
 
-impl QuantizeReport {
-    /// After what the accuracy was measured.
-    fn after(&self) -> &'static str {
-        if self.refinement.is_empty() { "calibrated" } else { "refined" }
-    }
-}
-
 impl fmt::Display for QuantizeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.model.display())?;
+        if let Some(taken_over) = &self.taken_over {
+            writeln!(f, "{taken_over}")?;
+        }
         write!(f, "{}", self.quantized)?;
-        writeln!(f, "  ranges from {} images", self.calibration_images)?;
+        writeln!(f, "  {}", ranges_from(self.calibration_images))?;
         writeln!(f)?;
         report::refinement(f, &self.refinement)?;
         if self.float.is_some() {
-            writeln!(f, "{}", scores(&[("float", &self.float), (self.after(), &self.ptq)]))?;
+            let (before, after) = names_before(self.taken_over.as_ref(), !self.refinement.is_empty());
+            writeln!(f, "{}", scores(&[(before, &self.float), (after, &self.ptq)]))?;
         }
         if let Some(sqnr) = self.sqnr {
             writeln!(f, "output SQNR {sqnr:.2} dB on the evaluation images")?;

@@ -13,7 +13,7 @@ use quantrain::refine::StepReport;
 use quantrain::{Job, RunDirectory};
 use serde::{Deserialize, Serialize};
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, TakenOver, names_before, ranges_from};
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::keeper::{Checkpoint, RunKeeper};
@@ -37,6 +37,9 @@ pub struct TrainReport {
     model: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     quantized: Option<Coverage>,
+    /// The quantizers of a file that is quantized already, from which training goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_over: Option<TakenOver>,
     /// Layers that got a BatchNormalization for training.
     #[serde(skip_serializing_if = "is_zero")]
     restored_batch_norm: usize,
@@ -115,11 +118,6 @@ impl Train {
 }
 
 impl Before {
-    /// After what the accuracy before training was measured.
-    fn after(&self) -> &'static str {
-        if self.refinement.is_empty() { "calibrated" } else { "refined" }
-    }
-
     /// What an interrupted run has measured.
     fn stored(run: &RunDirectory) -> Option<Self> {
         serde_json::from_slice(&fs::read(run.summary()).ok()?).ok()
@@ -127,12 +125,13 @@ impl Before {
 
     fn measure(recipe: &Recipe, job: &mut Job, console: &mut Console) -> Result<Self, CliError> {
         let mut before = Before { float: job.float_score(console)?, ..Before::default() };
-        note(console, "float", &before.float);
+        let taken_over = TakenOver::of(job.file_quantizers());
+        note(console, names_before(taken_over.as_ref(), false).0, &before.float);
         if recipe.quantization().enabled {
             before.calibration_images = Some(job.calibrate(console)?);
             before.refinement = job.refine(console)?;
             before.ptq = job.simulated_score(console)?;
-            note(console, before.after(), &before.ptq);
+            note(console, names_before(taken_over.as_ref(), !before.refinement.is_empty()).1, &before.ptq);
         }
         Ok(before)
     }
@@ -195,6 +194,7 @@ impl TrainReport {
             run: recipe.out().into(),
             model: recipe.model().into(),
             quantized: recipe.quantization().enabled.then(|| Coverage::of(job.net())),
+            taken_over: TakenOver::of(job.file_quantizers()),
             restored_batch_norm: job.restored_layers(),
             before: Before::default(),
             qat: None,
@@ -217,6 +217,9 @@ impl TrainReport {
 impl fmt::Display for TrainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.model.display())?;
+        if let Some(taken_over) = &self.taken_over {
+            writeln!(f, "{taken_over}")?;
+        }
         if let Some(quantized) = &self.quantized {
             write!(f, "{quantized}")?;
         }
@@ -224,12 +227,13 @@ impl fmt::Display for TrainReport {
             writeln!(f, "  {} layers without BatchNormalization got one for training", self.restored_batch_norm)?;
         }
         if let Some(images) = self.before.calibration_images {
-            writeln!(f, "  ranges from {images} images")?;
+            writeln!(f, "  {}", ranges_from(images))?;
         }
         writeln!(f)?;
         report::refinement(f, &self.before.refinement)?;
         let trained = if self.qat.is_some() { &self.qat } else { &self.trained_float };
-        let rows = [("float", &self.before.float), (self.before.after(), &self.before.ptq), ("trained", trained)];
+        let (before, after) = names_before(self.taken_over.as_ref(), !self.before.refinement.is_empty());
+        let rows = [(before, &self.before.float), (after, &self.before.ptq), ("trained", trained)];
         if rows.iter().any(|(_, score)| score.is_some()) {
             writeln!(f, "{}", scores(&rows))?;
         }

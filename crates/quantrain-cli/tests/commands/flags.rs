@@ -31,11 +31,17 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("--optimizer", "adamw", "optimizer = \"adamw\""),
     ("--lr", "0.25", "learning-rate = 0.25"),
     ("--style", "clip", "style = \"clip\""),
+    ("--opset", "21", "opset = 21"),
 ];
 
 /// Flags without a value.
-const SWITCHES: &[(&str, &str)] =
-    &[("--quantized-weights", "quantized-weights = true"), ("--encodings", "encodings = true"), ("--float", "enabled = false")];
+const SWITCHES: &[(&str, &str)] = &[
+    ("--quantized-weights", "quantized-weights = true"),
+    ("--encodings", "encodings = true"),
+    ("--int4", "int4 = true"),
+    ("--uint8", "uint8 = true"),
+    ("--float", "enabled = false"),
+];
 
 const DATA: [&str; 6] = ["--model", "net.onnx", "--data", "train-images-idx3-ubyte", "--eval-data", "test-images-idx3-ubyte"];
 
@@ -56,9 +62,9 @@ fn flags_of_train_and_quantize_reach_the_effective_recipe() {
     let folder = fixture.path("").canonicalize().unwrap();
     let values = ROWS.iter().flat_map(|&(flag, value, _)| [flag, value]);
     let common: Vec<&str> = DATA.into_iter().chain(values).collect();
-    let lines = || ROWS.iter().map(|row| row.2).chain(SWITCHES.iter().take(2).map(|row| row.1));
+    let lines = || ROWS.iter().map(|row| row.2).chain(SWITCHES.iter().take(4).map(|row| row.1));
     for command in ["quantize", "train"] {
-        let arguments = [&[command, "--out", command, "--quantized-weights", "--encodings"], &common[..]].concat();
+        let arguments = [&[command, "--out", command, "--quantized-weights", "--encodings", "--int4", "--uint8"], &common[..]].concat();
         fixture.json(&arguments);
         let recipe = effective(&fixture, command);
         assert_lines(&recipe, &folder, lines());

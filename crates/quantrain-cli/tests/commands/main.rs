@@ -7,5 +7,6 @@ mod full_disk;
 mod help;
 mod hostile_folder;
 mod interruption;
+mod quantized_files;
 mod reports;
 mod tasks;

@@ -49,11 +49,19 @@ impl TryFrom<RecipeFile> for Recipe {
                 style: given("export.style", file.export.style)?,
                 quantized_weights: given("export.quantized-weights", file.export.quantized_weights)?,
                 encodings: given("export.encodings", file.export.encodings)?,
+                opset: optional("export.opset", file.export.opset, "13 to 23", |set| quantrain_onnx::OPERATOR_SETS.contains(&set))?,
+                int4: given("export.int4", file.export.int4)?,
+                uint8: given("export.uint8", file.export.uint8)?,
             },
             target,
             file,
         })
     }
+}
+
+/// The table `[quantization]` of a recipe that says nothing of it.
+pub(super) fn usual_quantization(target: &Target) -> QuantizationFile {
+    dependent_defaults(&RecipeFile::standard(), target).quantization
 }
 
 /// The defaults that depend on the target and on other keys.

@@ -263,6 +263,13 @@ recipe_tables! {
         "quantized-weights" quantized_weights: bool, "false";
         /// Whether scales and zero points are also written as encodings in JSON.
         "encodings" encodings: bool, "false";
+        /// Operator set of the exported model, 13 to 23; an error where its operators or types need a later one.
+        "opset" opset: i64, words "the model's, or what its operators and types need", example "21";
+        /// Whether weights of at most 4 bits are stored as INT4, two in a byte, instead of INT8 (style qdq; operator set 21).
+        "int4" int4: bool, "false";
+        /// Whether signed 8-bit codes of activations are written as UINT8 with a zero point 128 higher, so that all activations have one type
+        /// (style qdq).
+        "uint8" uint8: bool, "false";
     }
 }
 

@@ -60,4 +60,7 @@ overrides! {
     style: ExportStyle => export.style;
     quantized_weights: bool => export.quantized_weights;
     encodings: bool => export.encodings;
+    opset: i64 => export.opset;
+    int4: bool => export.int4;
+    uint8: bool => export.uint8;
 }

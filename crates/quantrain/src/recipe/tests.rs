@@ -122,6 +122,9 @@ const ROWS: &[Row] = &[
     ("export.style", "", "'clip'", |r| show(r.export().style)),
     ("export.quantized-weights", "", "true", |r| show(r.export().quantized_weights)),
     ("export.encodings", "", "true", |r| show(r.export().encodings)),
+    ("export.opset", "", "21", |r| show(r.export().opset)),
+    ("export.int4", "", "true", |r| show(r.export().int4)),
+    ("export.uint8", "", "true", |r| show(r.export().uint8)),
 ];
 
 /// The text of a recipe with some lines in a table.
