@@ -26,6 +26,7 @@ import onnx
 import onnxruntime as ort
 import pyarrow as pa
 import pyarrow.parquet as pq
+from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 import check_models
@@ -35,6 +36,7 @@ import node_tests
 import onnxruntime_accuracy
 import operator_networks
 import quantized_node_tests
+import quantizer_forms
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -412,6 +414,45 @@ def check_clip(tally, programs, folder):
         tally.check("quantizationStyle" in settings, f"{name}: tidl-pow2, import settings", f"{len(settings.splitlines())} lines")
 
 
+def check_forms(tally, programs, folder):
+    """Networks that other tools quantized: simulation, integer program and ONNX Runtime have the same codes."""
+    quantizer_forms.images(folder / "images.npz")
+    library = Path(ort.__file__).parent / "capi"
+    flags = ["--data", folder / "images.npz", "--mean", "0.5", "--std", "0.25", "--onnxruntime", library, "--exact-session"]
+    for name, model in quantizer_forms.forms().items():
+        onnx.save(model, folder / "form.onnx")
+        report = programs.quantrain("verify", folder / "form.onnx", *flags)
+        apart = [report["differ_integer"], report["differ_onnxruntime"]]
+        tally.check(apart == [0, 0], f"form: {name}", f"{apart[0]} and {apart[1]} of {report['codes']} codes apart")
+
+
+def check_exports(tally, programs, folder):
+    """What may be chosen about an exported file, in ONNX Runtime and in ONNX's own evaluator, which runs pairs from operator set 19 on."""
+    name, images, pixels = FASHION.model.stem, FASHION.images, []
+    for _, (image, _) in zip(range(16), onnxruntime_accuracy.idx_samples(images.evaluation, images.labels)):
+        pixels.append((np.asarray(image, np.float32).reshape(1, 28, 28) / 255 - images.mean[0]) / images.std[0])
+    x = np.stack(pixels).astype(np.float32)
+    first = None
+    for words, opset in [([], 17), (["--opset", 13], 13), (["--opset", 21], 21), (["--uint8", "--opset", 21], 21), (["--weight-bits", 4, "--int4"], 21)]:
+        what = f"{name}: exported with {' '.join(map(str, words)) or 'nothing chosen'}"
+        flags = ["--target", "tidl-pow2", *words, "--out", folder / f"export{len(words)}{opset}", "--eval-images", 1]
+        file = programs.quantrain("quantize", "--model", FASHION.model, *images.flags(), *flags)["files"][0]
+        model = onnx.load(file)
+        found = next(o.version for o in model.opset_import if not o.domain)
+        options = ort.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        [runtime] = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"]).run(None, {model.graph.input[0].name: x})
+        figures, passed = f"operator set {found}", found == opset
+        if opset >= 19:
+            [reference] = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: x})
+            passed &= np.array_equal(reference, runtime)
+            figures += f", {np.count_nonzero(reference != runtime)} of {runtime.size} outputs of the two apart"
+        if "--weight-bits" not in words:
+            first = runtime if first is None else first
+            passed &= np.array_equal(first, runtime)
+        tally.check(passed, what, figures)
+
+
 def check_memory(tally, programs, folder):
     """Calibration streams: its memory does not grow with the number of images."""
     network, what = RESNET20, "resnet20_cifar10: peak memory of calibration"
@@ -456,6 +497,8 @@ SECTIONS = {
     "accuracy": check_accuracy,
     "masks": check_masks,
     "clip": check_clip,
+    "forms": check_forms,
+    "exports": check_exports,
     "memory": check_memory,
     "foreign": check_foreign,
     "nodes": check_nodes,

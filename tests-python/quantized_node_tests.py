@@ -42,8 +42,6 @@ EXEMPT = {
     "test_dynamicquantizelinear_max_adjusted_expanded": DYNAMIC,
     "test_dynamicquantizelinear_min_adjusted": DYNAMIC,
     "test_dynamicquantizelinear_min_adjusted_expanded": DYNAMIC,
-    "test_quantizelinear_axis": "activations with a scale for each channel are not supported",
-    "test_dequantizelinear_axis": "activations with a scale for each channel are not supported",
 }
 
 
@@ -60,6 +58,11 @@ def tests():
             yield folder, model
 
 
+def by_channel(numbers, rank):
+    """One number, or one for each element of axis 1."""
+    return numbers.reshape(-1, *[1] * (rank - 2)) if numbers.size > 1 else numbers
+
+
 def run(runner, folder, model, scratch):
     """None where every code is the test's, else what went wrong."""
     [node] = model.graph.node
@@ -73,9 +76,7 @@ def run(runner, folder, model, scratch):
     for position, name in enumerate(node.input):
         # A second matrix of two axes is weights; the first extent of an input is the batch.
         if position in codes and (position == 0 or values[name].ndim > 2):
-            scale, zero = (values[node.input[i]] for i in codes[position])
-            if scale.size > 1:
-                return "several scales"
+            scale, zero = (by_channel(values[node.input[i]], values[name].ndim) for i in codes[position])
             real = (values[name].astype(np.float32) - zero.astype(np.float32)) * scale.astype(np.float32)
             nodes.append(helper.make_node("QuantizeLinear", [f"{name}_real", *(node.input[i] for i in codes[position])], [name]))
             inputs.append(f"{name}_real")
@@ -87,7 +88,7 @@ def run(runner, folder, model, scratch):
     nodes.append(node)
     output = node.output[0]
     if to:
-        scale, zero = (values[node.input[i]] for i in to)
+        scale, zero = (by_channel(values[node.input[i]], expected.ndim) for i in to)
         nodes.append(helper.make_node("DequantizeLinear", [output, *(node.input[i] for i in to)], ["result"]))
         output = "result"
     shaped = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", *x.shape[1:]]) for n, x in zip(inputs, fed)]
