@@ -168,6 +168,7 @@ pub(crate) fn without_pairs(graph: &Graph, clips: Clips) -> (Graph, Vec<(TensorI
     let pairs = Pairs::of(graph, clips);
     let mut b = GraphBuilder::new(&graph.name);
     b.describe(graph.opset, graph.metadata.clone());
+    b.note(graph.notes.clone());
     let mut new: Vec<Option<TensorId>> = vec![None; graph.tensors().len()];
     let mut quantizers: Vec<(TensorId, Quantizer)> = Vec::new();
     let distinct = "names and shapes are those of a valid graph";
