@@ -170,4 +170,17 @@ def layouts():
     return [net]
 
 
-NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts()]
+def pools():
+    """Windows that hang over their input, padding that counts, dilations."""
+    net = Network("pools", 19)
+    for operator in ["AveragePool", "MaxPool"]:
+        for kernel, stride, pad in [(3, 2, 0), (3, 2, 1), (2, 3, 0), (5, 2, 2)]:
+            window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4, "ceil_mode": 1}
+            net.output(operator, "x", **window)
+            if operator == "AveragePool":
+                net.output(operator, "x", **window, count_include_pad=1)
+        net.output(operator, "x", kernel_shape=[2, 3], dilations=[2, 1], pads=[0, 1, 0, 1])
+    return [net]
+
+
+NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts(), *pools()]

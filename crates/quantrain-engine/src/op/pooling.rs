@@ -33,21 +33,26 @@ impl Kernel for Max {
     }
 }
 
-pub(super) struct Average(PoolShape);
+pub(super) struct Average {
+    shape: PoolShape,
+    /// ONNX Runtime has an integer kernel for it.
+    integer: bool,
+}
 
 pub(super) fn average(op: &AveragePool, site: &Site) -> Average {
-    Average(shape(&op.window, op.count_include_pad, site))
+    let shape = shape(&op.window, op.count_include_pad, site);
+    Average { integer: op.is_integer_kernel(shape.in_height, shape.in_width), shape }
 }
 
 impl Kernel for Average {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        with_real(x[0], |real| kernels::average_forward(&self.0, real, y));
+        with_real(x[0], |real| kernels::average_forward(&self.shape, real, y));
         change_unit(y, 1.0, out_scale);
     }
 
     /// ONNX Runtime's QLinearAveragePool: the mean of real values, rounded with the zero point on top.
     fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
-        let Some(to) = codes.of_bytes() else { return false };
+        let Some(to) = codes.of_bytes().filter(|_| self.integer) else { return false };
         self.forward(x, to.scale(), y);
         let zero = to.zero_point() as f32;
         y.iter_mut().for_each(|v| *v = to.rounding().round(*v + zero) - zero);
@@ -55,7 +60,7 @@ impl Kernel for Average {
     }
 
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
-        kernels::average_backward(&self.0, dy, dx, accumulate);
+        kernels::average_backward(&self.shape, dy, dx, accumulate);
     }
 }
 

@@ -78,6 +78,20 @@ pub struct AveragePool {
     pub count_include_pad: bool,
 }
 
+impl AveragePool {
+    /// Whether ONNX Runtime's QLinearAveragePool computes the same for images of `height` by `width`: it knows no dilations, and divides
+    /// what hangs over counted padding by the whole window.
+    pub fn is_integer_kernel(&self, height: usize, width: usize) -> bool {
+        let Window { kernel, strides, pads, dilations, .. } = self.window;
+        let Ok(out) = self.window.output_extents(height, width) else { return false };
+        let hangs_over = |axis: usize| {
+            let reach = out[axis].saturating_sub(1).saturating_mul(strides[axis]).saturating_add(kernel[axis]);
+            reach > [height, width][axis].saturating_add(pads[axis]).saturating_add(pads[axis + 2])
+        };
+        dilations == [1, 1] && !(self.count_include_pad && (hangs_over(0) || hangs_over(1)))
+    }
+}
+
 /// Mean over height and width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GlobalAveragePool;
@@ -105,6 +119,21 @@ mod tests {
     fn no_window_begins_in_the_end_padding() {
         let window = Window { strides: [3, 3], pads: [0, 0, 2, 2], ceil: true, ..Window::new([2, 2]) };
         assert_eq!(window.output_extents(3, 4).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn windows_over_counted_padding_have_no_integer_kernel() {
+        let pool = |pads, ceil, count_include_pad| AveragePool {
+            window: Window { strides: [2, 2], pads, ceil, ..Window::new([3, 3]) },
+            count_include_pad,
+        };
+        // The last of three windows of 3 begins at 4, and ends at 7.
+        assert!(!pool([0; 4], true, true).is_integer_kernel(6, 7));
+        assert!(pool([0; 4], true, false).is_integer_kernel(6, 7));
+        assert!(pool([0, 0, 1, 0], true, true).is_integer_kernel(6, 7));
+        assert!(pool([0; 4], false, true).is_integer_kernel(6, 7));
+        let dilated = Window { dilations: [1, 2], ..Window::new([2, 2]) };
+        assert!(!AveragePool { window: dilated, count_include_pad: false }.is_integer_kernel(6, 7));
     }
 
     #[test]

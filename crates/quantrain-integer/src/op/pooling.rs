@@ -43,20 +43,28 @@ impl Windows {
 }
 
 /// The mean of each window, of real values.
-pub(super) struct Average(PoolShape);
+pub(super) struct Average {
+    shape: PoolShape,
+    /// ONNX Runtime has an integer kernel for it.
+    integer: bool,
+}
 
 pub(super) fn average(op: &AveragePool, site: &Site) -> Average {
-    Average(shape(&op.window, op.count_include_pad, site))
+    let shape = shape(&op.window, op.count_include_pad, site);
+    Average { integer: op.is_integer_kernel(shape.in_height, shape.in_width), shape }
 }
 
 impl Steps for Average {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        kernels::average_forward(&self.0, &x[0].real(), y);
+        kernels::average_forward(&self.shape, &x[0].real(), y);
         change_unit(y, 1.0, out_scale);
     }
 
     /// ONNX Runtime's QLinearAveragePool: rounded with the zero point on top.
     fn forward_codes(&self, x: &[Scaled], bytes: &Bytes, y: &mut [f32]) -> bool {
+        if !self.integer {
+            return false;
+        }
         self.forward(x, bytes.output.scale(), y);
         let (rounding, zero) = (bytes.output.rounding(), bytes.output.zero_point() as f32);
         y.iter_mut().for_each(|v| *v = rounding.round(*v + zero) - zero);

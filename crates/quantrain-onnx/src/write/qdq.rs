@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use quantrain_graph::op::Activation;
-use quantrain_graph::{QuantGraph, QuantizedBlock, Quantizer, fold};
+use quantrain_graph::{Op, QuantGraph, QuantizedBlock, Quantizer, fold};
 
 use super::error::WriteError;
 use super::model::{ModelWriter, int};
@@ -28,7 +28,8 @@ pub struct QdqOptions {
 /// BatchNormalization is folded. Value-preserving operators stand between pairs of the same numbers; there is no pair between a
 /// block's core and its fused Relu or Clip. A fused Clip whose limits lie within the outermost codes' steps is written with the values of
 /// these codes, which changes no code and lets the runtime drop it. Codes narrower than their type (4 bits in UINT8) are not clamped by
-/// QuantizeLinear, so a Clip to their range stands before it. An output keeps its name: its DequantizeLinear writes it.
+/// QuantizeLinear, so a Clip to their range stands before it. A pool that ONNX Runtime's integer kernel computes otherwise is followed by a
+/// Sum of one operand, which keeps it in float there. An output keeps its name: its DequantizeLinear writes it.
 ///
 /// Codes are rounded half to even as ONNX defines, whatever the target's rounding. 16-bit and 4-bit types need operator set 21.
 ///
@@ -53,14 +54,14 @@ pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8
         return Err(WriteError::Opset { asked, needed: opset(needed), what: format!("a pair of {} codes", data_type::name(needed)) });
     }
     let mut w = ModelWriter::new(graph, operator::opset(graph, options.opset)?.max(opset(needed)));
-    let names = names(&mut w, net);
-    let pair = |w: &mut ModelWriter, t: quantrain_graph::TensorId| {
+    let mut names = names(&mut w, net);
+    let pair = |w: &mut ModelWriter, names: &Names, t: quantrain_graph::TensorId| {
         if let Some(q) = net.quantizer_of(t) {
             let (name, owner) = (&graph.tensor(t).name, &net.quantizers()[q.0].tensor);
             write_pair(w, name, owner, &quantizers[q.0..=q.0], names.written[t.0].clone(), &names.read[t.0]);
         }
     };
-    graph.inputs().iter().for_each(|&t| pair(&mut w, t));
+    graph.inputs().iter().for_each(|&t| pair(&mut w, &names, t));
     for (u, block) in blocks.iter().enumerate() {
         let parameters = match block {
             Some(block) => Some(integer_parameters(&mut w, net, u, block, options)),
@@ -70,11 +71,27 @@ pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8
         let quantizer = net.quantizer_of(output).map(|q| &quantizers[q.0]);
         let activation = unit::activation(net, u).map(|a| quantizer.map_or(a, |q| on_codes(a, q)));
         unit::write(&mut w, net, u, &names, parameters, activation)?;
-        pair(&mut w, output);
+        if quantizer.is_some() && !has_integer_kernel(net, u) {
+            // ONNX Runtime keeps a sum of one operand, and then makes no integer kernel of the pairs around the node.
+            let sum = w.fresh(&format!("{}_Sum", graph.tensor(output).name));
+            w.node("Sum", &sum, vec![names.written[output.0].clone()], &sum, vec![]);
+            names.written[output.0] = sum;
+        }
+        pair(&mut w, &names, output);
     }
     let metadata =
         [("quantrain.format", "qdq"), ("quantrain.target", net.target().name()), ("quantrain.version", env!("CARGO_PKG_VERSION"))];
     Ok(w.finish(graph, &metadata))
+}
+
+/// False where ONNX Runtime's integer kernel for the node between two pairs computes something else, or does not take it.
+fn has_integer_kernel(net: &QuantGraph, unit: usize) -> bool {
+    let core = net.graph().node(net.units()[unit].core);
+    let image = core.inputs.first().and_then(|&x| net.graph().tensor(x).shape.image().ok());
+    match (&core.op, image) {
+        (Op::AveragePool(pool), Some((_, height, width))) => pool.is_integer_kernel(height, width),
+        _ => true,
+    }
 }
 
 /// A quantized tensor is read behind its DequantizeLinear; where it is an output, that one has its name.

@@ -14,6 +14,8 @@ use crate::fixture::{ModelFixture, NETWORKS, float, int, ints, network, text};
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type};
 use crate::read_bytes;
 
+mod pooling;
+
 /// conv, bn, clip(0, 6), pool, flatten, fc: input `[N, 2, 4, 4]`.
 fn small() -> Graph {
     let mut b = GraphBuilder::new("small");
