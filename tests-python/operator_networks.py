@@ -170,6 +170,24 @@ def layouts():
     return [net]
 
 
+def choices():
+    """Truths of activations, choices by them, and limits that are computed."""
+    net = Network("choices", 16)
+    other, limit = net.node("Neg", net.node("Sigmoid", "x")), net.constant(0.3)
+    truths = [net.node(operator, "x", limit) for operator in ["Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"]]
+    truths += [net.node(operator, truths[0], net.node("Less", "x", other)) for operator in ["And", "Or", "Xor"]]
+    truths += [net.node("Not", truths[0]), net.node("IsNaN", "x"), net.node("IsInf", "x", detect_negative=0)]
+    mask = net.constant(np.tri(6), bool)
+    for truth in [*truths, mask]:
+        net.output("Where", truth, "x", other)
+    net.output("Softmax", net.node("Where", mask, "x", net.constant(-np.inf)), axis=-1)
+    net.output("Cast", net.node("And", truths[2], mask), to=TensorProto.FLOAT)
+    top = net.node("ReduceMax", "x", keepdims=0)
+    net.output("Clip", "x", net.node("Sub", top, net.constant(2.0)))
+    net.output("Clip", "x", net.constant(-1.0), net.node("Mul", top, limit))
+    return [net]
+
+
 def pools():
     """Windows that hang over their input, padding that counts, dilations."""
     net = Network("pools", 19)
@@ -183,4 +201,4 @@ def pools():
     return [net]
 
 
-NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts(), *pools()]
+NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts(), *choices(), *pools()]

@@ -6,8 +6,10 @@
 mod activation;
 mod elementwise;
 mod layout;
+mod logic;
 mod matmul;
 mod normalization;
+mod operands;
 mod pooling;
 mod quantize;
 mod reduction;
@@ -91,11 +93,6 @@ pub(crate) trait Kernel: Send + Sync {
     fn moves(&self) -> bool {
         false
     }
-
-    /// Whether a gradient flows to input `which`.
-    fn passes_gradient(&self, _which: usize) -> bool {
-        true
-    }
 }
 
 /// The kernel of a node for a batch of `batch`.
@@ -108,7 +105,8 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
         Op::LayerNormalization(op) => Box::new(normalization::OfSamples::new(layer_rows(op, &site)?, &site)),
         Op::InstanceNormalization(op) => Box::new(normalization::OfSamples::new(instance_rows(op, &site), &site)),
         Op::Activation(op) => Box::new(activation::build(op)),
-        Op::Binary(op) => Box::new(elementwise::build(*op, &site)?),
+        Op::Binary(op) => Box::new(elementwise::build(*op, &site)),
+        Op::Where(_) => Box::new(logic::choose(&site)),
         Op::Concat(op) => Box::new(layout::concat(op, &site)),
         Op::Slice(op) => Box::new(layout::Gather(lowered::slice(op, &site)?)),
         Op::Pad(op) => Box::new(layout::Gather(lowered::pad(op, &site)?)),

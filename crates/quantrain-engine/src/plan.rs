@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use quantrain_graph::op::Binary;
 use quantrain_graph::{Graph, NodeId, Op, QuantGraph, TensorId, Unit};
 use quantrain_kernels::convolution::ConvolutionShape;
 use quantrain_lowering::convolution;
@@ -204,8 +205,8 @@ fn plan_backward(
             Work::Kernel(_) => plan.before_quantization.map(|_| layout.add(len(plan.output), at)),
         };
         let mut inputs = Vec::with_capacity(plan.inputs.len());
-        for (i, input) in plan.inputs.iter().enumerate() {
-            if !flow.wants(plan, i) {
+        for (input, passes) in plan.inputs.iter().zip(passing(graph, &net.units()[u])) {
+            if !(passes && flow.wanted[input.0]) {
                 inputs.push(None);
                 continue;
             }
@@ -240,31 +241,37 @@ impl Flow {
         }
         for unit in units {
             let trains = unit.block(graph).is_some() || !graph.node(unit.core).op.trained_inputs().is_empty();
-            flow.wanted[unit.output(graph).0] = trains || unit.inputs(graph).any(|t| flow.wanted[t.0]);
+            flow.wanted[unit.output(graph).0] = trains || smooth_inputs(graph, unit).any(|t| flow.wanted[t.0]);
         }
         graph.outputs().iter().for_each(|t| flow.receives[t.0] = flow.wanted[t.0]);
         for (u, unit) in units.iter().enumerate().rev() {
             let output = unit.output(graph).0;
             flow.backward[u] = flow.receives[output] && flow.wanted[output];
             if flow.backward[u] {
-                let value_only = |i: usize| matches!(graph.node(unit.core).op, Op::Propagate(_)) && i == 0;
-                unit.inputs(graph).enumerate().filter(|(i, _)| !value_only(*i)).for_each(|(_, t)| flow.receives[t.0] = true);
+                smooth_inputs(graph, unit).for_each(|t| flow.receives[t.0] = true);
             }
         }
         flow
     }
+}
 
-    fn wants(&self, plan: &UnitPlan, input: usize) -> bool {
-        let passes = if let Work::Kernel(kernel) = &plan.work { kernel.passes_gradient(input) } else { true };
-        passes && self.wanted[plan.inputs[input].0]
-    }
+/// Of each input that is no constant, whether a gradient flows to it.
+fn passing<'g>(graph: &'g Graph, unit: &Unit) -> impl Iterator<Item = bool> + use<'g> {
+    let node = graph.node(unit.core);
+    let inputs = node.inputs.iter().enumerate().filter(|(_, t)| graph.constant(**t).is_none());
+    inputs.map(|(position, _)| node.op.passes_gradient(position))
+}
+
+/// The inputs that gradients flow to.
+fn smooth_inputs<'g>(graph: &'g Graph, unit: &Unit) -> impl Iterator<Item = TensorId> + use<'g> {
+    unit.inputs(graph).zip(passing(graph, unit)).filter(|(_, passes)| *passes).map(|(input, _)| input)
 }
 
 /// An Add of two activations of one shape.
 fn is_plain_add(graph: &Graph, unit: &Unit) -> bool {
     let node = graph.node(unit.core);
     let shapes: Vec<_> = unit.inputs(graph).map(|t| &graph.tensor(t).shape).collect();
-    matches!(node.op, Op::Binary(quantrain_graph::op::Binary::Add)) && shapes.len() == 2 && shapes[0] == shapes[1]
+    matches!(node.op, Op::Binary(Binary::Add)) && shapes.len() == 2 && shapes[0] == shapes[1]
 }
 
 fn line(net: &QuantGraph, u: usize, plan: &UnitPlan, batch: usize) -> Line {

@@ -59,7 +59,7 @@ impl GraphBuilder {
         if values.len() != expected {
             return Err(GraphError::ConstantLength { tensor: name.into(), found: values.len(), expected });
         }
-        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+        if let Some(index) = values.iter().position(|v| v.is_nan()) {
             return Err(GraphError::NotFinite { tensor: name.into(), index, value: values[index] });
         }
         self.tensor(name, Shape::fixed(shape), Some(values))
@@ -92,11 +92,21 @@ impl GraphBuilder {
                 return Err(GraphError::NotConstant { node: name.into(), op: op.name(), tensor: tensor.name.clone() });
             }
         }
+        if !op.takes_infinity() {
+            inputs.iter().try_for_each(|&t| self.check_finite(t))?;
+        }
         let shapes: Vec<&Shape> = inputs.iter().map(|&t| &self.graph.tensor(t).shape).collect();
         let shape = op.output_shape(&shapes).map_err(|source| GraphError::Shape { node: name.into(), op: op.name(), source })?;
         let output = self.tensor(output, shape, None)?;
         self.graph.nodes.push(Node { name: name.into(), op, inputs: inputs.to_vec(), output });
         Ok(output)
+    }
+
+    fn check_finite(&self, tensor: TensorId) -> Result<(), GraphError> {
+        let values = self.graph.constant(tensor).unwrap_or_default();
+        let found = values.iter().position(|v| !v.is_finite());
+        let error = |index: usize| GraphError::NotFinite { tensor: self.graph.tensor(tensor).name.clone(), index, value: values[index] };
+        found.map_or(Ok(()), |index| Err(error(index)))
     }
 
     /// Marks a tensor as handed out.
@@ -318,6 +328,10 @@ mod tests {
         assert!(matches!(b.convolution("c", x, 4, [9, 9]).done(), Err(GraphError::Shape { .. })));
         assert!(matches!(b.constant("k", &[2], vec![1.0]), Err(GraphError::ConstantLength { found: 1, expected: 2, .. })));
         assert!(matches!(b.constant("k", &[2], vec![1.0, f32::NAN]), Err(GraphError::NotFinite { index: 1, .. })));
+        let mask = b.constant("mask", &[3, 1, 1], vec![0.0, 0.0, f32::NEG_INFINITY]).unwrap();
+        assert!(b.node("masked", Op::Binary(Binary::Add), &[x, mask], "masked").is_ok());
+        let scaled = b.node("scaled", Op::Binary(Binary::Mul), &[x, mask], "scaled");
+        assert!(matches!(scaled, Err(GraphError::NotFinite { index: 2, .. })));
         assert!(matches!(b.relu("x", x), Err(GraphError::DefinedTwice { .. })));
         assert!(matches!(b.node("n", Op::Identity, &[x, x], "n"), Err(GraphError::InputCount { found: 2, .. })));
         let op = Op::Convolution(Convolution { window: Window::new([1, 1]), groups: 1 });

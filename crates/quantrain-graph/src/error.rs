@@ -160,7 +160,7 @@ pub enum GraphError {
         /// Values expected.
         expected: usize,
     },
-    /// A constant holds NaN or infinity.
+    /// A constant holds NaN, or infinity where that is no mask.
     #[error("tensor `{tensor}`: value {index} is {value}; the weights are broken, export the model again")]
     NotFinite {
         /// The name.

@@ -6,6 +6,7 @@ mod activation;
 mod convolution;
 mod elementwise;
 mod layout;
+mod logic;
 mod matmul;
 mod normalization;
 mod pooling;
@@ -20,6 +21,7 @@ pub use elementwise::Binary;
 pub use layout::{
     Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose, Walk,
 };
+pub use logic::{Relation, Where};
 pub use matmul::{Gemm, MatMul};
 pub use normalization::{BatchNormalization, InstanceNormalization, LayerNormalization};
 pub use pooling::{AveragePool, GlobalAveragePool, MaxPool, Window};
@@ -51,6 +53,8 @@ pub enum Op {
     Activation(Activation),
     /// Two operands, NumPy-style broadcasting.
     Binary(Binary),
+    /// Inputs condition, a, b: a where the condition is true, else b; all three broadcast.
+    Where(Where),
     /// Joins its inputs along an axis.
     Concat(Concat),
     /// Largest value of each window.
@@ -108,6 +112,7 @@ impl Op {
             Op::InstanceNormalization(_) => "InstanceNormalization",
             Op::Activation(a) => a.name(),
             Op::Binary(b) => b.name(),
+            Op::Where(_) => "Where",
             Op::Concat(_) => "Concat",
             Op::MaxPool(_) => "MaxPool",
             Op::AveragePool(_) => "AveragePool",
@@ -136,7 +141,7 @@ impl Op {
     pub fn input_count(&self) -> (usize, usize) {
         match self {
             Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::LayerNormalization(_) => (2, 3),
-            Op::InstanceNormalization(_) => (3, 3),
+            Op::InstanceNormalization(_) | Op::Where(_) => (3, 3),
             Op::BatchNormalization(_) => (5, 5),
             Op::MatMul(_) | Op::Binary(_) | Op::Propagate(_) => (2, 2),
             Op::Concat(_) => (1, usize::MAX),
@@ -178,6 +183,7 @@ impl Op {
             Op::LayerNormalization(op) => op.output_shape(x, &inputs[1..]),
             Op::InstanceNormalization(op) => op.output_shape(x, &inputs[1..]),
             Op::Binary(op) => op.output_shape(x, inputs[1]),
+            Op::Where(op) => op.output_shape(x, inputs[1], inputs[2]),
             Op::Concat(op) => op.output_shape(inputs),
             Op::MaxPool(op) => op.window.output_shape(x),
             Op::AveragePool(op) => op.window.output_shape(x),
@@ -197,6 +203,23 @@ impl Op {
             Op::Tile(op) => op.output_shape(x),
             Op::Propagate(op) => op.output_shape(x, inputs[1]),
             Op::Activation(_) | Op::Identity | Op::FakeQuantize(_) | Op::StraightThrough(_) => Ok(x.clone()),
+        }
+    }
+
+    /// Whether a constant among the inputs may be infinite: it masks, or is what others are compared with.
+    pub fn takes_infinity(&self) -> bool {
+        let masks = |op: Binary| matches!(op, Binary::Add | Binary::Sub | Binary::Min | Binary::Max | Binary::Relation(_));
+        matches!(self, Op::Where(_)) || matches!(self, Op::Binary(op) if masks(*op))
+    }
+
+    /// Whether the output follows input `position` smoothly, so that a gradient flows back to it.
+    pub fn passes_gradient(&self, position: usize) -> bool {
+        match self {
+            Op::ArgMax(_) | Op::Binary(Binary::Relation(_)) => false,
+            Op::Activation(f) => !f.is_step(),
+            // The condition, and what only gives the value.
+            Op::Where(_) | Op::Propagate(_) => position != 0,
+            _ => true,
         }
     }
 

@@ -61,7 +61,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 66] = [
+const RULE_NAMES: [&str; 77] = [
     "Conv",
     "ConvTranspose",
     "Gemm",
@@ -101,6 +101,17 @@ const RULE_NAMES: [&str; 66] = [
     "Max",
     "PRelu",
     "Equal",
+    "Less",
+    "LessOrEqual",
+    "Greater",
+    "GreaterOrEqual",
+    "And",
+    "Or",
+    "Xor",
+    "Not",
+    "IsNaN",
+    "IsInf",
+    "Where",
     "Concat",
     "MaxPool",
     "AveragePool",

@@ -6,9 +6,11 @@
 mod activation;
 mod elementwise;
 mod layout;
+mod logic;
 mod matmul;
 mod moving;
 mod normalization;
+mod operands;
 mod pooling;
 mod quantize;
 mod reduction;
@@ -67,7 +69,8 @@ pub(crate) fn build(site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
         Op::LayerNormalization(op) => in_steps(site, OfSamples::new(layer_rows(op, at)?, at)?),
         Op::InstanceNormalization(op) => in_steps(site, OfSamples::new(instance_rows(op, at), at)?),
         Op::Activation(op) => activation::build(op, site),
-        Op::Binary(op) => elementwise::build(*op, site)?,
+        Op::Binary(op) => elementwise::build(*op, site),
+        Op::Where(_) => in_steps(site, logic::choose(site)),
         Op::Concat(op) => moved(site, Mover::Join(layout::Join::new(lowered::concat(op, at)))),
         Op::Slice(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::slice(op, at)?))),
         Op::Pad(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::pad(op, at)?))),

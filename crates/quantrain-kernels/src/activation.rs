@@ -82,6 +82,17 @@ pub enum Activation {
     Round,
     /// −1, 0 or 1; derivative 0.
     Sign,
+    /// 1 where x is 0, else 0; derivative 0.
+    Not,
+    /// 1 where x is NaN, else 0; derivative 0.
+    IsNaN,
+    /// 1 where x is infinite, else 0; derivative 0.
+    IsInf {
+        /// −∞ counts.
+        negative: bool,
+        /// ∞ counts.
+        positive: bool,
+    },
 }
 
 /// One activation as a type, so that a loop over it holds no branch.
@@ -187,6 +198,32 @@ sloped!(Ceil, x, value: x.ceil(), slope: 0.0);
 sloped!(Round, x, value: x.round_ties_even(), slope: 0.0);
 sloped!(Sign, x, value: if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x * 0.0 }, slope: 0.0);
 
+sloped!(Not, x, value: truth(x == 0.0), slope: 0.0);
+sloped!(IsNaN, x, value: truth(x.is_nan()), slope: 0.0);
+/// A limit that does not count is NaN, which nothing equals.
+#[derive(Clone, Copy)]
+struct IsInf {
+    low: f32,
+    high: f32,
+}
+
+impl Function for IsInf {
+    #[inline(always)]
+    fn value(self, x: f32) -> f32 {
+        truth((x == self.low) | (x == self.high))
+    }
+
+    #[inline(always)]
+    fn slope(self, _: f32) -> f32 {
+        0.0
+    }
+}
+
+#[inline(always)]
+fn truth(holds: bool) -> f32 {
+    if holds { 1.0 } else { 0.0 }
+}
+
 macro_rules! with_function {
     ($activation:expr, $function:ident => $call:expr) => {
         match $activation {
@@ -280,6 +317,19 @@ macro_rules! with_function {
             }
             Activation::Sign => {
                 let $function = Sign {};
+                $call
+            }
+            Activation::Not => {
+                let $function = Not {};
+                $call
+            }
+            Activation::IsNaN => {
+                let $function = IsNaN {};
+                $call
+            }
+            Activation::IsInf { negative, positive } => {
+                let limit = |counts: bool, limit: f32| if counts { limit } else { f32::NAN };
+                let $function = IsInf { low: limit(negative, f32::NEG_INFINITY), high: limit(positive, f32::INFINITY) };
                 $call
             }
             Activation::Gelu => {

@@ -33,5 +33,8 @@ pub fn function(op: &Activation) -> kernels::Activation {
         Activation::Ceil => kernels::Activation::Ceil,
         Activation::Round => kernels::Activation::Round,
         Activation::Sign => kernels::Activation::Sign,
+        Activation::Not => kernels::Activation::Not,
+        Activation::IsNaN => kernels::Activation::IsNaN,
+        Activation::IsInf { negative, positive } => kernels::Activation::IsInf { negative, positive },
     }
 }

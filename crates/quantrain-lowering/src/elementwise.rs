@@ -1,58 +1,46 @@
-//! Two operands that broadcast.
+//! Operands that broadcast.
 
 use quantrain_graph::Quantizer;
 use quantrain_graph::op::Binary;
 use quantrain_kernels::elementwise::{CodeSum, power};
 
-use crate::memory_order::{to_physical, walk};
-use crate::{Site, Unsupported};
+use crate::Site;
+use crate::memory_order::{physical_axis, to_physical, walk};
 
-/// Where two operands lie that broadcast to one result.
-pub struct Broadcast {
+/// Where operands lie that broadcast to one result.
+pub struct Broadcast<const N: usize> {
     /// Extents of the output in memory order, and each operand's stride along them (0 where it repeats).
     extents: Vec<usize>,
-    strides: [Vec<usize>; 2],
+    strides: [Vec<usize>; N],
 }
 
-impl Broadcast {
-    /// The two inputs of a node.
-    ///
-    /// # Errors
-    /// An image meets a tensor of more axes.
-    pub fn new(site: &Site) -> Result<Self, Unsupported> {
+impl<const N: usize> Broadcast<N> {
+    /// The inputs of a node.
+    pub fn new(site: &Site) -> Self {
         let output = site.output();
-        let in_onnx_order = |i: usize| site.constant(i).is_some() || site.input(i).len() != 4;
-        if output.len() > 4 && !(in_onnx_order(0) && in_onnx_order(1)) {
-            return Err(site.unsupported("an image against a tensor of more axes is not supported; reshape it first"));
-        }
         let operand = |i: usize| {
-            let mut shape = site.input(i);
-            // Constants and operands of lower rank lie in ONNX's order, images in memory order.
-            let in_onnx_order = in_onnx_order(i);
+            let shape = site.input(i);
+            let mut strides = strides(&shape, site.constant(i).is_some());
             // Operands of lower rank broadcast from the front.
-            shape.splice(0..0, std::iter::repeat_n(1, output.len() - shape.len()));
-            strides(&shape, in_onnx_order)
+            strides.splice(0..0, std::iter::repeat_n(0, output.len() - shape.len()));
+            to_physical(&strides)
         };
-        Ok(Broadcast { strides: [operand(0), operand(1)], extents: to_physical(&output) })
+        Broadcast { strides: std::array::from_fn(operand), extents: to_physical(&output) }
     }
 
-    /// Calls `f(output index, index of a, index of b)` in order.
+    /// Calls `f(output index, index of each operand)` in order.
     #[inline]
-    pub fn walk(&self, mut f: impl FnMut(usize, usize, usize)) {
-        walk(&self.extents, [&self.strides[0], &self.strides[1]], |i, [a, b]| f(i, a, b));
+    pub fn walk(&self, f: impl FnMut(usize, [usize; N])) {
+        walk(&self.extents, std::array::from_fn(|i| self.strides[i].as_slice()), f);
     }
 }
 
-/// Strides along the axes of the output in memory order.
+/// Strides along a tensor's axes in ONNX's order, 0 where it has but one element. Constants lie in that order, others in memory order.
 fn strides(shape: &[usize], in_onnx_order: bool) -> Vec<usize> {
+    let place = |axis: usize| if in_onnx_order { axis } else { physical_axis(shape.len(), axis) };
     let stored = if in_onnx_order { shape.to_vec() } else { to_physical(shape) };
-    let mut stride = 1;
-    let mut strides = vec![0; stored.len()];
-    for axis in (0..stored.len()).rev() {
-        strides[axis] = if stored[axis] == 1 { 0 } else { stride };
-        stride *= stored[axis];
-    }
-    if in_onnx_order { to_physical(&strides) } else { strides }
+    let stride = |axis: usize| if shape[axis] == 1 { 0 } else { stored[place(axis) + 1..].iter().product() };
+    (0..shape.len()).map(stride).collect()
 }
 
 /// The function of two real values.
@@ -70,7 +58,7 @@ pub fn combine(op: Binary, (a, b): (f32, f32)) -> f32 {
         Binary::Pow => power(a, b),
         Binary::PRelu if a > 0.0 => a,
         Binary::PRelu => a * b,
-        Binary::Equal => f32::from(u8::from(a == b)),
+        Binary::Relation(relation) => f32::from(u8::from(relation.holds(a, b))),
     }
 }
 

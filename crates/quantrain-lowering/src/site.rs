@@ -39,6 +39,7 @@ impl<'g> Site<'g> {
         }
         match node.op {
             Op::Binary(_)
+            | Op::Where(_)
             | Op::BatchNormalization(_)
             | Op::LayerNormalization(_)
             | Op::InstanceNormalization(_)

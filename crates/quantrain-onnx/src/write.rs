@@ -1,6 +1,7 @@
 //! From a graph to a file. Every file appears whole: a temporary sibling is written, synced and renamed.
 
 mod activation;
+mod chain;
 mod clip;
 mod encodings;
 mod error;

@@ -5,32 +5,17 @@ use quantrain_kernels::elementwise::{log, power};
 use quantrain_lowering::Site;
 use quantrain_lowering::elementwise::{self as lowered, code_sum, combine};
 
+use super::operands::Operands;
 use super::{Codes, Kernel, Replays, Scaled, write};
-use crate::EngineError;
 
 pub(super) struct Broadcast {
     op: Binary,
-    places: lowered::Broadcast,
-    /// Constants that stay as they are; those that are trained come as inputs.
-    constants: [Option<Vec<f32>>; 2],
+    places: lowered::Broadcast<2>,
+    operands: Operands<2>,
 }
 
-pub(super) fn build(op: Binary, site: &Site) -> Result<Broadcast, EngineError> {
-    let trained = site.node.op.trained_inputs();
-    let constant = |i: usize| site.constant(i).filter(|_| !trained.contains(&i)).map(<[f32]>::to_vec);
-    Ok(Broadcast { op, places: lowered::Broadcast::new(site)?, constants: [constant(0), constant(1)] })
-}
-
-impl Broadcast {
-    /// Both operands; `x` holds those that are no fixed constants, in order.
-    fn operands<'a>(&'a self, x: &[Scaled<'a>]) -> [Scaled<'a>; 2] {
-        let mut given = x.iter().copied();
-        let mut operand = |c: &'a Option<Vec<f32>>| match c {
-            Some(values) => Scaled { values, scale: 1.0 },
-            None => given.next().expect("one input for each operand that is no constant"),
-        };
-        [operand(&self.constants[0]), operand(&self.constants[1])]
-    }
+pub(super) fn build(op: Binary, site: &Site) -> Broadcast {
+    Broadcast { op, places: lowered::Broadcast::new(site), operands: Operands::new(site) }
 }
 
 fn flag(holds: bool) -> f32 {
@@ -39,42 +24,41 @@ fn flag(holds: bool) -> f32 {
 
 impl Kernel for Broadcast {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        let [a, b] = self.operands(x);
+        let [a, b] = self.operands.with(x);
         let real = |p: usize, q: usize| (a.values[p] * a.scale, b.values[q] * b.scale);
-        self.places.walk(|i, p, q| y[i] = combine(self.op, real(p, q)) / out_scale);
+        self.places.walk(|i, [p, q]| y[i] = combine(self.op, real(p, q)) / out_scale);
     }
 
     /// ONNX Runtime's QLinearAdd (see [`code_sum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
     fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
         let (Some(to), [qa, qb]) = (codes.of_bytes(), &codes.inputs[..]) else { return false };
-        let ([a, b], zero) = (self.operands(x), to.zero_point() as f32);
+        let ([a, b], zero) = (self.operands.with(x), to.zero_point() as f32);
         let round = |t: f32| to.rounding().round(t) - zero;
         match self.op {
             Binary::Add => {
                 let sum = code_sum([qa, qb], &to);
                 let (za, zb) = (qa.zero_point() as f32, qb.zero_point() as f32);
-                self.places.walk(|i, p, q| y[i] = round(sum.of_codes(a.values[p] + za, b.values[q] + zb)));
+                self.places.walk(|i, [p, q]| y[i] = round(sum.of_codes(a.values[p] + za, b.values[q] + zb)));
             }
             Binary::Mul => {
                 let factor = a.scale * b.scale / to.scale();
-                self.places.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
+                self.places.walk(|i, [p, q]| y[i] = round(a.values[p] * b.values[q] * factor + zero));
             }
-            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu | Binary::Equal => return false,
+            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu | Binary::Relation(_) => return false,
         }
         true
     }
 
     /// Sums over the places where an operand repeats. Add: `da = dy`; Sub: `db = −dy`; Mul: `da = dy·b`; Div: `da = dy/b`, `db = −dy·a/b²`;
     /// Min and Max: to the operand that is taken, of two equals the first; Pow: `da = dy·b·a^(b−1)`, `db = dy·a^b·ln a`; PRelu: `da = dy` or
-    /// `dy·b`, `db = 0` or `dy·a`; Equal: none.
+    /// `dy·b`, `db = 0` or `dy·a`; relations: none.
     fn backward(&self, which: usize, x: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
-        let [a, b] = self.operands(x);
-        // `which` counts the inputs that are no fixed constants.
-        let second = which == 1 || self.constants[0].is_some();
+        let [a, b] = self.operands.with(x);
+        let second = self.operands.position(which) == 1;
         if !accumulate {
             write(dx, false, |_| 0.0);
         }
-        self.places.walk(|i, p, q| {
+        self.places.walk(|i, [p, q]| {
             let (av, bv) = (a.values[p] * a.scale, b.values[q] * b.scale);
             let (at, slope) = match (self.op, second) {
                 (Binary::Add | Binary::Sub, false) => (p, 1.0),
@@ -92,8 +76,8 @@ impl Kernel for Broadcast {
                 (Binary::Pow, true) => (q, if av > 0.0 { power(av, bv) * log(av) } else { 0.0 }),
                 (Binary::PRelu, false) => (p, if av > 0.0 { 1.0 } else { bv }),
                 (Binary::PRelu, true) => (q, if av > 0.0 { 0.0 } else { av }),
-                (Binary::Equal, false) => (p, 0.0),
-                (Binary::Equal, true) => (q, 0.0),
+                (Binary::Relation(_), false) => (p, 0.0),
+                (Binary::Relation(_), true) => (q, 0.0),
             };
             dx[at] += dy[i] * slope;
         });

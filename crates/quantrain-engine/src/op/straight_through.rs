@@ -52,8 +52,4 @@ impl Kernel for Propagate {
     fn backward(&self, _: usize, _: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
         write(dx, accumulate, |i| dy[i]);
     }
-
-    fn passes_gradient(&self, which: usize) -> bool {
-        which == 1
-    }
 }

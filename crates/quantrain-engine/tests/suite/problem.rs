@@ -7,6 +7,7 @@ mod activation;
 mod convolution;
 mod elementwise;
 mod layout;
+mod logic;
 mod matmul;
 mod network;
 mod normalization;

@@ -1,7 +1,7 @@
 //! What the engine cannot run is an error that names the node, never a wrong number.
 
 use quantrain_engine::{BatchNormMode, EngineError, GradientPath, Mode, Network, Plan, Purpose, Training, Workspace};
-use quantrain_graph::op::{Activation, Binary, Concat, Gemm, MatMul, Pad, PadMode, Propagate};
+use quantrain_graph::op::{Activation, Concat, Gemm, MatMul, Pad, PadMode, Propagate};
 use quantrain_graph::{GraphBuilder, Op, QuantGraph, TensorId};
 
 use crate::executor::Executor;
@@ -35,16 +35,6 @@ fn forms_that_cannot_run_are_refused_by_name() {
             other => panic!("{what}: {other:?}"),
         }
     }
-}
-
-#[test]
-fn an_image_against_more_axes_is_refused() {
-    let mut b = GraphBuilder::new("g");
-    let (x, y) = (b.input("x", &[3, 4, 5, 2]), b.input_shaped("y", quantrain_graph::Shape::fixed(&[3, 4, 5, 2])).unwrap());
-    let z = b.node("node", Op::Binary(Binary::Add), &[x, y], "z").unwrap();
-    b.output(z);
-    let plan = Plan::new(&QuantGraph::float(b.finish().unwrap()), 2, Purpose::Inference);
-    assert!(matches!(plan, Err(EngineError::Unsupported(_))));
 }
 
 /// One convolution for a target, without ranges.

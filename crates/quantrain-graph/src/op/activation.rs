@@ -85,6 +85,17 @@ pub enum Activation {
     Round,
     /// −1, 0 or 1.
     Sign,
+    /// 1 where x is 0, else 0. This and the next two give truths, and their derivative is 0.
+    Not,
+    /// 1 where x is NaN, else 0.
+    IsNaN,
+    /// 1 where x is infinite, else 0.
+    IsInf {
+        /// −∞ counts.
+        negative: bool,
+        /// ∞ counts.
+        positive: bool,
+    },
 }
 
 impl Activation {
@@ -117,7 +128,20 @@ impl Activation {
             Activation::Ceil => "Ceil",
             Activation::Round => "Round",
             Activation::Sign => "Sign",
+            Activation::Not => "Not",
+            Activation::IsNaN => "IsNaN",
+            Activation::IsInf { .. } => "IsInf",
         }
+    }
+
+    /// Whether the results are truths.
+    pub fn is_truth(&self) -> bool {
+        matches!(self, Activation::Not | Activation::IsNaN | Activation::IsInf { .. })
+    }
+
+    /// Whether the derivative is 0 wherever there is one: the results are whole numbers.
+    pub fn is_step(&self) -> bool {
+        self.is_truth() || matches!(self, Activation::Floor | Activation::Ceil | Activation::Round | Activation::Sign)
     }
 
     /// The interval that the function clips to, for those that do nothing else: integer hardware clamps codes instead.

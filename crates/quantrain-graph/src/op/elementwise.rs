@@ -1,5 +1,6 @@
 //! Two operands, element by element.
 
+use super::Relation;
 use crate::{Shape, ShapeError};
 
 /// An operator of two tensors that broadcast against each other.
@@ -21,8 +22,8 @@ pub enum Binary {
     Pow,
     /// `a` where positive, `a·b` elsewhere; the slopes `b` broadcast to `a`.
     PRelu,
-    /// 1 where the two are equal, 0 elsewhere; its derivative is 0.
-    Equal,
+    /// 1 where it holds, 0 elsewhere.
+    Relation(Relation),
 }
 
 impl Binary {
@@ -37,7 +38,7 @@ impl Binary {
             Binary::Max => "Max",
             Binary::Pow => "Pow",
             Binary::PRelu => "PRelu",
-            Binary::Equal => "Equal",
+            Binary::Relation(relation) => relation.name(),
         }
     }
 

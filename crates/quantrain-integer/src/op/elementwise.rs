@@ -5,20 +5,17 @@ use quantrain_graph::op::Binary;
 use quantrain_kernels::integer::elementwise::Add;
 use quantrain_lowering::elementwise::{self as lowered, code_sum, combine};
 
+use super::operands::Operands;
 use super::steps::{Bytes, Scaled, Steps, in_steps};
 use super::{Kernel, Site};
-use crate::LowerError;
 use crate::buffer::{Buffer, Kind, View};
 use crate::grid::Grid;
 
-pub(super) fn build(op: Binary, site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
-    Ok(match quick_add(op, site) {
+pub(super) fn build(op: Binary, site: &Site) -> Box<dyn Kernel> {
+    match quick_add(op, site) {
         Some(add) => Box::new(add),
-        None => {
-            let constants = [0, 1].map(|i| site.at.constant(i).map(<[f32]>::to_vec));
-            in_steps(site, Broadcast { op, places: lowered::Broadcast::new(&site.at)?, constants })
-        }
-    })
+        None => in_steps(site, Broadcast { op, places: lowered::Broadcast::new(&site.at), operands: Operands::new(site) }),
+    }
 }
 
 /// An addition of two tensors of bytes of one shape.
@@ -46,20 +43,14 @@ impl Kernel for SameShape {
 
 struct Broadcast {
     op: Binary,
-    places: lowered::Broadcast,
-    constants: [Option<Vec<f32>>; 2],
+    places: lowered::Broadcast<2>,
+    operands: Operands<2>,
 }
 
 impl Steps for Broadcast {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
-        // `x` holds the operands that are no constants, in order.
-        let mut given = x.iter();
-        let mut operand = |i: usize| match &self.constants[i] {
-            Some(values) => (values.as_slice(), 1.0),
-            None => given.next().map(|x| (x.values.as_slice(), x.scale)).expect("one input for each operand that is no constant"),
-        };
-        let ((a, s_a), (b, s_b)) = (operand(0), operand(1));
-        self.places.walk(|i, p, q| y[i] = combine(self.op, (a[p] * s_a, b[q] * s_b)) / out_scale);
+        let [(a, s_a), (b, s_b)] = self.operands.with(x);
+        self.places.walk(|i, [p, q]| y[i] = combine(self.op, (a[p] * s_a, b[q] * s_b)) / out_scale);
     }
 
     /// ONNX Runtime's QLinearAdd (see [`code_sum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
@@ -71,13 +62,13 @@ impl Steps for Broadcast {
             Binary::Add => {
                 let sum = code_sum([&inputs[0], &inputs[1]], to);
                 let (za, zb) = (inputs[0].zero_point() as f32, inputs[1].zero_point() as f32);
-                self.places.walk(|i, p, q| y[i] = round(sum.of_codes(a.values[p] + za, b.values[q] + zb)));
+                self.places.walk(|i, [p, q]| y[i] = round(sum.of_codes(a.values[p] + za, b.values[q] + zb)));
             }
             Binary::Mul => {
                 let factor = a.scale * b.scale / to.scale();
-                self.places.walk(|i, p, q| y[i] = round(a.values[p] * b.values[q] * factor + zero));
+                self.places.walk(|i, [p, q]| y[i] = round(a.values[p] * b.values[q] * factor + zero));
             }
-            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu | Binary::Equal => return false,
+            Binary::Sub | Binary::Div | Binary::Min | Binary::Max | Binary::Pow | Binary::PRelu | Binary::Relation(_) => return false,
         }
         true
     }

@@ -31,7 +31,18 @@ const ALL: [Activation; 19] = [
 const POSITIVE: [Activation; 5] =
     [Activation::Log, Activation::Sqrt, Activation::Reciprocal, Activation::Power { exponent: 1.7 }, Activation::Power { exponent: -2.0 }];
 
-const STEPS: [Activation; 4] = [Activation::Floor, Activation::Ceil, Activation::Round, Activation::Sign];
+const STEPS: [Activation; 10] = [
+    Activation::Floor,
+    Activation::Ceil,
+    Activation::Round,
+    Activation::Sign,
+    Activation::Not,
+    Activation::IsNaN,
+    Activation::IsInf { negative: true, positive: true },
+    Activation::IsInf { negative: true, positive: false },
+    Activation::IsInf { negative: false, positive: true },
+    Activation::IsInf { negative: false, positive: false },
+];
 
 fn reference(activation: Activation, x: f64) -> f64 {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
@@ -79,6 +90,9 @@ fn reference(activation: Activation, x: f64) -> f64 {
                 x.signum()
             }
         }
+        Activation::Not => f64::from(u8::from(x == 0.0)),
+        Activation::IsNaN => f64::from(u8::from(x.is_nan())),
+        Activation::IsInf { negative, positive } => f64::from(u8::from(x.is_infinite() && if x < 0.0 { negative } else { positive })),
     }
 }
 
@@ -120,6 +134,13 @@ fn steps_are_exact_and_pass_no_gradient() {
             let (mut y, mut dx) = (vec![0.0; x.len()], vec![1.0; x.len()]);
             forward(activation, &x, &mut y);
             backward(activation, &x, &vec![2.0; x.len()], &mut dx, false);
+            // Truths have values there; of the others no whole number is asked.
+            let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0];
+            let mut truths = [0.0; 4];
+            forward(activation, &special, &mut truths);
+            for (&x, &y) in special.iter().zip(&truths).filter(|(x, _)| reference(activation, f64::from(**x)).is_finite()) {
+                assert_eq!(f64::from(y), reference(activation, f64::from(x)), "{activation:?} {simd:?} at {x}");
+            }
             for i in 0..x.len() {
                 assert_eq!(f64::from(y[i]), reference(activation, f64::from(x[i])), "{activation:?} {simd:?} at {}", x[i]);
                 assert_eq!(dx[i], 0.0);

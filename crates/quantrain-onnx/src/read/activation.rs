@@ -1,9 +1,10 @@
 //! Functions of each element.
 
-use quantrain_graph::Op;
-use quantrain_graph::op::Activation;
+use quantrain_graph::op::{Activation, Binary};
+use quantrain_graph::{Dim, Op};
 
-use super::node::NodeReader;
+use super::array::{Array, Constant};
+use super::node::{NodeReader, Operand};
 use super::quantize::clip_codes;
 use crate::NodeError;
 
@@ -74,25 +75,62 @@ pub(super) fn hard_sigmoid(node: &mut NodeReader) -> Result<(), NodeError> {
     add(node, Activation::HardSigmoid { alpha, beta })
 }
 
-/// Limits are attributes before operator set 11, inputs since; a missing one is infinite, and so is f32's largest number.
+/// Limits are attributes before operator set 11, inputs since; a missing one is infinite, and so is f32's largest number. A limit that is
+/// computed makes a Max or a Min.
 pub(super) fn clip(node: &mut NodeReader) -> Result<(), NodeError> {
     if clip_codes(node)? {
         return Ok(());
     }
-    let (min, max) =
-        if node.opset() < 11 { (node.float("min")?, node.float("max")?) } else { (limit(node, 1, "min")?, limit(node, 2, "max")?) };
+    let limits = if node.opset() < 11 {
+        let limit =
+            |value: Option<f32>| value.map(|v| Operand::Constant { name: String::new(), value: Constant::Floats(Array::scalar(v)) });
+        [limit(node.float("min")?), limit(node.float("max")?)]
+    } else {
+        [node.optional(1)?, node.optional(2)?]
+    };
+    let x = node.operand(0)?;
+    if limits.iter().flatten().any(|limit| matches!(limit, Operand::Activation(_))) {
+        return clip_between(node, x, limits);
+    }
+    let [min, max] = limits;
     let open = |limit: f32| if limit.abs() == f32::MAX { f32::INFINITY.copysign(limit) } else { limit };
-    let (min, max) = (open(min.unwrap_or(f32::NEG_INFINITY)), open(max.unwrap_or(f32::INFINITY)));
+    let (min, max) = (open(number("min", min)?.unwrap_or(f32::NEG_INFINITY)), open(number("max", max)?.unwrap_or(f32::INFINITY)));
     if min.is_nan() || max.is_nan() || min > max {
         return Err(NodeError::Value { what: "min", found: min.to_string(), expected: format!("at most max, which is {max}") });
     }
-    add(node, Activation::Clip { min, max })
+    node.add(Op::Activation(Activation::Clip { min, max }), vec![x])
 }
 
-fn limit(node: &mut NodeReader, position: usize, what: &'static str) -> Result<Option<f32>, NodeError> {
-    let Some(array) = node.constant_floats(position)? else { return Ok(None) };
-    let wrong = || NodeError::Value { what, found: format!("{} values", array.values.len()), expected: "one value".into() };
-    array.single().map(Some).ok_or_else(wrong)
+/// `min(max(x, lower), upper)`, the limits tensors of one value.
+fn clip_between(node: &mut NodeReader, x: Operand, [lower, upper]: [Option<Operand>; 2]) -> Result<(), NodeError> {
+    for limit in [&lower, &upper].into_iter().flatten() {
+        let shape = node.shape(limit);
+        if shape.0.iter().any(|&d| d != Dim::Fixed(1)) {
+            return Err(NodeError::Value { what: "min or max", found: format!("a tensor {shape}"), expected: "one value".into() });
+        }
+    }
+    match (lower, upper) {
+        (Some(lower), Some(upper)) => {
+            let raised = node.step(Op::Binary(Binary::Max), vec![x, lower])?;
+            node.add(Op::Binary(Binary::Min), vec![raised, upper])
+        }
+        (Some(lower), None) => node.add(Op::Binary(Binary::Max), vec![x, lower]),
+        (None, Some(upper)) => node.add(Op::Binary(Binary::Min), vec![x, upper]),
+        (None, None) => node.add(Op::Identity, vec![x]),
+    }
+}
+
+/// The one value of a constant.
+fn number(what: &'static str, limit: Option<Operand>) -> Result<Option<f32>, NodeError> {
+    let wrong = |found: String| NodeError::Value { what, found, expected: "one number".into() };
+    match limit {
+        None => Ok(None),
+        Some(Operand::Constant { value: Constant::Floats(a), .. }) => {
+            a.single().map(Some).ok_or_else(|| wrong(format!("{} values", a.values.len())))
+        }
+        Some(Operand::Constant { name, .. }) => Err(NodeError::NotFloat { tensor: name }),
+        Some(Operand::Activation(_)) => Err(wrong("a tensor".into())),
+    }
 }
 
 fn finite(what: &'static str, value: f32) -> Result<f32, NodeError> {

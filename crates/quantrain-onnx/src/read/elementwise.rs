@@ -3,9 +3,8 @@
 use quantrain_graph::Op;
 use quantrain_graph::op::{Activation, Binary};
 
-use super::array::{Array, Constant};
+use super::array::Constant;
 use super::node::{NodeReader, Operand};
-use super::number;
 use crate::NodeError;
 
 pub(super) fn add(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -45,11 +44,7 @@ pub(super) fn pow(node: &mut NodeReader) -> Result<(), NodeError> {
     let x = node.operand(0)?;
     let exponent = match (&x, node.operand(1)?) {
         (Operand::Constant { value: Constant::Integers(_), .. }, exponent) => exponent,
-        (_, Operand::Constant { name, value: Constant::Integers(a) }) => {
-            let values = a.values.iter().map(|n| n.fixed().map(number::to_f32)).collect::<Result<_, _>>()?;
-            Operand::Constant { name, value: Constant::Floats(Array { shape: a.shape, values }) }
-        }
-        (_, exponent) => exponent,
+        (_, exponent) => exponent.into_floats()?,
     };
     match (&x, &exponent) {
         // An exponent of more axes would add them to the result.

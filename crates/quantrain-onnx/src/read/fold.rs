@@ -35,7 +35,7 @@ pub(super) fn operands(f: Binary, a: f32, b: f32) -> f32 {
         Binary::Sub => a - b,
         Binary::Mul => a * b,
         Binary::Div => a / b,
-        Binary::Equal => f32::from(u8::from(a == b)),
+        Binary::Relation(relation) => f32::from(u8::from(relation.holds(a, b))),
         Binary::Min => a.min(b),
         Binary::Max => a.max(b),
         Binary::Pow => narrow(f64::from(a).powf(b.into())),

@@ -1,10 +1,10 @@
-//! Comparisons and choices between constants, as shape arithmetic has them; they never reach the graph. A truth is an integer, 0 or 1.
-//! Equal alone compares activations too, as detectors do to find peaks; a truth then is 0.0 or 1.0.
+//! Comparisons, what joins truths, and choices. Between constants, as shape arithmetic has them, they are folded, and a truth is an integer,
+//! 0 or 1; between activations a truth is 0.0 or 1.0.
 
 use std::cmp::Ordering;
 
 use quantrain_graph::Op;
-use quantrain_graph::op::Binary;
+use quantrain_graph::op::{Activation, Binary, Relation, Where};
 
 use super::array::{Array, Constant, broadcast, broadcast_shape};
 use super::node::{NodeReader, Operand};
@@ -12,28 +12,36 @@ use super::number::Number;
 use super::shape::folded;
 use crate::NodeError;
 
-pub(super) fn equal(node: &mut NodeReader) -> Result<(), NodeError> {
+/// Readers of relations: those of numbers are orderings, those of truths functions.
+macro_rules! relations {
+    ($($name:ident $relation:ident $fold:ident $function:expr;)*) => {
+        $(pub(super) fn $name(node: &mut NodeReader) -> Result<(), NodeError> {
+            match activations(node)? {
+                Some(operands) => node.add(Op::Binary(Binary::Relation(Relation::$relation)), operands),
+                None => $fold(node, $function),
+            }
+        })*
+    };
+}
+
+relations! {
+    equal Equal compare Ordering::is_eq;
+    greater Greater compare Ordering::is_gt;
+    less Less compare Ordering::is_lt;
+    greater_or_equal GreaterOrEqual compare Ordering::is_ge;
+    less_or_equal LessOrEqual compare Ordering::is_le;
+    and And join |a, b| a && b;
+    or Or join |a, b| a || b;
+    xor Xor join |a, b| a != b;
+}
+
+/// All operands, constants as floats, where some are activations.
+fn activations(node: &mut NodeReader) -> Result<Option<Vec<Operand>>, NodeError> {
     let operands = node.operands(0)?;
-    if operands.iter().any(|o| matches!(o, Operand::Activation(_))) {
-        return node.add(Op::Binary(Binary::Equal), operands);
+    if operands.iter().all(|o| matches!(o, Operand::Constant { .. })) {
+        return Ok(None);
     }
-    compare(node, Ordering::is_eq)
-}
-
-pub(super) fn greater(node: &mut NodeReader) -> Result<(), NodeError> {
-    compare(node, Ordering::is_gt)
-}
-
-pub(super) fn less(node: &mut NodeReader) -> Result<(), NodeError> {
-    compare(node, Ordering::is_lt)
-}
-
-pub(super) fn greater_or_equal(node: &mut NodeReader) -> Result<(), NodeError> {
-    compare(node, Ordering::is_ge)
-}
-
-pub(super) fn less_or_equal(node: &mut NodeReader) -> Result<(), NodeError> {
-    compare(node, Ordering::is_le)
+    operands.into_iter().map(Operand::into_floats).collect::<Result<_, _>>().map(Some)
 }
 
 fn compare(node: &mut NodeReader, holds: fn(Ordering) -> bool) -> Result<(), NodeError> {
@@ -54,16 +62,31 @@ fn compare(node: &mut NodeReader, holds: fn(Ordering) -> bool) -> Result<(), Nod
 }
 
 pub(super) fn not(node: &mut NodeReader) -> Result<(), NodeError> {
+    if let Some(operands) = activations(node)? {
+        return node.add(Op::Activation(Activation::Not), operands);
+    }
     let a = truths(node, 0)?;
     node.define_constant(Constant::Integers(a.map(|t| Number::Fixed(i64::from(!t)))))
 }
 
-pub(super) fn and(node: &mut NodeReader) -> Result<(), NodeError> {
-    join(node, |a, b| a && b)
+pub(super) fn is_nan(node: &mut NodeReader) -> Result<(), NodeError> {
+    find(node, Activation::IsNaN, f32::is_nan)
 }
 
-pub(super) fn or(node: &mut NodeReader) -> Result<(), NodeError> {
-    join(node, |a, b| a || b)
+pub(super) fn is_inf(node: &mut NodeReader) -> Result<(), NodeError> {
+    let (negative, positive) = (node.flag("detect_negative", true)?, node.flag("detect_positive", true)?);
+    let counts = |x: f32| x.is_infinite() && if x < 0.0 { negative } else { positive };
+    find(node, Activation::IsInf { negative, positive }, counts)
+}
+
+/// Whether each value is one of those that are no numbers.
+fn find(node: &mut NodeReader, function: Activation, holds: impl Fn(f32) -> bool) -> Result<(), NodeError> {
+    match node.operand(0)? {
+        Operand::Constant { value: Constant::Floats(a), .. } => {
+            node.define_constant(Constant::Integers(a.map(|x| Number::Fixed(i64::from(holds(x))))))
+        }
+        x => node.add(Op::Activation(function), vec![x]),
+    }
 }
 
 fn join(node: &mut NodeReader, f: fn(bool, bool) -> bool) -> Result<(), NodeError> {
@@ -75,6 +98,9 @@ fn join(node: &mut NodeReader, f: fn(bool, bool) -> bool) -> Result<(), NodeErro
 
 /// Of each element the second input's where the first holds, else the third's.
 pub(super) fn choose(node: &mut NodeReader) -> Result<(), NodeError> {
+    if let Some(operands) = activations(node)? {
+        return node.add(Op::Where(Where), operands);
+    }
     let (condition, a, b) = (truths(node, 0)?, folded(node, 1)?, folded(node, 2)?);
     let shape = broadcast_shape(node.name(), a.shape(), b.shape(), node.model.budget)?;
     let shape = broadcast_shape(node.name(), &condition.shape, &shape, node.model.budget)?;

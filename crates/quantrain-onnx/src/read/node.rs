@@ -7,7 +7,7 @@ use quantrain_graph::{Dim, GraphBuilder, GraphError, Op, Quantizer, Shape, Store
 use super::array::{Array, Constant};
 use super::codes::moved;
 use super::message::names::node_name;
-use super::number::Number;
+use super::number::{self, Number};
 use super::tensor;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type};
 use crate::{NodeError, TensorError};
@@ -50,6 +50,15 @@ pub(super) struct Codes {
 pub(super) enum Operand {
     Activation(TensorId),
     Constant { name: String, value: Constant },
+}
+
+impl Operand {
+    /// Integers as the floats that an activation has: it holds whole numbers and truths as floats too.
+    pub fn into_floats(self) -> Result<Self, NodeError> {
+        let Operand::Constant { name, value: Constant::Integers(a) } = self else { return Ok(self) };
+        let values = a.values.iter().map(|n| n.fixed().map(number::to_f32)).collect::<Result<_, _>>()?;
+        Ok(Operand::Constant { name, value: Constant::Floats(Array { shape: a.shape, values }) })
+    }
 }
 
 /// The graph on its way, and what its names stand for.

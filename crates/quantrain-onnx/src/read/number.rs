@@ -35,7 +35,7 @@ impl Number {
             Binary::Min => ('<', |a, b| Some(a.min(b))),
             Binary::Max => ('>', |a, b| Some(a.max(b))),
             Binary::Pow => ('^', |a, b| a.checked_pow(u32::try_from(b).ok()?)),
-            Binary::PRelu | Binary::Equal => return Err(NodeError::NotFolded),
+            Binary::PRelu | Binary::Relation(_) => return Err(NodeError::NotFolded),
         };
         let number = |left, right| result(left, right).ok_or(NodeError::Overflow { left, operator, right });
         match (self, op, other) {

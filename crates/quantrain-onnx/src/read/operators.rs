@@ -29,15 +29,15 @@ macro_rules! operators {
 const OPERATORS: &[Operator] = operators! {
     Abs 7..=23 activation::abs, "";
     Add 7..=23 elementwise::add, "broadcasting; folded between constants";
-    And 7..=23 logic::and, "constants and shapes only";
+    And 7..=23 logic::and, "as Equal";
     ArgMax 7..=23 reduction::arg_max, "not the batch; its indices are floats, and derivative 0";
     AveragePool 7..=23 pooling::average_pool, "one or two spatial axes";
     BatchNormalization 7..=23 normalization::batch_normalization, "inference form; where no block takes it, an image gets a depthwise Conv of ones";
-    Cast 7..=23 shape::cast, "constants and shapes: FLOAT, INT32, INT64; activations: to floats, and of whole numbers to INT32 and INT64; all stay FLOAT";
+    Cast 7..=23 shape::cast, "constants and shapes: FLOAT, INT32, INT64, BOOL; activations: to floats and BOOL, and of whole numbers to INT32 and INT64; all stay FLOAT here";
     CastLike 15..=23 shape::cast_like, "as Cast to the type of the second input";
     Ceil 7..=23 activation::ceil, "derivative 0";
     Celu 12..=23 activation::celu, "";
-    Clip 7..=23 activation::clip, "limits constant; on codes: fewer codes";
+    Clip 7..=23 activation::clip, "a limit that is computed makes it Max or Min; on codes: fewer codes";
     Concat 7..=23 layout::concat, "not along the batch; a constant of one value at an end becomes Pad";
     Constant 7..=23 constant::constant, "tensors, numbers and lists of them";
     ConstantOfShape 9..=23 shape::constant_of_shape, "shape constant";
@@ -48,7 +48,7 @@ const OPERATORS: &[Operator] = operators! {
     Div 7..=23 elementwise::div, "as Add";
     Dropout 7..=23 identity::dropout, "inference: Identity; without a mask";
     Elu 7..=23 activation::elu, "";
-    Equal 7..=23 logic::equal, "folded between constants; between activations 0.0 or 1.0, without a derivative";
+    Equal 7..=23 logic::equal, "folded between constants; truths between activations are 0.0 or 1.0 here, BOOL in files";
     Erf 9..=23 activation::erf, "";
     Exp 7..=23 activation::exp, "";
     Expand 8..=23 layout::expand, "becomes Tile; shape constant, or computed from shapes";
@@ -59,18 +59,20 @@ const OPERATORS: &[Operator] = operators! {
     Gemm 7..=23 matmul::gemm, "with constant weights a block; else Transpose, MatMul, Mul and Add";
     GlobalAveragePool 7..=23 pooling::global_average_pool, "one or two spatial axes";
     GlobalMaxPool 7..=23 pooling::global_max_pool, "becomes MaxPool";
-    Greater 7..=23 logic::greater, "constants and shapes only";
-    GreaterOrEqual 12..=23 logic::greater_or_equal, "constants and shapes only";
+    Greater 7..=23 logic::greater, "as Equal";
+    GreaterOrEqual 12..=23 logic::greater_or_equal, "as Equal";
     GroupNormalization 18..=23 normalization::group_normalization, "becomes InstanceNormalization of the groups, Mul and Add";
     HardSigmoid 7..=23 activation::hard_sigmoid, "";
     HardSwish 14..=23 activation::hard_swish, "";
     Identity 7..=23 identity::identity, "";
     If 7..=23 control::branch, "condition constant, or computed from shapes; the nodes of the graph that is taken stand for it";
     InstanceNormalization 7..=23 normalization::instance_normalization, "parameters constant";
+    IsInf 10..=23 logic::is_inf, "as Equal";
+    IsNaN 9..=23 logic::is_nan, "as Equal";
     LayerNormalization 17..=23 normalization::layer_normalization, "parameters constant; first output only";
     LeakyRelu 7..=23 activation::leaky_relu, "";
-    Less 7..=23 logic::less, "constants and shapes only";
-    LessOrEqual 12..=23 logic::less_or_equal, "constants and shapes only";
+    Less 7..=23 logic::less, "as Equal";
+    LessOrEqual 12..=23 logic::less_or_equal, "as Equal";
     Log 7..=23 activation::log, "";
     LogSoftmax 7..=23 reduction::log_softmax, "as Softmax";
     MatMul 7..=23 matmul::matmul, "rows of an image that meet constant weights become one axis";
@@ -80,8 +82,8 @@ const OPERATORS: &[Operator] = operators! {
     Mish 18..=23 activation::mish, "";
     Mul 7..=23 elementwise::mul, "as Add";
     Neg 7..=23 activation::neg, "";
-    Not 7..=23 logic::not, "constants and shapes only";
-    Or 7..=23 logic::or, "constants and shapes only";
+    Not 7..=23 logic::not, "as Equal";
+    Or 7..=23 logic::or, "as Equal";
     PRelu 7..=23 elementwise::prelu, "";
     Pad 7..=23 layout::pad, "constant, reflect, edge, wrap; none negative";
     Pow 7..=23 elementwise::pow, "";
@@ -115,7 +117,8 @@ const OPERATORS: &[Operator] = operators! {
     Transpose 7..=23 layout::transpose, "";
     Unsqueeze 7..=23 layout::unsqueeze, "becomes Reshape";
     Upsample 7..=9 resize::upsample, "becomes Resize; scales constant and at least 1";
-    Where 9..=23 logic::choose, "constants and shapes only";
+    Where 9..=23 logic::choose, "folded between constants; the condition has no gradient";
+    Xor 7..=23 logic::xor, "as Equal";
 };
 
 /// Every operator that is read, by name.
@@ -125,7 +128,6 @@ pub fn operators() -> &'static [Operator] {
 
 /// Operators that the graph, and so an exported file, has under other names; nothing where they are folded while reading.
 const BECOMES: &[(&str, &[&str])] = &[
-    ("And", &[]),
     ("Cast", &["Identity"]),
     ("CastLike", &["Identity"]),
     ("Constant", &[]),
@@ -133,14 +135,8 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("Dropout", &["Identity"]),
     ("Expand", &["Tile"]),
     ("GlobalMaxPool", &["MaxPool"]),
-    ("Greater", &[]),
-    ("GreaterOrEqual", &[]),
-    ("If", &[]),
     ("GroupNormalization", &["InstanceNormalization", "Mul", "Add"]),
-    ("Less", &[]),
-    ("LessOrEqual", &[]),
-    ("Not", &[]),
-    ("Or", &[]),
+    ("If", &[]),
     ("Range", &[]),
     ("Shape", &[]),
     ("Split", &["Slice"]),
@@ -148,7 +144,6 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("Sum", &["Add"]),
     ("Unsqueeze", &["Reshape"]),
     ("Upsample", &["Resize"]),
-    ("Where", &[]),
 ];
 
 /// Operators of the graph whose constants are trained.
@@ -156,7 +151,24 @@ const TRAINED: &[&str] =
     &["BatchNormalization", "Conv", "ConvTranspose", "Gemm", "InstanceNormalization", "LayerNormalization", "MatMul", "PRelu"];
 
 /// Operators whose derivative is 0 everywhere it exists, or that have none.
-const WITHOUT_GRADIENT: &[&str] = &["ArgMax", "Ceil", "Equal", "Floor", "Round", "Sign"];
+const WITHOUT_GRADIENT: &[&str] = &[
+    "And",
+    "ArgMax",
+    "Ceil",
+    "Equal",
+    "Floor",
+    "Greater",
+    "GreaterOrEqual",
+    "IsInf",
+    "IsNaN",
+    "Less",
+    "LessOrEqual",
+    "Not",
+    "Or",
+    "Round",
+    "Sign",
+    "Xor",
+];
 
 impl Operator {
     /// The names of its nodes in the graph and in exported files.

@@ -50,8 +50,8 @@ pub(super) fn gather(node: &mut NodeReader) -> Result<(), NodeError> {
     })
 }
 
-/// Between FLOAT, INT32 and INT64, of constants. Activations are FLOAT, whole numbers among them too: other floats stay FLOAT, and integers
-/// are what ArgMax and its kin give.
+/// Between FLOAT, INT32, INT64 and BOOL, of constants. Activations are FLOAT, whole numbers and truths among them too: other floats stay
+/// FLOAT, integers are what ArgMax and its kin give, truths what is not 0.
 pub(super) fn cast(node: &mut NodeReader) -> Result<(), NodeError> {
     let to = node.int("to")?.ok_or(NodeError::AttributeMissing { attribute: "to" })?;
     cast_to(node, i32::try_from(to).unwrap_or(0))
@@ -74,12 +74,21 @@ fn cast_to(node: &mut NodeReader, to: i32) -> Result<(), NodeError> {
     let unsupported = || NodeError::Value {
         what: "to",
         found: data_type::name(to),
-        expected: "FLOAT, or INT32 or INT64 of constants and of whole numbers (ArgMax, Floor, Ceil, Round, Sign)".into(),
+        expected: "FLOAT, BOOL, or INT32 or INT64 of constants and of whole numbers (ArgMax, comparisons, Floor, Ceil, Round, Sign)".into(),
     };
+    let truth = |holds: bool| Number::Fixed(i64::from(holds));
     let value = match (x, to) {
         (x @ Operand::Activation(_), data_type::FLOAT | data_type::FLOAT16 | data_type::DOUBLE) => return node.add(Op::Identity, vec![x]),
-        (Operand::Activation(id), data_type::INT32 | data_type::INT64) if is_whole(node.model.builder.graph(), id) => {
+        (Operand::Activation(id), data_type::INT32 | data_type::INT64) if comes_from(node.model.builder.graph(), id, is_whole) => {
             return node.add(Op::Identity, vec![Operand::Activation(id)]);
+        }
+        (Operand::Activation(id), data_type::BOOL) => {
+            let x = Operand::Activation(id);
+            if comes_from(node.model.builder.graph(), id, is_truth) {
+                return node.add(Op::Identity, vec![x]);
+            }
+            let zero = node.step(Op::Activation(Activation::Not), vec![x])?;
+            return node.add(Op::Activation(Activation::Not), vec![zero]);
         }
         (Operand::Activation(_), _) => return Err(unsupported()),
         (Operand::Constant { value: Constant::Floats(a), .. }, data_type::FLOAT) => Constant::Floats(a),
@@ -87,32 +96,40 @@ fn cast_to(node: &mut NodeReader, to: i32) -> Result<(), NodeError> {
         (Operand::Constant { value: Constant::Floats(a), .. }, data_type::INT32 | data_type::INT64) => {
             Constant::Integers(a.map(|x| Number::Fixed(number::truncate(x))))
         }
-        (Operand::Constant { value: Constant::Integers(a), .. }, data_type::FLOAT) => {
-            let values = a.values.iter().map(|n| n.fixed().map(number::to_f32)).collect::<Result<_, _>>()?;
-            Constant::Floats(Array { shape: a.shape, values })
+        (Operand::Constant { value: Constant::Floats(a), .. }, data_type::BOOL) => Constant::Integers(a.map(|x| truth(x != 0.0))),
+        (Operand::Constant { value: Constant::Integers(a), .. }, data_type::BOOL) => {
+            Constant::Integers(a.map(|n| truth(n != Number::Fixed(0))))
         }
+        (x, data_type::FLOAT) => match x.into_floats()? {
+            Operand::Constant { value, .. } => value,
+            Operand::Activation(_) => return Err(unsupported()),
+        },
         _ => return Err(unsupported()),
     };
     node.define_constant(value)
 }
 
-/// How many operators that move numbers may stand between them and where they became whole.
+/// How many operators that move numbers may stand between them and where they were made.
 const FARTHEST: usize = 64;
 
-/// Whether a tensor holds whole numbers, because of the operator that makes it.
-fn is_whole(graph: &Graph, tensor: TensorId) -> bool {
+fn is_whole(op: &Op) -> bool {
+    matches!(op, Op::ArgMax(_) | Op::Binary(Binary::Relation(_))) || matches!(op, Op::Activation(f) if f.is_step())
+}
+
+fn is_truth(op: &Op) -> bool {
+    matches!(op, Op::Binary(Binary::Relation(_))) || matches!(op, Op::Activation(f) if f.is_truth())
+}
+
+/// Whether a tensor holds what an operator of a kind makes.
+fn comes_from(graph: &Graph, tensor: TensorId, kind: fn(&Op) -> bool) -> bool {
     let mut tensor = tensor;
     // A builder numbers tensors as they come, so nodes lie in the order of their outputs.
     let producer = |tensor: TensorId| graph.nodes().binary_search_by_key(&tensor, |n| n.output).ok().and_then(|n| graph.nodes().get(n));
     for _ in 0..FARTHEST {
         let Some(node) = producer(tensor) else { return false };
         match (&node.op, node.inputs.first()) {
-            (Op::ArgMax(_) | Op::Binary(Binary::Equal), _) => return true,
-            (Op::Activation(f), _) => {
-                return matches!(f, Activation::Floor | Activation::Ceil | Activation::Round | Activation::Sign);
-            }
             (Op::Identity | Op::Reshape(_) | Op::Flatten(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_), Some(&x)) => tensor = x,
-            _ => return false,
+            (op, _) => return kind(op),
         }
     }
     false

@@ -1,6 +1,7 @@
 mod failures;
 mod foreign;
 mod layers;
+mod logic;
 mod message;
 mod networks;
 mod operators;

@@ -2,7 +2,8 @@
 
 use quantrain_graph::op::Activation;
 
-use super::model::{ModelWriter, float, text};
+use super::chain::Chain;
+use super::model::{ModelWriter, float, int, text};
 use crate::proto::AttributeProto;
 
 /// Adds an activation function; the last of its nodes has the name.
@@ -23,6 +24,15 @@ pub(super) fn write(w: &mut ModelWriter, name: &str, activation: &Activation, x:
             chain.last("Mul", vec![x, gate], vec![]);
         }
         Activation::Gelu { tanh } if chain.w.opset < 20 => chain.gelu(tanh, x),
+        Activation::Not => {
+            let x = chain.w.truth(x);
+            chain.w.truths("Not", name, vec![x], output, vec![]);
+        }
+        Activation::IsNaN => chain.w.truths("IsNaN", name, vec![x], output, vec![]),
+        Activation::IsInf { negative, positive } => {
+            let attributes = vec![int("detect_negative", negative.into()), int("detect_positive", positive.into())];
+            chain.w.truths("IsInf", name, vec![x], output, attributes);
+        }
         _ => {
             let mut inputs = vec![x];
             let attributes = attributes(chain.w, name, activation, &mut inputs);
@@ -55,35 +65,7 @@ fn attributes(w: &mut ModelWriter, name: &str, activation: &Activation, inputs: 
     }
 }
 
-/// The nodes of one function.
-struct Chain<'w, 'n> {
-    w: &'w mut ModelWriter,
-    name: &'n str,
-    output: &'n str,
-}
-
 impl Chain<'_, '_> {
-    /// A node before the last; returns the name of its result.
-    fn step(&mut self, op: &str, inputs: Vec<String>, attributes: Vec<AttributeProto>) -> String {
-        let result = self.w.fresh(&format!("{}_{op}", self.name));
-        self.w.node(op, &result, inputs, &result, attributes);
-        result
-    }
-
-    /// A node of a value and a number.
-    fn with(&mut self, op: &str, x: String, number: f32) -> String {
-        let number = self.number(number);
-        self.step(op, vec![x, number], vec![])
-    }
-
-    fn number(&mut self, number: f32) -> String {
-        self.w.shared(&format!("quantrain.{number}"), |w, wish| w.floats(wish, &[], &[number]))
-    }
-
-    fn last(&mut self, op: &str, inputs: Vec<String>, attributes: Vec<AttributeProto>) {
-        self.w.node(op, self.name, inputs, self.output, attributes);
-    }
-
     /// `x·(1 + f)/2` as exporters write it, f the error function or the approximation.
     fn gelu(&mut self, tanh: bool, x: String) {
         let f = if tanh {

@@ -19,6 +19,8 @@ pub(super) struct ModelWriter {
     constants: HashMap<TensorId, String>,
     /// Initializers that several nodes share, by their wished name.
     shared: HashMap<String, String>,
+    /// Of tensors that are truths, floats in the graph, the same in BOOL.
+    truths: HashMap<String, String>,
 }
 
 impl ModelWriter {
@@ -30,6 +32,7 @@ impl ModelWriter {
             taken: graph.tensors().iter().map(|t| t.name.clone()).collect(),
             constants: HashMap::new(),
             shared: HashMap::new(),
+            truths: HashMap::new(),
         }
     }
 
@@ -47,6 +50,48 @@ impl ModelWriter {
         let named = |text: &str| Some(text.to_owned());
         let output = vec![output.to_owned()];
         self.proto.node.push(NodeProto { input: inputs, output, name: named(name), op_type: named(op), attribute, ..NodeProto::default() });
+    }
+
+    /// A node that makes truths; `output` has them as floats, for those that read them so.
+    pub fn truths(&mut self, op: &str, name: &str, inputs: Vec<String>, output: &str, attribute: Vec<AttributeProto>) {
+        let truth = self.fresh(&format!("{output}_truth"));
+        self.node(op, name, inputs, &truth, attribute);
+        let cast = self.fresh(&format!("{name}_Cast"));
+        self.node("Cast", &cast, vec![truth.clone()], output, vec![int("to", data_type::FLOAT.into())]);
+        self.truths.insert(output.to_owned(), truth);
+    }
+
+    /// The truths of a tensor in BOOL.
+    pub fn truth(&mut self, name: String) -> String {
+        if let Some(truth) = self.truths.get(&name) {
+            return truth.clone();
+        }
+        let truth = self.fresh(&format!("{name}_truth"));
+        match self.proto.initializer.iter().find(|t| t.name.as_ref() == Some(&name)) {
+            Some(floats) => {
+                let values = floats.raw_data.as_deref().unwrap_or_default().as_chunks().0;
+                let raw = values.iter().map(|&v| u8::from(f32::from_le_bytes(v) != 0.0)).collect();
+                let tensor =
+                    TensorProto { name: Some(truth.clone()), data_type: Some(data_type::BOOL), raw_data: Some(raw), ..floats.clone() };
+                self.proto.initializer.push(tensor);
+            }
+            None => {
+                let attribute = vec![int("to", data_type::BOOL.into())];
+                let cast = self.fresh(&format!("{truth}_Cast"));
+                self.node("Cast", &cast, vec![name.clone()], &truth, attribute);
+            }
+        }
+        self.truths.insert(name, truth.clone());
+        truth
+    }
+
+    /// Leaves out truths as floats that nobody reads.
+    fn drop_unread_truths(&mut self, outputs: &[TensorId], graph: &Graph) {
+        let mut read: HashSet<&str> = self.proto.node.iter().flat_map(|n| n.input.iter().map(String::as_str)).collect();
+        read.extend(outputs.iter().map(|&t| graph.tensor(t).name.as_str()));
+        let unread: HashSet<String> = self.truths.keys().filter(|name| !read.contains(name.as_str())).cloned().collect();
+        self.proto.node.retain(|n| !n.output.iter().any(|output| unread.contains(output)));
+        self.proto.initializer.retain(|t| !t.name.as_ref().is_some_and(|name| unread.contains(name)));
     }
 
     /// A constant of the graph under its own name, once.
@@ -102,6 +147,7 @@ impl ModelWriter {
 
     /// The bytes of the file: inputs, outputs and metadata of the graph, with more metadata that wins over the same keys.
     pub fn finish(mut self, graph: &Graph, more: &[(&str, &str)]) -> Vec<u8> {
+        self.drop_unread_truths(graph.outputs(), graph);
         self.proto.input = graph.inputs().iter().map(|&id| value_info(graph, id)).collect();
         self.proto.output = graph.outputs().iter().map(|&id| value_info(graph, id)).collect();
         let kept = graph.metadata.iter().filter(|(key, _)| more.iter().all(|(k, _)| k != key)).cloned();

@@ -1,8 +1,8 @@
 //! Typed operators as ONNX nodes, in the forms of operator set 13 and later.
 
 use quantrain_graph::op::{
-    Binary, Coordinates, DepthOrder, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, Reduce, Reduction, Reshape, Resize,
-    ResizeTo, Slice, Softmax, Window,
+    Binary, Coordinates, DepthOrder, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, Reduce, Reduction, Reshape,
+    Resize, ResizeTo, Slice, Softmax, Window,
 };
 use quantrain_graph::{Dim, Graph, Node, Op, Shape};
 
@@ -110,12 +110,18 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
             inputs.push(w.integers(&format!("{name}.repeats"), &repeats));
             Vec::new()
         }
-        Op::Binary(Binary::Equal) => {
-            let truth = w.fresh(&format!("{name}_truth"));
-            w.node("Equal", name, inputs, &truth, Vec::new());
-            let cast = w.fresh(&format!("{name}_Cast"));
-            w.node("Cast", &cast, vec![truth], output, vec![int("to", data_type::FLOAT.into())]);
+        Op::Binary(Binary::Relation(relation)) => {
+            if relation.joins_truths() {
+                inputs = inputs.into_iter().map(|input| w.truth(input)).collect();
+            }
+            w.truths(op.name(), name, inputs, output, Vec::new());
             return Ok(());
+        }
+        Op::Where(_) => {
+            if let Some(condition) = inputs.first_mut() {
+                *condition = w.truth(std::mem::take(condition));
+            }
+            Vec::new()
         }
         Op::MatMul(_) | Op::Binary(_) | Op::GlobalAveragePool(_) | Op::Identity => Vec::new(),
         Op::FakeQuantize(op) => return fake_quantize(w, name, op, inputs, output),

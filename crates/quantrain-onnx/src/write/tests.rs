@@ -14,6 +14,7 @@ use crate::fixture::{ModelFixture, NETWORKS, float, int, ints, network, text};
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type};
 use crate::read_bytes;
 
+mod logic;
 mod pooling;
 
 /// conv, bn, clip(0, 6), pool, flatten, fc: input `[N, 2, 4, 4]`.

@@ -88,7 +88,6 @@ refuses! {
     gathering_samples: image(13).ints("n", &[0]).node("Gather", &["x", "n"], "y", vec![]) => NodeError::Graph(GraphError::Shape { .. }),
     gathering_what_is_not_there: image(13).ints("n", &[3]).node("Gather", &["x", "n"], "y", vec![int("axis", 1)])
         => NodeError::Value { what: "indices", .. },
-    comparing_activations: image(13).floats("k", &[], &[1.0]).node("Greater", &["x", "k"], "y", vec![]) => NodeError::ConstantsOnly { .. },
     casting_floats_to_integers: image(13).node("Cast", &["x"], "y", vec![int("to", 7)]) => NodeError::Value { what: "to", .. },
     blocks_of_nothing: image(13).node("SpaceToDepth", &["x"], "y", vec![int("blocksize", 0)]) => NodeError::Value { what: "blocksize", .. },
     blocks_that_do_not_divide: image(13).node("SpaceToDepth", &["x"], "y", vec![int("blocksize", 3)])
