@@ -188,6 +188,16 @@ def choices():
     return [net]
 
 
+def joined_constants():
+    """Constants among what is joined, along every axis and at every place."""
+    net = Network("joined constants", 13)
+    for axis, extents in [(1, [2, 3, 6, 6]), (2, [2, 4, 1, 6]), (-1, [2, 4, 6, 2])]:
+        constant = net.constant(np.random.default_rng(axis + 9).normal(size=extents))
+        net.output("Concat", constant, "x", axis=axis)
+        net.output("Concat", "x", constant, "x", constant, axis=axis)
+    return [net]
+
+
 def pools():
     """Windows that hang over their input, padding that counts, dilations."""
     net = Network("pools", 19)
@@ -201,4 +211,4 @@ def pools():
     return [net]
 
 
-NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts(), *choices(), *pools()]
+NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts(), *choices(), *joined_constants(), *pools()]

@@ -5,6 +5,7 @@
 
 mod activation;
 mod elementwise;
+mod expand;
 mod layout;
 mod logic;
 mod matmul;
@@ -116,6 +117,7 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
         Op::SpaceToDepth(op) => Box::new(layout::Reorder::new(lowered::space_to_depth(op, &site))),
         Op::Gather(op) => Box::new(layout::Gather(lowered::gather(op, &site))),
         Op::Tile(op) => Box::new(layout::Gather(lowered::tile(op, &site))),
+        Op::Expand(_) => Box::new(expand::build(&site)),
         Op::Identity => Box::new(layout::Identity),
         Op::MaxPool(op) => Box::new(pooling::max(op, &site)),
         Op::AveragePool(op) => Box::new(pooling::average(op, &site)),

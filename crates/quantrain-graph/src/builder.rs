@@ -79,6 +79,7 @@ impl GraphBuilder {
         if inputs.len() < fewest || inputs.len() > most {
             let expected = match (fewest, most) {
                 (1, 1) => "1",
+                (1, 2) => "1 or 2",
                 (2, 2) => "2",
                 (2, 3) => "2 or 3",
                 (3, 3) => "3",

@@ -5,6 +5,7 @@
 mod activation;
 mod convolution;
 mod elementwise;
+mod expand;
 mod layout;
 mod logic;
 mod matmul;
@@ -18,6 +19,7 @@ mod straight_through;
 pub use activation::Activation;
 pub use convolution::{ConvTranspose, Convolution};
 pub use elementwise::Binary;
+pub use expand::Expand;
 pub use layout::{
     Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose, Walk,
 };
@@ -89,6 +91,8 @@ pub enum Op {
     Gather(Gather),
     /// The input repeated (Tile, Expand).
     Tile(Tile),
+    /// Inputs x, a constant or not, and optionally one that tells the batch: x repeated to a shape.
+    Expand(Expand),
     /// The input itself (Identity, Dropout in inference).
     Identity,
     /// Fake-quantization with given numbers (a QuantizeLinear and DequantizeLinear pair, or a user's own).
@@ -130,6 +134,7 @@ impl Op {
             Op::SpaceToDepth(_) => "SpaceToDepth",
             Op::Gather(_) => "Gather",
             Op::Tile(_) => "Tile",
+            Op::Expand(_) => "Expand",
             Op::Identity => "Identity",
             Op::FakeQuantize(_) => "FakeQuantize",
             Op::StraightThrough(_) => "StraightThrough",
@@ -144,6 +149,7 @@ impl Op {
             Op::InstanceNormalization(_) | Op::Where(_) => (3, 3),
             Op::BatchNormalization(_) => (5, 5),
             Op::MatMul(_) | Op::Binary(_) | Op::Propagate(_) => (2, 2),
+            Op::Expand(_) => (1, 2),
             Op::Concat(_) => (1, usize::MAX),
             Op::Activation(_)
             | Op::MaxPool(_)
@@ -201,6 +207,7 @@ impl Op {
             Op::SpaceToDepth(op) => op.output_shape(x),
             Op::Gather(op) => op.output_shape(x),
             Op::Tile(op) => op.output_shape(x),
+            Op::Expand(op) => op.output_shape(x, inputs.get(1).copied()),
             Op::Propagate(op) => op.output_shape(x, inputs[1]),
             Op::Activation(_) | Op::Identity | Op::FakeQuantize(_) | Op::StraightThrough(_) => Ok(x.clone()),
         }
@@ -219,6 +226,8 @@ impl Op {
             Op::Activation(f) => !f.is_step(),
             // The condition, and what only gives the value.
             Op::Where(_) | Op::Propagate(_) => position != 0,
+            // The second only tells the batch.
+            Op::Expand(_) => position == 0,
             _ => true,
         }
     }

@@ -248,12 +248,15 @@ impl<'g> Placer<'g> {
             Op::Pad(p) if p.mode != PadMode::Constant(0.0) && matches!(p.mode, PadMode::Constant(_)) => Placement::Quantized,
             op => self.target.placement(op),
         };
+        let first = self.graph.node(unit.core).inputs.first();
         match placement {
             Placement::Float => return Err(FloatReason::NotInTarget),
             Placement::Quantized => {
                 inputs.iter().for_each(|&t| self.ensure(t, input_bits));
                 self.own(output, bits);
             }
+            // A constant has no quantizer to carry.
+            Placement::Carried if first.is_some_and(|&t| self.graph.constant(t).is_some()) => self.own(output, bits),
             Placement::Carried => {
                 let carried = inputs.first().and_then(|t| self.of_tensor[t.0]).ok_or(FloatReason::InputIsFloat)?;
                 self.of_tensor[output.0] = Some(carried);

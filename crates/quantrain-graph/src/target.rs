@@ -61,7 +61,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 77] = [
+const RULE_NAMES: [&str; 78] = [
     "Conv",
     "ConvTranspose",
     "Gemm",
@@ -138,6 +138,7 @@ const RULE_NAMES: [&str; 77] = [
     "SpaceToDepth",
     "Gather",
     "Tile",
+    "Expand",
     "Identity",
 ];
 

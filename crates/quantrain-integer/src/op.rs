@@ -5,6 +5,7 @@
 
 mod activation;
 mod elementwise;
+mod expand;
 mod layout;
 mod logic;
 mod matmul;
@@ -80,6 +81,7 @@ pub(crate) fn build(site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
         Op::SpaceToDepth(op) => moved(site, Mover::Reorder(layout::Reorder(lowered::space_to_depth(op, at)))),
         Op::Gather(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::gather(op, at)))),
         Op::Tile(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::tile(op, at)))),
+        Op::Expand(_) => in_steps(site, expand::build(site)),
         Op::Identity => moved(site, Mover::Identity),
         Op::MaxPool(op) => moved(site, Mover::Largest(pooling::max(op, at))),
         Op::AveragePool(op) => in_steps(site, pooling::average(op, at)),

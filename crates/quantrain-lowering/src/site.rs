@@ -40,6 +40,7 @@ impl<'g> Site<'g> {
         match node.op {
             Op::Binary(_)
             | Op::Where(_)
+            | Op::Expand(_)
             | Op::BatchNormalization(_)
             | Op::LayerNormalization(_)
             | Op::InstanceNormalization(_)

@@ -8,6 +8,7 @@ mod constant;
 mod control;
 mod convolution;
 mod elementwise;
+mod expand;
 mod fold;
 mod identity;
 mod layout;

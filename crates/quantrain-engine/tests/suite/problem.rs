@@ -6,6 +6,7 @@
 mod activation;
 mod convolution;
 mod elementwise;
+mod expand;
 mod layout;
 mod logic;
 mod matmul;

@@ -4,6 +4,7 @@ use quantrain_graph::Op;
 use quantrain_graph::op::{Activation, Binary};
 
 use super::array::Constant;
+use super::expand::unexpanded;
 use super::node::{NodeReader, Operand};
 use crate::NodeError;
 
@@ -64,6 +65,7 @@ fn variadic(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {
     if operands.len() == 1 {
         return node.add(Op::Identity, operands);
     }
+    operands = unexpanded(node, operands)?;
     let last = operands.pop().ok_or(NodeError::InputMissing { position: 0 })?;
     let mut rest = operands.into_iter();
     let mut joined = rest.next().ok_or(NodeError::InputMissing { position: 1 })?;
@@ -75,5 +77,6 @@ fn variadic(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {
 
 fn binary(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {
     let operands = node.operands(0)?;
+    let operands = unexpanded(node, operands)?;
     node.add(Op::Binary(op), operands)
 }

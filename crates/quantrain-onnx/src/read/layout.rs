@@ -1,17 +1,18 @@
-//! Operators that move elements: Concat, Slice, Pad, Reshape, Squeeze, Unsqueeze, Flatten, Transpose, Gather, Tile, Expand,
+//! Operators that move elements: Concat, Slice, Pad, Reshape, Squeeze, Unsqueeze, Flatten, Transpose, Gather, Tile,
 //! DepthToSpace and SpaceToDepth.
 
 use quantrain_graph::op::{
-    Binary, Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose,
+    Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose,
 };
 use quantrain_graph::{Dim, GraphError, Op, Shape, ShapeError};
 
-use super::array::{Array, Constant};
+use super::array::Constant;
+use super::expand::computed;
 use super::node::{NodeReader, Operand, dimension, extent};
 use super::number::Number;
 use crate::NodeError;
 
-/// With constants of one value at its ends, a Concat is a Pad.
+/// With constants of one value at its ends, a Concat is a Pad; other constants are joined as tensors of their own.
 pub(super) fn concat(node: &mut NodeReader) -> Result<(), NodeError> {
     let operands = node.operands(0)?;
     let axis = node.int("axis")?.ok_or(NodeError::AttributeMissing { attribute: "axis" })?;
@@ -28,6 +29,7 @@ pub(super) fn concat(node: &mut NodeReader) -> Result<(), NodeError> {
         }
         _ => {}
     }
+    let operands = computed(node, axis, operands)?;
     node.add(Op::Concat(Concat { axis }), operands)
 }
 
@@ -169,7 +171,7 @@ fn add_reshape(node: &mut NodeReader, x: Operand, extents: Vec<Extent>) -> Resul
 }
 
 /// An extent that depends on the batch as ONNX writes it: copied from the same place, else inferred.
-fn written(from: &Shape, mut extents: Vec<Extent>) -> Vec<Extent> {
+pub(super) fn written(from: &Shape, mut extents: Vec<Extent>) -> Vec<Extent> {
     for i in 0..extents.len() {
         let Extent::Is(dim @ Dim::Batch(_)) = extents[i] else { continue };
         if from.0.get(i) == Some(&dim) {
@@ -250,45 +252,10 @@ pub(super) fn tile(node: &mut NodeReader) -> Result<(), NodeError> {
     node.add(Op::Tile(Tile { repeats }), vec![x])
 }
 
-/// The input repeated until it has the shape that it broadcasts to with the one given.
-pub(super) fn expand(node: &mut NodeReader) -> Result<(), NodeError> {
-    let x = node.operand(0)?;
-    let target = node.constant_numbers(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
-    if let Operand::Constant { value, .. } = &x {
-        let shape = target.values.iter().map(|n| extent("shape", n.fixed()?)).collect::<Result<Vec<_>, _>>()?;
-        let elements = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n)).filter(|&n| n <= node.model.budget);
-        let elements = elements.ok_or_else(|| NodeError::TooLarge { shape: format!("{shape:?}") })?;
-        // A product with ones broadcasts, and changes nothing.
-        let ones = match value {
-            Constant::Floats(_) => Constant::Floats(Array { shape, values: vec![1.0; elements] }),
-            Constant::Integers(_) => Constant::Integers(Array { shape, values: vec![Number::Fixed(1); elements] }),
-        };
-        return node.add(Op::Binary(Binary::Mul), vec![x, Operand::Constant { name: "ones".into(), value: ones }]);
-    }
-    let dims = target.values.iter().map(|&n| dimension("shape", n)).collect::<Result<Vec<_>, _>>()?;
-    let from = node.shape(&x);
-    let to = from.broadcast(&Shape(dims)).map_err(|e| shape_error(node, "Expand", e))?;
-    let mut padded = vec![Dim::Fixed(1); to.rank() - from.rank()];
-    padded.extend(&from.0);
-    let repeats = padded.iter().zip(&to.0).map(|(from, to)| match (from, to) {
-        (a, b) if a == b => Ok(1),
-        (Dim::Fixed(1), Dim::Fixed(n)) => Ok(*n),
-        _ => Err(wrong("shape", to.to_string(), "the batch from an input that has it")),
-    });
-    let op = Op::Tile(Tile { repeats: repeats.collect::<Result<_, _>>()? });
-    if from.rank() == to.rank() {
-        return node.add(op, vec![x]);
-    }
-    let extents = padded.into_iter().map(Extent::Is).collect();
-    let extents = written(&from, extents);
-    let padded = node.step(Op::Reshape(Reshape { extents }), vec![x])?;
-    node.add(op, vec![padded])
-}
-
-fn wrong(what: &'static str, found: String, expected: &str) -> NodeError {
+pub(super) fn wrong(what: &'static str, found: String, expected: &str) -> NodeError {
     NodeError::Value { what, found, expected: expected.into() }
 }
 
-fn shape_error(node: &NodeReader, op: &'static str, source: ShapeError) -> NodeError {
+pub(super) fn shape_error(node: &NodeReader, op: &'static str, source: ShapeError) -> NodeError {
     NodeError::Graph(GraphError::Shape { node: node.name().into(), op, source })
 }

@@ -7,6 +7,7 @@ use quantrain_graph::Op;
 use quantrain_graph::op::{Activation, Binary, Relation, Where};
 
 use super::array::{Array, Constant, broadcast, broadcast_shape};
+use super::expand::unexpanded;
 use super::node::{NodeReader, Operand};
 use super::number::Number;
 use super::shape::folded;
@@ -41,7 +42,8 @@ fn activations(node: &mut NodeReader) -> Result<Option<Vec<Operand>>, NodeError>
     if operands.iter().all(|o| matches!(o, Operand::Constant { .. })) {
         return Ok(None);
     }
-    operands.into_iter().map(Operand::into_floats).collect::<Result<_, _>>().map(Some)
+    let operands = operands.into_iter().map(Operand::into_floats).collect::<Result<_, _>>()?;
+    unexpanded(node, operands).map(Some)
 }
 
 fn compare(node: &mut NodeReader, holds: fn(Ordering) -> bool) -> Result<(), NodeError> {

@@ -222,7 +222,7 @@ impl<'r, 'm> NodeReader<'r, 'm> {
     }
 
     /// Counts elements that are read against what a file may ask for.
-    fn charge(&mut self, elements: usize, tensor: &str) -> Result<(), NodeError> {
+    pub fn charge(&mut self, elements: usize, tensor: &str) -> Result<(), NodeError> {
         self.model.work = self.model.work.checked_sub(elements).ok_or_else(|| NodeError::ReadTooOften { tensor: tensor.into() })?;
         Ok(())
     }

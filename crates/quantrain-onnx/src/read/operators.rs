@@ -4,8 +4,8 @@ use quantrain_graph::{Placement, Target};
 
 use super::node::NodeReader;
 use super::{
-    activation, constant, control, convolution, elementwise, identity, layout, logic, matmul, normalization, pooling, quantize, reduction,
-    resize, shape, split,
+    activation, constant, control, convolution, elementwise, expand, identity, layout, logic, matmul, normalization, pooling, quantize,
+    reduction, resize, shape, split,
 };
 use crate::NodeError;
 
@@ -38,7 +38,7 @@ const OPERATORS: &[Operator] = operators! {
     Ceil 7..=23 activation::ceil, "derivative 0";
     Celu 12..=23 activation::celu, "";
     Clip 7..=23 activation::clip, "a limit that is computed makes it Max or Min; on codes: fewer codes";
-    Concat 7..=23 layout::concat, "not along the batch; a constant of one value at an end becomes Pad";
+    Concat 7..=23 layout::concat, "not along the batch; a constant among activations gets an Expand, one of one value at an end becomes Pad";
     Constant 7..=23 constant::constant, "tensors, numbers and lists of them";
     ConstantOfShape 9..=23 shape::constant_of_shape, "shape constant";
     Conv 7..=23 convolution::conv, "one or two spatial axes: dense, grouped, depthwise; every auto_pad; weights constant";
@@ -51,7 +51,7 @@ const OPERATORS: &[Operator] = operators! {
     Equal 7..=23 logic::equal, "folded between constants; truths between activations are 0.0 or 1.0 here, BOOL in files";
     Erf 9..=23 activation::erf, "";
     Exp 7..=23 activation::exp, "";
-    Expand 8..=23 layout::expand, "becomes Tile; shape constant, or computed from shapes";
+    Expand 8..=23 expand::expand, "becomes Tile where it does not need the batch; shape constant, or computed from shapes";
     Flatten 7..=23 layout::flatten, "";
     Floor 7..=23 activation::floor, "derivative 0";
     Gather 7..=23 shape::gather, "indices constant; not along the batch";
@@ -133,7 +133,7 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("Constant", &[]),
     ("ConstantOfShape", &[]),
     ("Dropout", &["Identity"]),
-    ("Expand", &["Tile"]),
+    ("Expand", &["Expand", "Tile"]),
     ("GlobalMaxPool", &["MaxPool"]),
     ("GroupNormalization", &["InstanceNormalization", "Mul", "Add"]),
     ("If", &[]),

@@ -1,3 +1,4 @@
+mod expand;
 mod failures;
 mod foreign;
 mod layers;

@@ -1,13 +1,14 @@
 //! Typed operators as ONNX nodes, in the forms of operator set 13 and later.
 
 use quantrain_graph::op::{
-    Binary, Coordinates, DepthOrder, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, Reduce, Reduction, Reshape,
+    Binary, Coordinates, DepthOrder, Expand, Extent, FakeQuantize, Interpolation, NearestMode, Pad, PadMode, Reduce, Reduction, Reshape,
     Resize, ResizeTo, Slice, Softmax, Window,
 };
 use quantrain_graph::{Dim, Graph, Node, Op, Shape};
 
 use super::OPERATOR_SETS;
 use super::activation;
+use super::chain::Chain;
 use super::error::WriteError;
 use super::model::{ModelWriter, float, int, ints, sizes, text};
 use super::qdq;
@@ -110,6 +111,10 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
             inputs.push(w.integers(&format!("{name}.repeats"), &repeats));
             Vec::new()
         }
+        Op::Expand(op) => {
+            inputs = expand(w, name, op, inputs).ok_or_else(|| no_form("two extents depend on the batch"))?;
+            Vec::new()
+        }
         Op::Binary(Binary::Relation(relation)) => {
             if relation.joins_truths() {
                 inputs = inputs.into_iter().map(|input| w.truth(input)).collect();
@@ -130,6 +135,31 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
     };
     w.node(op.name(), name, inputs, output, attributes);
     Ok(())
+}
+
+/// What an Expand repeats, and its shape: the batch is taken from the second input.
+fn expand(w: &mut ModelWriter, name: &str, op: &Expand, mut inputs: Vec<String>) -> Option<Vec<String>> {
+    let numbers = |dims: &[Dim]| dims.iter().map(|d| d.fixed().map(|n| n as i64)).collect::<Option<Vec<i64>>>();
+    let batch = if inputs.len() > 1 { inputs.pop() } else { None };
+    let shape = match op.to.0.iter().position(|d| d.fixed().is_none()) {
+        None => w.integers(&format!("{name}.shape"), &numbers(&op.to.0)?),
+        Some(axis) => {
+            let samples = i64::try_from(op.to.0[axis].at(1)).ok()?;
+            let parts = [&op.to.0[..axis], &op.to.0[axis + 1..]].map(numbers);
+            let mut chain = Chain { w, name, output: "" };
+            let extents = chain.step("Shape", vec![batch?], vec![]);
+            let first = chain.w.integers(&format!("{name}.first"), &[0]);
+            let mut size = chain.step("Gather", vec![extents, first], vec![int("axis", 0)]);
+            if samples != 1 {
+                let samples = chain.w.integers(&format!("{name}.samples"), &[samples]);
+                size = chain.step("Mul", vec![size, samples], vec![]);
+            }
+            let [before, after] = parts.map(|part| part.map(|part| chain.w.integers(&format!("{name}.extents"), &part)));
+            chain.step("Concat", vec![before?, size, after?], vec![int("axis", 0)])
+        }
+    };
+    inputs.push(shape);
+    Some(inputs)
 }
 
 fn window(window: &Window) -> Vec<AttributeProto> {
