@@ -153,6 +153,9 @@ pub struct ExportFlags {
     /// Write signed 8-bit activations as UINT8 with a zero point 128 higher
     #[arg(long)]
     uint8: bool,
+    /// Do not open what was exported in ONNX Runtime
+    #[arg(long)]
+    unchecked: bool,
 }
 
 /// What computes.
@@ -238,6 +241,7 @@ impl ExportFlags {
         overrides.opset = self.opset;
         overrides.int4 = self.int4.then_some(true);
         overrides.uint8 = self.uint8.then_some(true);
+        overrides.check = self.unchecked.then_some(false);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
+use quantrain::ExportCheck;
 use quantrain::metric::Score;
 use quantrain::refine::StepReport;
 use serde::Serialize;
@@ -68,6 +69,15 @@ pub fn percent(share: f64) -> String {
 pub fn files(f: &mut fmt::Formatter<'_>, run: &Path, files: &[PathBuf]) -> fmt::Result {
     writeln!(f, "written to {}:", run.display())?;
     files.iter().try_for_each(|file| writeln!(f, "  {}", file.strip_prefix(run).unwrap_or(file).display()))
+}
+
+/// What ONNX Runtime says of the files written.
+pub fn export_check(f: &mut fmt::Formatter<'_>, check: &ExportCheck) -> fmt::Result {
+    match check {
+        ExportCheck::Opened { library } => writeln!(f, "opened in ONNX Runtime: outputs as the float network's ({})", library.display()),
+        ExportCheck::NotFound => writeln!(f, "not opened: {WITHOUT_ONNXRUNTIME}"),
+        ExportCheck::LeftOut => writeln!(f, "not opened in ONNX Runtime, as export.check says"),
+    }
 }
 
 /// A number of seconds that JSON readers need not round.

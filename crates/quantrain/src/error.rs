@@ -213,6 +213,12 @@ pub enum RunError {
     /// ONNX Runtime cannot be used.
     #[error(transparent)]
     OnnxRuntime(#[from] crate::onnxruntime::OnnxRuntimeError),
+    /// ONNX Runtime does not run what was exported as it is meant.
+    #[error("the exported model: {source}; --unchecked (`export.check = false`) exports without this check")]
+    ExportCheck {
+        /// What it says.
+        source: crate::onnxruntime::OnnxRuntimeError,
+    },
     /// A float network was to be verified.
     #[error("the network has no QuantizeLinear and DequantizeLinear pairs, a quantized network expected; `quantrain quantize` makes one")]
     NothingToVerify,

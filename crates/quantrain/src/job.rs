@@ -9,6 +9,7 @@ use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::evaluate;
+use crate::export_check::{ExportCheck, check_exports};
 use crate::images::{WithoutClasses, check_annotations, fixed_batch, image_order, scores_classes};
 use crate::metric::{ByAnnotation, Fidelity, Metric, Score, Sqnr, WithFidelity};
 use crate::model::Model;
@@ -367,6 +368,19 @@ impl Job {
             written.push(path);
         }
         Ok(written)
+    }
+
+    /// Opens the models among the files that [`Job::export`] wrote in ONNX Runtime, where it is found, and runs a batch.
+    ///
+    /// # Errors
+    /// ONNX Runtime refuses a model, or an output is not finite or another than the float network's in name, type or shape.
+    pub fn check_export(&mut self, files: &[PathBuf]) -> Result<ExportCheck, RunError> {
+        if !self.recipe.export().check {
+            return Ok(ExportCheck::LeftOut);
+        }
+        let models: Vec<PathBuf> = files.iter().filter(|file| file.extension().is_some_and(|e| e == "onnx")).cloned().collect();
+        let float = self.recipe.model().to_owned();
+        check_exports(self.net(), &float, &models)
     }
 
     fn graph(&self) -> &Graph {

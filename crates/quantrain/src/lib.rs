@@ -5,6 +5,7 @@ mod calibrate;
 pub mod checkpoint;
 mod error;
 mod evaluate;
+mod export_check;
 mod images;
 mod initialize;
 mod job;
@@ -40,6 +41,7 @@ pub use error::{
     CheckError, CheckpointError, FileError, Location, LossError, ObserveError, OptimizerError, RecipeError, RunDirectoryError, RunError,
 };
 pub use evaluate::evaluate;
+pub use export_check::ExportCheck;
 use images::check_images;
 pub use images::image_size;
 pub use initialize::initialize;

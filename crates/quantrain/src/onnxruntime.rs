@@ -3,11 +3,12 @@
 mod inner;
 mod library;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
-use ort::value::Tensor;
+use ort::value::{Tensor, ValueRef};
 use thiserror::Error;
 
 pub(crate) use self::inner::InnerSession;
@@ -53,6 +54,24 @@ pub enum OnnxRuntimeError {
     /// A temporary file cannot be made.
     #[error("ONNX Runtime's inner tensors: no temporary file can be written: {0}")]
     Temporary(#[source] std::io::Error),
+    /// A model takes and gives other things than the float network.
+    #[error("{model}: {found} found in ONNX Runtime, {expected} expected as in the float network")]
+    Interface {
+        /// The file.
+        model: PathBuf,
+        /// Its inputs and outputs.
+        found: String,
+        /// Those of the float network.
+        expected: String,
+    },
+    /// An output is NaN or infinite where that of the float network is not.
+    #[error("{model}: output `{output}` is not finite in ONNX Runtime")]
+    NotFinite {
+        /// The file.
+        model: PathBuf,
+        /// The output.
+        output: String,
+    },
     /// Another number of values than the network has.
     #[error("output `{output}`: ONNX Runtime gives {found} values, {expected} expected")]
     Output {
@@ -153,6 +172,18 @@ impl OnnxRuntime {
             .collect()
     }
 
+    /// What the model takes, and what it gives for images of `[N, H, W, C]`.
+    ///
+    /// # Errors
+    /// The library says no.
+    pub(crate) fn interface(&mut self, images: &[f32], shape: &[usize; 4]) -> Result<Interface, OnnxRuntimeError> {
+        let inputs = self.session.inputs().iter().map(|input| input.name().to_owned()).collect();
+        let images = self.opener.input(images, shape)?;
+        let outputs = self.session.run(ort::inputs![images]).map_err(|e| self.opener.refused(e.to_string()))?;
+        let outputs = outputs.iter().map(|(name, value)| OutputKind::of(name, &value)).collect();
+        Ok(Interface { inputs, outputs })
+    }
+
     /// How its sessions are opened.
     pub(crate) fn options(&self) -> SessionOptions {
         self.opener.options
@@ -173,6 +204,42 @@ impl OnnxRuntime {
             None => InnerSession::open(&self.opener)?,
         };
         Ok((&self.opener, self.inner.insert(opened)))
+    }
+}
+
+/// What a model takes and gives.
+#[derive(Debug)]
+pub(crate) struct Interface {
+    /// The names of its inputs.
+    pub inputs: Vec<String>,
+    /// What a run gave.
+    pub outputs: Vec<OutputKind>,
+}
+
+/// What one output of a run is.
+#[derive(Debug)]
+pub(crate) struct OutputKind {
+    pub name: String,
+    /// The type of its elements.
+    pub kind: String,
+    pub shape: Vec<i64>,
+    /// Whether all values are; true where they are no 32-bit floats.
+    pub is_finite: bool,
+}
+
+impl OutputKind {
+    fn of(name: &str, value: &ValueRef) -> Self {
+        let is_finite = value.try_extract_tensor::<f32>().map_or(true, |(_, values)| values.iter().all(|v| v.is_finite()));
+        let kind = value.dtype().tensor_type().map_or_else(|| "no tensor".into(), |kind| kind.to_string());
+        let shape = value.dtype().tensor_shape().map_or_else(Vec::new, |shape| shape.to_vec());
+        OutputKind { name: name.into(), kind, shape, is_finite }
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outputs: Vec<String> = self.outputs.iter().map(|o| format!("{}: {} {:?}", o.name, o.kind, o.shape)).collect();
+        write!(f, "{} -> {}", self.inputs.join(", "), outputs.join(", "))
     }
 }
 

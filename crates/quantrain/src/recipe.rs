@@ -272,6 +272,8 @@ pub struct Export {
     pub int4: bool,
     /// Whether activations of 8 bits are unsigned in the file.
     pub uint8: bool,
+    /// Whether models are opened in ONNX Runtime once they are written.
+    pub check: bool,
 }
 
 impl Recipe {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use quantrain::recipe::{Overrides, Recipe};
-use quantrain::{FileError, Job, RunDirectory};
+use quantrain::{ExportCheck, FileError, Job, RunDirectory};
 use serde::Serialize;
 
 use crate::coverage::{Coverage, ranges_from};
@@ -57,6 +57,8 @@ pub struct ExportReport {
     /// Images that quantizers were calibrated with for this export; `null` where the run's ranges were taken.
     calibration_images: Option<usize>,
     files: Vec<PathBuf>,
+    /// What ONNX Runtime says of them.
+    onnxruntime: ExportCheck,
     seconds: f64,
 }
 
@@ -106,12 +108,14 @@ impl Export {
         }
         let files = written?;
         run.note_exports(&files)?;
+        let onnxruntime = job.check_export(&files)?;
         Ok(ExportReport {
             run: self.run,
             step: checkpoint.map(|c| c.state.position.step),
             quantized: Coverage::of(job.net()),
             calibration_images,
             files,
+            onnxruntime,
             seconds: seconds(started.elapsed()),
         })
     }
@@ -129,6 +133,7 @@ impl fmt::Display for ExportReport {
             writeln!(f, "  {}{when}", ranges_from(images))?;
         }
         report::files(f, &self.run, &self.files)?;
+        report::export_check(f, &self.onnxruntime)?;
         writeln!(f, "{:.1} s", self.seconds)
     }
 }

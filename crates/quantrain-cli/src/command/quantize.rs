@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use quantrain::metric::Score;
 use quantrain::refine::StepReport;
-use quantrain::{Job, RunDirectory};
+use quantrain::{ExportCheck, Job, RunDirectory, RunError};
 use serde::Serialize;
 
 use crate::coverage::{Coverage, TakenOver, names_before, ranges_from};
@@ -40,6 +40,8 @@ pub struct QuantizeReport {
     /// Output SQNR in dB on the evaluation images; of several outputs that of their mean relative noise.
     sqnr: Option<f64>,
     files: Vec<PathBuf>,
+    /// What ONNX Runtime says of them; `null` before they are written.
+    onnxruntime: Option<ExportCheck>,
     seconds: f64,
 }
 
@@ -72,10 +74,12 @@ impl Quantize {
             ptq,
             sqnr: sqnr.map(|s| s.of_all()),
             files: Vec::new(),
+            onnxruntime: None,
             seconds: 0.0,
         };
         let written = report.write(&run, &recipe.to_toml(), &mut job, started);
-        if written.is_err() {
+        // A model that ONNX Runtime refuses stays, to be looked at.
+        if written.as_ref().is_err_and(|error| !matches!(error, CliError::Run(RunError::ExportCheck { .. }))) {
             // The first error counts.
             let _ = run.remove();
         }
@@ -88,6 +92,7 @@ impl QuantizeReport {
         run.write_recipe(recipe)?;
         self.files = job.export(&run.exports())?;
         run.note_exports(&self.files)?;
+        self.onnxruntime = Some(job.check_export(&self.files)?);
         self.seconds = seconds(started.elapsed());
         run.write_summary(&self.to_string(), self)?;
         Ok(())
@@ -113,6 +118,7 @@ impl fmt::Display for QuantizeReport {
             writeln!(f)?;
         }
         report::files(f, &self.run, &self.files)?;
+        self.onnxruntime.iter().try_for_each(|check| report::export_check(f, check))?;
         writeln!(f, "{:.1} s", self.seconds)
     }
 }

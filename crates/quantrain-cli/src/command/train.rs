@@ -10,7 +10,7 @@ use quantrain::checkpoint::Identity;
 use quantrain::metric::Score;
 use quantrain::recipe::Recipe;
 use quantrain::refine::StepReport;
-use quantrain::{Job, RunDirectory};
+use quantrain::{ExportCheck, Job, RunDirectory};
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::{Coverage, TakenOver, names_before, ranges_from};
@@ -58,6 +58,8 @@ pub struct TrainReport {
     /// Time that steps waited for images.
     waiting_seconds: f64,
     files: Vec<PathBuf>,
+    /// What ONNX Runtime says of them; `null` before they are written.
+    onnxruntime: Option<ExportCheck>,
     seconds: f64,
 }
 
@@ -180,6 +182,7 @@ impl Work<'_> {
         *(if quantized { &mut report.qat } else { &mut report.trained_float }) = score;
         report.files = self.job.export(&self.run.exports())?;
         self.run.note_exports(&report.files)?;
+        report.onnxruntime = Some(self.job.check_export(&report.files)?);
         report.write_summary(self.run, self.started)
     }
 }
@@ -204,6 +207,7 @@ impl TrainReport {
             stepping_seconds: 0.0,
             waiting_seconds: 0.0,
             files: Vec::new(),
+            onnxruntime: None,
             seconds: 0.0,
         }
     }
@@ -238,6 +242,7 @@ impl fmt::Display for TrainReport {
             writeln!(f, "{}", scores(&rows))?;
         }
         report::files(f, &self.run, &self.files)?;
+        self.onnxruntime.iter().try_for_each(|check| report::export_check(f, check))?;
         let step = 1e3 * self.stepping_seconds / self.steps.max(1) as f64;
         writeln!(f, "{:.1} s, {} steps of {step:.0} ms", self.seconds, self.steps)
     }

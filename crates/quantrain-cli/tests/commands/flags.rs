@@ -40,6 +40,7 @@ const SWITCHES: &[(&str, &str)] = &[
     ("--encodings", "encodings = true"),
     ("--int4", "int4 = true"),
     ("--uint8", "uint8 = true"),
+    ("--unchecked", "check = false"),
     ("--float", "enabled = false"),
 ];
 
@@ -62,9 +63,10 @@ fn flags_of_train_and_quantize_reach_the_effective_recipe() {
     let folder = fixture.path("").canonicalize().unwrap();
     let values = ROWS.iter().flat_map(|&(flag, value, _)| [flag, value]);
     let common: Vec<&str> = DATA.into_iter().chain(values).collect();
-    let lines = || ROWS.iter().map(|row| row.2).chain(SWITCHES.iter().take(4).map(|row| row.1));
+    let lines = || ROWS.iter().map(|row| row.2).chain(SWITCHES.iter().take(5).map(|row| row.1));
     for command in ["quantize", "train"] {
-        let arguments = [&[command, "--out", command, "--quantized-weights", "--encodings", "--int4", "--uint8"], &common[..]].concat();
+        let arguments =
+            [&[command, "--out", command, "--quantized-weights", "--encodings", "--int4", "--uint8", "--unchecked"], &common[..]].concat();
         fixture.json(&arguments);
         let recipe = effective(&fixture, command);
         assert_lines(&recipe, &folder, lines());

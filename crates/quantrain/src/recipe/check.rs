@@ -52,6 +52,7 @@ impl TryFrom<RecipeFile> for Recipe {
                 opset: optional("export.opset", file.export.opset, "13 to 23", |set| quantrain_onnx::OPERATOR_SETS.contains(&set))?,
                 int4: given("export.int4", file.export.int4)?,
                 uint8: given("export.uint8", file.export.uint8)?,
+                check: given("export.check", file.export.check)?,
             },
             target,
             file,

@@ -270,6 +270,8 @@ recipe_tables! {
         /// Whether signed 8-bit codes of activations are written as UINT8 with a zero point 128 higher, so that all activations have one type
         /// (style qdq).
         "uint8" uint8: bool, "false";
+        /// Whether exported models are opened and run in ONNX Runtime, where it is found, before the run is called good.
+        "check" check: bool, "true";
     }
 }
 

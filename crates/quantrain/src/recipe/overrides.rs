@@ -63,4 +63,5 @@ overrides! {
     opset: i64 => export.opset;
     int4: bool => export.int4;
     uint8: bool => export.uint8;
+    check: bool => export.check;
 }

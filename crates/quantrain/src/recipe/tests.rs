@@ -125,6 +125,7 @@ const ROWS: &[Row] = &[
     ("export.opset", "", "21", |r| show(r.export().opset)),
     ("export.int4", "", "true", |r| show(r.export().int4)),
     ("export.uint8", "", "true", |r| show(r.export().uint8)),
+    ("export.check", "", "false", |r| show(r.export().check)),
 ];
 
 /// The text of a recipe with some lines in a table.
