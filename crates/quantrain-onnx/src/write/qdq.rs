@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use quantrain_graph::op::Activation;
-use quantrain_graph::{Op, QuantGraph, QuantizedBlock, Quantizer, fold};
+use quantrain_graph::{Op, Placement, QuantGraph, QuantizedBlock, Quantizer, TensorId, fold};
 
 use super::error::WriteError;
 use super::model::{ModelWriter, int};
@@ -29,7 +29,7 @@ pub struct QdqOptions {
 /// block's core and its fused Relu or Clip. A fused Clip whose limits lie within the outermost codes' steps is written with the values of
 /// these codes, which changes no code and lets the runtime drop it. Codes narrower than their type (4 bits in UINT8) are not clamped by
 /// QuantizeLinear, so a Clip to their range stands before it. A pool that ONNX Runtime's integer kernel computes otherwise is followed by a
-/// Sum of one operand, which keeps it in float there. An output keeps its name: its DequantizeLinear writes it.
+/// Sum of one operand, and a block in float has one before it: that keeps them in float there. An output keeps its name: its DequantizeLinear writes it.
 ///
 /// Codes are rounded half to even as ONNX defines, whatever the target's rounding. 16-bit and 4-bit types need operator set 21.
 ///
@@ -55,7 +55,7 @@ pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8
     }
     let mut w = ModelWriter::new(graph, operator::opset(graph, options.opset)?.max(opset(needed)));
     let mut names = names(&mut w, net);
-    let pair = |w: &mut ModelWriter, names: &Names, t: quantrain_graph::TensorId| {
+    let pair = |w: &mut ModelWriter, names: &Names, t: TensorId| {
         if let Some(q) = net.quantizer_of(t) {
             let (name, owner) = (&graph.tensor(t).name, &net.quantizers()[q.0].tensor);
             write_pair(w, name, owner, &quantizers[q.0..=q.0], names.written[t.0].clone(), &names.read[t.0]);
@@ -70,12 +70,11 @@ pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8
         let output = net.units()[u].output(graph);
         let quantizer = net.quantizer_of(output).map(|q| &quantizers[q.0]);
         let activation = unit::activation(net, u).map(|a| quantizer.map_or(a, |q| on_codes(a, q)));
+        let kept = block.is_none().then(|| keep_in_float(&mut w, net, u, &mut names)).flatten();
         unit::write(&mut w, net, u, &names, parameters, activation)?;
+        kept.into_iter().for_each(|(input, name)| names.read[input.0] = name);
         if quantizer.is_some() && !has_integer_kernel(net, u) {
-            // ONNX Runtime keeps a sum of one operand, and then makes no integer kernel of the pairs around the node.
-            let sum = w.fresh(&format!("{}_Sum", graph.tensor(output).name));
-            w.node("Sum", &sum, vec![names.written[output.0].clone()], &sum, vec![]);
-            names.written[output.0] = sum;
+            names.written[output.0] = kept_in_float(&mut w, names.written[output.0].clone(), &graph.tensor(output).name);
         }
         pair(&mut w, &names, output);
     }
@@ -99,7 +98,7 @@ fn names(w: &mut ModelWriter, net: &QuantGraph) -> Names {
     let mut names = Names::of(net);
     let graph = net.graph();
     for (t, tensor) in graph.tensors().iter().enumerate() {
-        let id = quantrain_graph::TensorId(t);
+        let id = TensorId(t);
         if net.quantizer_of(id).is_none() {
             continue;
         }
@@ -110,6 +109,43 @@ fn names(w: &mut ModelWriter, net: &QuantGraph) -> Names {
         }
     }
     names
+}
+
+/// Adds a Sum of one operand, which ONNX Runtime keeps: it makes no integer kernel of pairs that it stands between. Gives its result.
+fn kept_in_float(w: &mut ModelWriter, operand: String, near: &str) -> String {
+    let sum = w.fresh(&format!("{near}_Sum"));
+    w.node("Sum", &sum, vec![operand], &sum, vec![]);
+    sum
+}
+
+/// Puts a Sum of one operand before a block that stays in float; gives the tensor that it read so far, and the name of that.
+///
+/// ONNX Runtime quantizes the weights of a Conv, ConvTranspose or Gemm between a DequantizeLinear and a QuantizeLinear while it loads a file,
+/// with one scale for all.
+fn keep_in_float(w: &mut ModelWriter, net: &QuantGraph, unit: usize, names: &mut Names) -> Option<(TensorId, String)> {
+    let graph = net.graph();
+    let unit = &net.units()[unit];
+    unit.block(graph)?;
+    let input = unit.inputs(graph).next()?;
+    let is_read = graph.readers(unit.output(graph)).next().is_some();
+    if !is_read || !reads_codes(net, input) {
+        return None;
+    }
+    let kept = kept_in_float(w, names.read[input.0].clone(), &graph.node(unit.core).name);
+    Some((input, std::mem::replace(&mut names.read[input.0], kept)))
+}
+
+/// Whether a tensor is quantized, or is one that is behind operators that only move values: runtimes take a DequantizeLinear past them.
+fn reads_codes(net: &QuantGraph, mut tensor: TensorId) -> bool {
+    let graph = net.graph();
+    while net.quantizer_of(tensor).is_none() {
+        let moved = graph.producer(tensor).map(|n| graph.node(n)).filter(|node| net.target().placement(&node.op) == Placement::Carried);
+        match moved.and_then(|node| node.inputs.first()) {
+            Some(&before) => tensor = before,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Adds QuantizeLinear and DequantizeLinear of the tensor `name`; scales and zero points are those of `owner`, written once.

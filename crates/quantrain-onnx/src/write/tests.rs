@@ -353,6 +353,19 @@ fn nodes_kept_in_float_have_no_pairs() {
 }
 
 #[test]
+fn a_block_kept_in_float_reads_no_dequantize_linear() {
+    let layer = quantrain_graph::LayerSettings { pattern: "conv".into(), float: true, ..Default::default() };
+    let settings = Settings { layers: vec![layer], ..Settings::default() };
+    let net = prepared(small(), Target::onnxruntime(), &settings, Range::new(0.0, 6.0));
+    let bytes = qdq_bytes(&net, &QdqOptions::default()).unwrap();
+    let model = ModelProto::decode(&bytes[..]).unwrap();
+    let conv = graph_of(&model).node.iter().find(|n| n.op_type.as_deref() == Some("Conv")).unwrap();
+    let before = writer(graph_of(&model), &conv.input[0]);
+    assert_eq!((before.op_type.as_deref(), &before.input[..]), (Some("Sum"), &["x_dequantized".into()][..]));
+    assert!(read_bytes("small", &bytes).is_ok());
+}
+
+#[test]
 fn clip_files_clip_to_the_trained_ranges() {
     let net = prepared(small(), Target::tidl_pow2(), &Settings::default(), Range::new(0.0, 5.0));
     let model = ModelProto::decode(&clip_bytes(&net, &ClipOptions::default()).unwrap()[..]).unwrap();
