@@ -42,7 +42,13 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[export]\nencodings = true\n");
     let report = fixture.json(&["quantize", "recipe.toml"]);
-    assert_eq!(keys(&report), ["calibration_images", "files", "float", "model", "ptq", "quantized", "run", "seconds", "sqnr"]);
+    assert_eq!(
+        keys(&report),
+        ["calibration_images", "files", "float", "model", "onnxruntime", "ptq", "quantized", "run", "seconds", "sqnr"]
+    );
+    // Where ONNX Runtime is found, it has run what was exported.
+    let check = &report["onnxruntime"];
+    assert!(check["state"] == "opened" && check["library"].is_string() || check["state"] == "not-found", "{check}");
     assert_accuracy(&report["float"]);
     assert_accuracy(&report["ptq"]);
     assert!(report["sqnr"].as_f64().unwrap() > 10.0, "dB of 8-bit activations and 7-bit weights: {report}");
@@ -250,7 +256,7 @@ fn export_writes_other_forms_and_targets() {
     fs::remove_file(fixture.path("run/export/model.qdq.onnx")).unwrap();
 
     let report = fixture.json(&["export", "run"]);
-    assert_eq!(keys(&report), ["calibration_images", "files", "quantized", "run", "seconds", "step"]);
+    assert_eq!(keys(&report), ["calibration_images", "files", "onnxruntime", "quantized", "run", "seconds", "step"]);
     assert_eq!((&report["step"], &report["calibration_images"]), (&json!(12), &Value::Null));
     assert!(fs::read(fixture.path("run/export/model.qdq.onnx")).unwrap() == trained, "the checkpoint is the trained network");
 
