@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use quantrain_graph::{FileQuantizers, QuantGraph};
+use quantrain_graph::{FileQuantizers, QuantGraph, Remedy, Separation, Spread, TensorId};
 use serde::Serialize;
 
 use crate::scheme;
@@ -24,6 +24,36 @@ pub struct Coverage {
     /// What became of the file while it was read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Where ranges do not let values share a quantizer as the target's rules would have it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub separated: Vec<Separated>,
+    /// Before ranges are known, where that may happen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<Undecided>,
+}
+
+/// A tensor whose values do not share a quantizer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Separated {
+    /// The operator's name.
+    pub node: String,
+    /// The operator.
+    pub operator: &'static str,
+    /// Which values would lose too much, and to what.
+    pub spread: Spread,
+    /// What is done instead.
+    pub remedy: String,
+}
+
+/// A tensor whose values may turn out not to share a quantizer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Undecided {
+    /// The operator's name.
+    pub node: String,
+    /// The operator.
+    pub operator: &'static str,
+    /// What the tensor is made of.
+    pub parts: Vec<String>,
 }
 
 /// An operator that runs in float.
@@ -48,6 +78,8 @@ impl Coverage {
             activations: BTreeMap::new(),
             float: Vec::new(),
             notes: graph.notes.iter().map(ToString::to_string).collect(),
+            separated: net.separations().iter().filter_map(|s| separated(net, s)).collect(),
+            undecided: net.undecided().into_iter().filter_map(|(tensor, parts)| undecided(net, tensor, &parts)).collect(),
         };
         for weights in (0..net.units().len()).filter_map(|u| net.weight_quantizer(u)) {
             *coverage.weights.entry(scheme::words(&weights.scheme)).or_default() += 1;
@@ -100,6 +132,34 @@ pub fn ranges_from(images: usize) -> String {
     if images == 0 { "ranges as the file has them".into() } else { format!("ranges from {images} images") }
 }
 
+fn separated(net: &QuantGraph, separation: &Separation) -> Option<Separated> {
+    let (tensor, spread) = (net.graph().find(&separation.tensor)?, separation.spread.clone()?);
+    let (node, operator) = writer(net, tensor)?;
+    let bits = net.quantizer_of(tensor).map(|q| net.quantizers()[q.0].scheme.bits);
+    let remedy = match (separation.remedy, bits) {
+        (Remedy::Saturated { below }, _) => format!("values below {below} are the lowest code"),
+        (Remedy::Requantized, _) => "its result has a quantizer of its own".to_owned(),
+        (Remedy::Apart, None) => IN_FLOAT.to_owned(),
+        (Remedy::Apart, Some(16)) => "16 bits".to_owned(),
+        (Remedy::Apart, Some(bits)) => format!("none: {bits} bits, the target has no 16"),
+    };
+    Some(Separated { node, operator, spread, remedy })
+}
+
+const IN_FLOAT: &str = "float";
+
+fn undecided(net: &QuantGraph, tensor: TensorId, parts: &[TensorId]) -> Option<Undecided> {
+    let (node, operator) = writer(net, tensor)?;
+    Some(Undecided { node, operator, parts: parts.iter().map(|&t| net.graph().tensor(t).name.clone()).collect() })
+}
+
+/// The node that writes a tensor; of a unit its core.
+fn writer(net: &QuantGraph, tensor: TensorId) -> Option<(String, &'static str)> {
+    let unit = net.units().iter().find(|unit| unit.output(net.graph()) == tensor)?;
+    let node = net.graph().node(unit.core);
+    Some((node.name.clone(), node.op.name()))
+}
+
 /// Reasons that are shared by more nodes than this are told once.
 const LISTED: usize = 8;
 
@@ -121,6 +181,17 @@ impl fmt::Display for Coverage {
             }
             writeln!(f, "  in float, as {reason}: {}", names.join(", "))?;
         }
-        self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))
+        self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))?;
+        // What is in float stands above.
+        for Separated { node, operator, spread, remedy } in self.separated.iter().filter(|s| s.remedy != IN_FLOAT) {
+            writeln!(f, "  {node} ({operator}): {remedy}, as {spread}")?;
+        }
+        for Undecided { node, operator, parts } in self.undecided.iter().take(LISTED) {
+            writeln!(f, "  {node} ({operator}): calibration decides whether `{}` share a quantizer", parts.join("`, `"))?;
+        }
+        if let more @ 1.. = self.undecided.len().saturating_sub(LISTED) {
+            writeln!(f, "  and so for {more} more")?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What watches values pass: the observers of calibration and training.
 
-use quantrain_graph::QuantizerId;
+use quantrain_graph::{QuantizerId, TensorId};
 
 /// What a monitor wants to see of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,14 @@ pub trait Monitor: Send {
 
     /// All values of this batch.
     fn values(&mut self, quantizer: QuantizerId, values: &[f32]);
+
+    /// Whether to show how far a tensor reaches that enters the network or leaves a unit, whoever quantizes it.
+    fn wants_extent(&self, _tensor: TensorId) -> bool {
+        false
+    }
+
+    /// The least and greatest value of a tensor of this batch, as the next unit reads it.
+    fn extent(&mut self, _tensor: TensorId, _min: f32, _max: f32) {}
 }
 
 /// Watches nothing.

@@ -9,13 +9,14 @@ mod ranges;
 mod stepwise;
 mod weights;
 
-use quantrain_graph::{QuantGraph, Quantizer, Requantize, TensorId};
+use quantrain_graph::{QuantGraph, Quantizer, Requantize, Separation, TensorId};
 use quantrain_kernels::convolution::{ConvolutionShape, SumRounding};
 use quantrain_kernels::elementwise::{AddPass, Sum};
 use quantrain_kernels::range_sums::RangeSums;
 use quantrain_lowering::elementwise::code_sum;
 use smallvec::SmallVec;
 
+use crate::EngineError;
 use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, Pass, Trained, code_range};
 use crate::buffers::Memory;
 use crate::op::{Codes, Kernel, Scaled};
@@ -143,6 +144,17 @@ impl Network {
                 self.net.graph_mut().set_constant(tensor, values).expect("trained tensors keep their size");
             }
         }
+    }
+
+    /// Places the quantizers anew, see [`QuantGraph::place_by`]; plans made before do not fit any more.
+    ///
+    /// # Errors
+    /// As [`QuantGraph::prepare`].
+    pub fn place_by(&mut self, separations: Vec<Separation>) -> Result<(), EngineError> {
+        self.net.place_by(separations)?;
+        self.quantizers = vec![None; self.net.quantizers().len()];
+        self.range_sums.clear();
+        Ok(())
     }
 
     /// Writes the parameters back and hands the network over.

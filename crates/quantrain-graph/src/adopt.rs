@@ -31,7 +31,7 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
         let id = known.unwrap_or_else(|| {
             let scheme = scheme(&target.activations(), &q, Granularity::PerTensor);
             let name = graph.tensor(tensor).name.clone();
-            quantizers.push(ActivationQuantizer { tensor: name, scheme, range: Some(q.range()), fixed: Some(q) });
+            quantizers.push(ActivationQuantizer { tensor: name, scheme, range: Some(q.range()), fixed: Some(q), below: None });
             quantizers.len() - 1
         });
         of_tensor[tensor.0] = Some(QuantizerId(id));
@@ -52,7 +52,20 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
         }));
         codes.push(block.map(Arc::new));
     }
-    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes, weight_limits: Vec::new() })
+    Ok(QuantGraph {
+        graph,
+        target,
+        units,
+        quantizers,
+        of_tensor,
+        weights,
+        float,
+        fusions,
+        codes,
+        weight_limits: Vec::new(),
+        settings: None,
+        separations: Vec::new(),
+    })
 }
 
 /// The scheme of a quantizer, as far as its numbers tell.

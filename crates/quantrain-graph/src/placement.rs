@@ -1,15 +1,21 @@
 //! Places quantizers by the rules of a target (design section 7).
 //!
 //! Every unit's output is quantized, carries its input's quantizer, shares one with its inputs, or stays in float; an input of a quantized
-//! unit is always quantized.
+//! unit is always quantized. What a calibration finds out about ranges may change that ([`crate::Separation`]); then the same rules are gone
+//! through once more.
+
+mod paths;
+mod placer;
 
 use crate::block::{self, Unit};
-use crate::graph::{Graph, NodeId, TensorId};
-use crate::op::PadMode;
+use crate::graph::{Graph, NodeId};
 use crate::pass::{self, FuseActivations};
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
+use crate::separation::Separation;
 use crate::target::Placement;
 use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target, norm_block};
+pub(crate) use paths::{Paths, is_function, moves};
+use placer::Placer;
 
 /// What a user may change of a target's rules. `None` leaves the target's word.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +63,8 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
         fusions,
         codes: Vec::new(),
         weight_limits: Vec::new(),
+        settings: None,
+        separations: Vec::new(),
         units,
         target,
         graph,
@@ -64,15 +72,50 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
 }
 
 pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result<QuantGraph, PlacementError> {
-    let widths = Widths::check(&target, settings)?;
     let (graph, fusions) = pass::run(graph.own_parameters(), &[&FuseActivations]);
     let graph = norm_block::give_blocks(graph, &target);
     let units = block::units(&graph, &target);
-    let layers = layer_settings(&graph, &units, &settings.layers)?;
-    let mut placer = Placer::new(&graph, &target);
+    let Assignment { quantizers, of_tensor, weights, float } = assign(&graph, &units, &target, settings, &[])?;
+    Ok(QuantGraph {
+        graph,
+        target,
+        units,
+        quantizers,
+        of_tensor,
+        weights,
+        float,
+        fusions,
+        codes: Vec::new(),
+        weight_limits: Vec::new(),
+        settings: Some(settings.clone()),
+        separations: Vec::new(),
+    })
+}
+
+/// Who is quantized how.
+pub(crate) struct Assignment {
+    pub quantizers: Vec<ActivationQuantizer>,
+    pub of_tensor: Vec<Option<QuantizerId>>,
+    pub weights: Vec<Option<WeightQuantizer>>,
+    pub float: Vec<(NodeId, FloatReason)>,
+}
+
+/// Gives the units of a graph their quantizers, by the rules of a target and what measured ranges change of them.
+pub(crate) fn assign(
+    graph: &Graph,
+    units: &[Unit],
+    target: &Target,
+    settings: &Settings,
+    separations: &[Separation],
+) -> Result<Assignment, PlacementError> {
+    let widths = Widths::check(target, settings)?;
+    let layers = layer_settings(graph, units, &settings.layers)?;
+    let paths = paths_around(graph, units, target, &layers);
+    let mut placer = Placer::new(graph, target, &paths, separations, widths.activation);
     let mut weights = vec![None; units.len()];
     let mut float = Vec::new();
     let bias_limit = settings.bias_limit.unwrap_or(target.bias_limit());
+    let float_outputs = !settings.quantize_output.unwrap_or(target.quantizes_output());
     if target.quantizes_input() {
         for &input in graph.inputs() {
             placer.own(input, widths.activation);
@@ -81,11 +124,15 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
     for (u, unit) in units.iter().enumerate() {
         let layer = layers[u];
         let bits = layer.and_then(|l| l.activation_bits).unwrap_or(widths.activation);
-        let verdict = if layer.is_some_and(|l| l.float) { Err(FloatReason::Pinned) } else { placer.place(unit, bits, widths.activation) };
+        let verdict = match layer.is_some_and(|l| l.float) {
+            true => Err(FloatReason::Pinned),
+            false if float_outputs && placer.is_behind_layers(unit) => Err(FloatReason::LeadsToOutput),
+            false => placer.place(unit, bits),
+        };
         match verdict {
-            Ok(()) if unit.block(&graph).is_some() => {
+            Ok(()) if unit.block(graph).is_some() => {
                 let bits = layer.and_then(|l| l.weight_bits).unwrap_or(widths.weight);
-                let scheme = weight_scheme(&graph, unit, widths.weights.with_bits(bits));
+                let scheme = weight_scheme(graph, unit, widths.weights.with_bits(bits));
                 weights[u] = Some(WeightQuantizer { scheme, bias_limit });
             }
             Ok(()) => {}
@@ -93,7 +140,7 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
         }
     }
     if let Some(bits) = settings.edge_bits {
-        for u in edge_units(&graph, &units) {
+        for u in edge_units(graph, units) {
             placer.widen_input(&units[u], bits);
             if let Some(w) = weights[u].as_mut().filter(|_| layers[u].is_none_or(|l| l.weight_bits.is_none())) {
                 w.scheme = w.scheme.with_bits(bits);
@@ -103,11 +150,22 @@ pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result
             placer.widen(output, bits);
         }
     }
-    if !settings.quantize_output.unwrap_or(target.quantizes_output()) {
+    if float_outputs {
         placer.release_outputs();
     }
     let (quantizers, of_tensor) = placer.finish(target.activations());
-    Ok(QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes: Vec::new(), weight_limits: Vec::new() })
+    Ok(Assignment { quantizers, of_tensor, weights, float })
+}
+
+/// Where the values of a network go under these settings; a pattern that matches no unit counts for nothing.
+pub(crate) fn paths(graph: &Graph, units: &[Unit], target: &Target, settings: &Settings) -> Paths {
+    let layers = layer_settings(graph, units, &settings.layers).unwrap_or_else(|_| vec![None; units.len()]);
+    paths_around(graph, units, target, &layers)
+}
+
+fn paths_around(graph: &Graph, units: &[Unit], target: &Target, layers: &[Option<&LayerSettings>]) -> Paths {
+    let in_float = |u: usize| target.placement(&graph.node(units[u].core).op) == Placement::Float || layers[u].is_some_and(|l| l.float);
+    Paths::of(graph, units, in_float)
 }
 
 /// A scale for each channel needs an axis of channels; a ConvTranspose in groups is stored `[C, O/groups, …]` and has none.
@@ -208,135 +266,6 @@ fn edge_units(graph: &Graph, units: &[Unit]) -> Vec<usize> {
         }
     }
     edges
-}
-
-/// Quantizers on their way; those that turn out to share are joined.
-struct Placer<'g> {
-    graph: &'g Graph,
-    target: &'g Target,
-    of_tensor: Vec<Option<usize>>,
-    /// Of each quantizer an earlier one that it was joined to, or itself.
-    joined: Vec<usize>,
-    bits: Vec<u8>,
-    names: Vec<TensorId>,
-}
-
-impl<'g> Placer<'g> {
-    fn new(graph: &'g Graph, target: &'g Target) -> Self {
-        let of_tensor = vec![None; graph.tensors().len()];
-        Placer { graph, target, of_tensor, joined: Vec::new(), bits: Vec::new(), names: Vec::new() }
-    }
-
-    /// The quantizer of a tensor; of joined ones the first.
-    fn find(&mut self, tensor: TensorId) -> Option<usize> {
-        let mut q = self.of_tensor[tensor.0]?;
-        while self.joined[q] != q {
-            // Every other step is spared to whoever comes next.
-            self.joined[q] = self.joined[self.joined[q]];
-            q = self.joined[q];
-        }
-        self.of_tensor[tensor.0] = Some(q);
-        Some(q)
-    }
-
-    fn place(&mut self, unit: &Unit, bits: u8, input_bits: u8) -> Result<(), FloatReason> {
-        let output = unit.output(self.graph);
-        let op = &self.graph.node(unit.core).op;
-        let inputs: Vec<TensorId> = unit.inputs(self.graph).collect();
-        let placement = match op {
-            // A pad with another value than 0 brings values that the input's quantizer may not have.
-            Op::Pad(p) if p.mode != PadMode::Constant(0.0) && matches!(p.mode, PadMode::Constant(_)) => Placement::Quantized,
-            op => self.target.placement(op),
-        };
-        let first = self.graph.node(unit.core).inputs.first();
-        match placement {
-            Placement::Float => return Err(FloatReason::NotInTarget),
-            Placement::Quantized => {
-                inputs.iter().for_each(|&t| self.ensure(t, input_bits));
-                self.own(output, bits);
-            }
-            // A constant has no quantizer to carry.
-            Placement::Carried if first.is_some_and(|&t| self.graph.constant(t).is_some()) => self.own(output, bits),
-            Placement::Carried => {
-                let carried = inputs.first().and_then(|t| self.of_tensor[t.0]).ok_or(FloatReason::InputIsFloat)?;
-                self.of_tensor[output.0] = Some(carried);
-            }
-            Placement::Shared => {
-                inputs.iter().for_each(|&t| self.ensure(t, input_bits));
-                self.own(output, bits);
-                inputs.iter().for_each(|&t| self.join(t, output));
-            }
-        }
-        Ok(())
-    }
-
-    fn own(&mut self, tensor: TensorId, bits: u8) {
-        self.of_tensor[tensor.0] = Some(self.bits.len());
-        self.joined.push(self.bits.len());
-        self.bits.push(bits);
-        self.names.push(tensor);
-    }
-
-    fn ensure(&mut self, tensor: TensorId, bits: u8) {
-        if self.of_tensor[tensor.0].is_none() {
-            self.own(tensor, bits);
-        }
-    }
-
-    fn join(&mut self, a: TensorId, b: TensorId) {
-        let (Some(a), Some(b)) = (self.find(a), self.find(b)) else { return };
-        let (low, high) = (a.min(b), a.max(b));
-        self.bits[low] = self.bits[low].max(self.bits[high]);
-        self.joined[high] = low;
-    }
-
-    fn widen(&mut self, tensor: TensorId, bits: u8) {
-        if let Some(q) = self.find(tensor) {
-            self.bits[q] = self.bits[q].max(bits);
-        }
-    }
-
-    fn widen_input(&mut self, unit: &Unit, bits: u8) {
-        let inputs: Vec<TensorId> = unit.inputs(self.graph).collect();
-        inputs.into_iter().for_each(|t| self.widen(t, bits));
-    }
-
-    /// Takes the quantizers from outputs that nothing inside the network reads and that share theirs with no other tensor.
-    fn release_outputs(&mut self) {
-        let mut tensors = self.count();
-        let mut is_read = vec![false; self.of_tensor.len()];
-        self.graph.nodes().iter().flat_map(|n| &n.inputs).for_each(|t| is_read[t.0] = true);
-        for &output in self.graph.outputs() {
-            let Some(q) = self.find(output).filter(|&q| !is_read[output.0] && tensors[q] == 1) else { continue };
-            self.of_tensor[output.0] = None;
-            tensors[q] = 0;
-        }
-    }
-
-    /// How many tensors each quantizer has, joined ones counted with the first.
-    fn count(&mut self) -> Vec<usize> {
-        let mut tensors = vec![0; self.bits.len()];
-        for t in 0..self.of_tensor.len() {
-            self.find(TensorId(t)).into_iter().for_each(|q| tensors[q] += 1);
-        }
-        tensors
-    }
-
-    /// Numbers the quantizers that are left in the order of their tensors.
-    fn finish(mut self, scheme: Scheme) -> (Vec<ActivationQuantizer>, Vec<Option<QuantizerId>>) {
-        let tensors = self.count();
-        let mut number = vec![None; self.bits.len()];
-        let mut quantizers = Vec::new();
-        for (q, &tensor) in self.names.iter().enumerate() {
-            if tensors[q] > 0 {
-                number[q] = Some(QuantizerId(quantizers.len()));
-                let tensor = self.graph.tensor(tensor).name.clone();
-                quantizers.push(ActivationQuantizer { tensor, scheme: scheme.with_bits(self.bits[q]), range: None, fixed: None });
-            }
-        }
-        let of_tensor = self.of_tensor.iter().map(|q| q.and_then(|q| number[q])).collect();
-        (quantizers, of_tensor)
-    }
 }
 
 #[cfg(test)]

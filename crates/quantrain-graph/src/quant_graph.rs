@@ -7,6 +7,8 @@ use crate::block::Unit;
 use crate::fold::{self, BatchNorm, Folded, WeightCodes};
 use crate::graph::{Graph, NodeId, TensorId};
 use crate::pass::Fusion;
+use crate::placement;
+use crate::separation::{self, Separation, Spread};
 use crate::{BiasLimit, FileQuantizers, Op, PlacementError, Quantizer, Range, Scheme, Settings, Target};
 
 /// Position of an activation quantizer in its graph.
@@ -24,6 +26,8 @@ pub struct ActivationQuantizer {
     pub range: Option<Range>,
     /// The very numbers, where a file has them; they go before scheme and range.
     pub fixed: Option<Quantizer>,
+    /// Values below this one only mark places: the range leaves them out.
+    pub below: Option<f32>,
 }
 
 impl ActivationQuantizer {
@@ -60,7 +64,7 @@ pub struct WeightQuantizer {
 }
 
 /// Why a node runs in float.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FloatReason {
     /// The target has no integer form of the operator.
     NotInTarget,
@@ -68,6 +72,10 @@ pub enum FloatReason {
     Pinned,
     /// It only carries values, and those it reads are float.
     InputIsFloat,
+    /// Only outputs lie behind it, and they are wanted in float.
+    LeadsToOutput,
+    /// Its values cannot share a quantizer: this part of them would lose too much, or what it reads is kept apart already.
+    Apart(Option<Spread>),
     /// Quantization is off.
     Off,
     /// The file that the quantizers are from has none there.
@@ -90,7 +98,10 @@ impl FloatReason {
 
 impl fmt::Display for FloatReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let words = match self {
+            FloatReason::Apart(Some(spread)) => return write!(f, "{spread}"),
+            FloatReason::Apart(None) => "it carries values that cannot share a quantizer",
+            FloatReason::LeadsToOutput => "it leads to outputs only, and outputs stay in float",
             FloatReason::NotInTarget => "the target has no integer form of it",
             FloatReason::Pinned => "the recipe keeps it in float",
             FloatReason::InputIsFloat => "it carries values that are float",
@@ -98,7 +109,8 @@ impl fmt::Display for FloatReason {
             FloatReason::NotInFile => "the file has no quantizer behind it",
             FloatReason::FloatInFile => "its weights, or what it reads, are float in the file",
             FloatReason::ScalesOfChannels => "the file rounds there with a scale for each channel",
-        })
+        };
+        f.write_str(words)
     }
 }
 
@@ -118,6 +130,9 @@ pub struct QuantGraph {
     pub(crate) codes: Vec<Option<Arc<BlockCodes>>>,
     /// Of each unit, the learned limits of its folded weights; empty where none are learned.
     pub(crate) weight_limits: Vec<Option<Vec<f32>>>,
+    /// What the quantizers were placed by; `None` where a file has them, or there are none.
+    pub(crate) settings: Option<Settings>,
+    pub(crate) separations: Vec<Separation>,
 }
 
 impl QuantGraph {
@@ -153,6 +168,35 @@ impl QuantGraph {
     /// The same units without any quantizer: the float network.
     pub fn float(graph: Graph) -> Self {
         crate::placement::place_nothing(graph)
+    }
+
+    /// What ranges change of the rules that quantizers were placed by: where values cannot share one. `extents` has the least and greatest
+    /// value of each tensor that leaves a unit, by its id, as a calibration of the float network measures them. Quantizers of a file stay.
+    pub fn separations_by(&self, extents: &[Option<Range>]) -> Vec<Separation> {
+        self.settings.as_ref().map_or_else(Vec::new, |settings| separation::find(self, settings, extents))
+    }
+
+    /// The quantized tensors that [`QuantGraph::separations_by`] looks at, each with what it is made of: before ranges are known, nobody can
+    /// say whether these can share a quantizer.
+    pub fn undecided(&self) -> Vec<(TensorId, Vec<TensorId>)> {
+        self.settings.as_ref().filter(|_| !self.is_calibrated()).map_or_else(Vec::new, |settings| separation::candidates(self, settings))
+    }
+
+    /// Places the quantizers anew, apart where `separations` say so; all ranges are forgotten. Quantizers of a file stay.
+    ///
+    /// # Errors
+    /// As [`QuantGraph::prepare`].
+    pub fn place_by(&mut self, separations: Vec<Separation>) -> Result<(), PlacementError> {
+        let Some(settings) = &self.settings else { return Ok(()) };
+        let placed = placement::assign(&self.graph, &self.units, &self.target, settings, &separations)?;
+        (self.quantizers, self.of_tensor, self.weights, self.float) = (placed.quantizers, placed.of_tensor, placed.weights, placed.float);
+        self.separations = separations;
+        Ok(())
+    }
+
+    /// Where the quantizers are placed apart from the rules of the target, see [`QuantGraph::separations_by`].
+    pub fn separations(&self) -> &[Separation] {
+        &self.separations
     }
 
     /// The network with float master weights.

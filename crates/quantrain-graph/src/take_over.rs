@@ -62,7 +62,7 @@ pub(crate) fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bia
         // Tensors of the same numbers share a quantizer, as codes move between them.
         let known = numbers.iter().position(|known| known == q).unwrap_or_else(|| {
             let (scheme, range) = trained(scheme(&target.activations(), q, Granularity::PerTensor), q);
-            quantizers.push(ActivationQuantizer { tensor: name.clone(), scheme, range: Some(range), fixed: None });
+            quantizers.push(ActivationQuantizer { tensor: name.clone(), scheme, range: Some(range), fixed: None, below: None });
             numbers.push(*q);
             numbers.len() - 1
         });
@@ -85,7 +85,20 @@ pub(crate) fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bia
         limits.push(limit.flatten());
     }
     let fusions = file.fusions.clone();
-    QuantGraph { graph, target, units, quantizers, of_tensor, weights, float, fusions, codes: Vec::new(), weight_limits: limits }
+    QuantGraph {
+        graph,
+        target,
+        units,
+        quantizers,
+        of_tensor,
+        weights,
+        float,
+        fusions,
+        codes: Vec::new(),
+        weight_limits: limits,
+        settings: None,
+        separations: Vec::new(),
+    }
 }
 
 /// The scheme that training goes on with, and the range that gives the numbers of the file.

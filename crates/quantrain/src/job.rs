@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quantrain_data::{BatchPlan, Dataset, Loader, Preprocess};
-use quantrain_engine::{Mode, Network};
+use quantrain_engine::{EngineError, Mode, Network};
 use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
@@ -273,9 +273,9 @@ impl Job {
             return Ok(0);
         }
         let loader = self.calibration_images()?;
-        let (batches, observer) = (loader.batches(0, 0, self.recipe.data().loader_threads), self.recipe.quantization().observer);
+        let (threads, observer) = (self.recipe.data().loader_threads, self.recipe.quantization().observer);
         progress.begin("calibrating", loader.samples() as u64);
-        let (images, ranges) = calibrate(self.network_mut(), batches, &observer, progress)?;
+        let (images, ranges) = calibrate(self.network_mut(), || loader.batches(0, 0, threads), &observer, progress)?;
         progress.end();
         self.ranges = Some(ranges);
         Ok(images)
@@ -324,7 +324,10 @@ impl Job {
         let loader = self.train_loader()?;
         let eval = self.eval_loader()?;
         let recipe = self.recipe.clone();
-        let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
+        let mut net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
+        if let Some(state) = &resume {
+            net.place_by(state.position.separations.clone()).map_err(EngineError::from)?;
+        }
         let mut trainer = Trainer::new(&recipe, net, self.ranges.take()).taught_by(&self.float);
         let trained = resume.map_or(Ok(()), |state| trainer.restore(state));
         let eval = eval.as_ref().map(|loader| (loader, &mut *self.metric as &mut dyn Metric));

@@ -9,7 +9,7 @@ mod fidelity;
 mod segmentation;
 
 pub use accuracy::{Accuracy, Tally};
-pub use fidelity::{Fidelity, OutputSqnr, Sqnr};
+pub use fidelity::{Fidelity, OutputSqnr, PartSqnr, Sqnr};
 pub use segmentation::{Confusion, Segmentation};
 
 pub(crate) use accuracy::first_of;
@@ -104,7 +104,7 @@ impl Score {
         match self {
             Score::Accuracy(a) => vec![percent("top-1", a.top1), percent("top-5", a.top5)],
             Score::Segmentation(s) => vec![percent("mean IoU", s.mean_iou), percent("pixel accuracy", s.pixel_accuracy)],
-            Score::Sqnr(s) => s.sqnr.iter().map(|o| (format!("SQNR of {}", o.output), o.text())).collect(),
+            Score::Sqnr(s) => s.sqnr.iter().flat_map(OutputSqnr::figures).collect(),
             Score::Measured(m) => m.figures.iter().map(|f| (f.name.clone(), format!("{:.4}", f.value))).collect(),
         }
     }
@@ -195,7 +195,7 @@ mod tests {
         let scores = [
             Score::Accuracy(Accuracy { top1: 50.0, top5: 100.0, images: 2 }),
             Score::Segmentation(Segmentation { mean_iou: 1.0, pixel_accuracy: 2.0, class_iou: vec![None, Some(1.0)], images: 3 }),
-            Score::Sqnr(Sqnr { sqnr: vec![OutputSqnr { output: "y".into(), decibels: Some(30.0) }], images: 4 }),
+            Score::Sqnr(Sqnr { sqnr: vec![OutputSqnr { output: "y".into(), decibels: Some(30.0), parts: Vec::new() }], images: 4 }),
             Score::Measured(Measured { figures: vec![Figure { name: "kept".into(), value: 0.5 }], images: 5 }),
         ];
         for score in scores {

@@ -10,6 +10,8 @@ use crate::{ObserveError, RunError};
 pub struct Ranges {
     observers: Vec<Box<dyn Observer>>,
     names: Vec<String>,
+    /// Values below only mark places.
+    below: Vec<Option<f32>>,
     watching: bool,
 }
 
@@ -20,6 +22,7 @@ impl Ranges {
         Ranges {
             observers: quantizers.iter().map(|q| settings.build(&q.scheme)).collect(),
             names: quantizers.iter().map(|q| q.tensor.clone()).collect(),
+            below: quantizers.iter().map(|q| q.below).collect(),
             watching: true,
         }
     }
@@ -75,7 +78,7 @@ impl Monitor for Ranges {
     fn want(&self, quantizer: QuantizerId) -> Want {
         match self.watching {
             false => Want::Nothing,
-            true if self.observers[quantizer.0].observes_extrema_only() => Want::Extrema,
+            true if self.below[quantizer.0].is_none() && self.observers[quantizer.0].observes_extrema_only() => Want::Extrema,
             true => Want::Values,
         }
     }
@@ -85,6 +88,12 @@ impl Monitor for Ranges {
     }
 
     fn values(&mut self, quantizer: QuantizerId, values: &[f32]) {
-        self.observers[quantizer.0].observe(values);
+        match self.below[quantizer.0] {
+            None => self.observers[quantizer.0].observe(values),
+            Some(below) => {
+                let values: Vec<f32> = values.iter().copied().filter(|v| *v >= below || v.is_nan()).collect();
+                self.observers[quantizer.0].observe(&values);
+            }
+        }
     }
 }

@@ -118,13 +118,13 @@ impl Refiner<'_> {
     }
 
     fn report(&mut self, step: &str, changed: String) -> Result<StepReport, RunError> {
-        let mut sqnr = OutputNoise::default();
+        let mut sqnr = OutputNoise::of(self.float.quant_graph().graph());
         let (mut float, mut quantized) = (Runner::new(Purpose::Inference), Runner::new(Purpose::Inference));
         let (mut expected, mut simulated) = (Vec::new(), Vec::new());
         for batch in self.images.held_out() {
             float.outputs(&mut self.float, Mode::FLOAT, batch.size, batch.values, &mut expected)?;
             quantized.outputs(&mut self.network, Mode::SIMULATE, batch.size, batch.values, &mut simulated)?;
-            sqnr.add(&expected, &simulated);
+            sqnr.add(batch.size, &expected, simulated.iter());
         }
         Ok(StepReport { step: step.to_owned(), sqnr: sqnr.decibels(), changed })
     }

@@ -195,10 +195,10 @@ impl<'b> Bench<'b> {
 
     fn run(&self, switches: &Switches) -> Result<Nearness, RunError> {
         let outputs = self.outputs(switches)?;
-        let (mut sqnr, mut tally) = (OutputNoise::default(), Tally::default());
+        let (mut sqnr, mut tally) = (OutputNoise::of(self.net.graph()), Tally::default());
         let labelled = self.batches.iter().all(|b| b.labels.len() == b.size);
         for ((y, float), batch) in outputs.iter().zip(&self.float).zip(self.batches) {
-            sqnr.add(float, y);
+            sqnr.add(batch.size, float, y.iter());
             if let Some(scores) = y.first().filter(|_| labelled) {
                 tally.add(scores, &batch.labels)?;
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use quantrain_data::Loader;
 use quantrain_engine::Network;
-use quantrain_graph::QuantGraph;
+use quantrain_graph::{QuantGraph, Separation};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -116,6 +116,9 @@ pub struct Position {
     pub observers: Vec<(String, ObserverState)>,
     /// The range of each quantizer: tensor, lower and upper limit.
     pub ranges: Vec<(String, f32, f32)>,
+    /// Where quantizers are placed apart from the rules of the target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub separations: Vec<Separation>,
     /// The value of the best score so far.
     pub best: Option<f64>,
     /// Sum of the losses since the last log line, and their number.
@@ -292,7 +295,8 @@ impl<'r> Trainer<'r> {
         let quantizers = self.network.quant_graph().quantizers();
         let ranges = quantizers.iter().filter_map(|q| q.range.map(|r| (q.tensor.clone(), r.min, r.max))).collect();
         let observers = self.ranges.as_ref().map_or_else(Vec::new, Ranges::states);
-        let position = Position { optimizer_steps: steps, observers, ranges, ..self.position.clone() };
+        let separations = self.network.quant_graph().separations().to_vec();
+        let position = Position { optimizer_steps: steps, observers, ranges, separations, ..self.position.clone() };
         let mut tensors = Vec::new();
         self.network.for_each_parameter(|p| tensors.push((format!("{PARAMETER}{}", p.name), p.value.to_vec())));
         tensors.extend(self.network.statistics().into_iter().map(|(name, values)| (format!("{STATISTIC}{name}"), values.to_vec())));
@@ -320,7 +324,7 @@ impl<'r> Trainer<'r> {
         if let Some(ranges) = &mut self.ranges {
             ranges.restore(position.observers.clone())?;
         }
-        self.position = Position { observers: Vec::new(), ranges: Vec::new(), ..position };
+        self.position = Position { observers: Vec::new(), ranges: Vec::new(), separations: Vec::new(), ..position };
         Ok(())
     }
 }
@@ -337,6 +341,9 @@ const OSCILLATION: &str = "oscillation/";
 /// The state is of another network.
 pub fn restore_network(network: &mut Network, position: &Position, tensors: &[(String, Vec<f32>)]) -> Result<(), RunError> {
     restore_parameters(network, tensors)?;
+    if network.quant_graph().separations() != position.separations {
+        network.place_by(position.separations.clone())?;
+    }
     for (name, values) in tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(LIMIT)?, values))) {
         if !network.set_weight_limits(name, values) {
             return Err(RunError::OtherNetwork { what: "limits of weights" });

@@ -92,6 +92,7 @@ impl Train {
             Some(before) => before,
             None => Before::measure(&recipe, &mut job, console)?,
         };
+        report.cover(&mut job);
         let run = match &checkpoint {
             Some(_) => RunDirectory::resume(recipe.out())?,
             None => RunDirectory::create(recipe.out())?,
@@ -180,6 +181,7 @@ impl Work<'_> {
             None => self.job.float_score(console)?,
         };
         *(if quantized { &mut report.qat } else { &mut report.trained_float }) = score;
+        report.cover(&mut self.job);
         report.files = self.job.export(&self.run.exports())?;
         self.run.note_exports(&report.files)?;
         report.onnxruntime = Some(self.job.check_export(&report.files)?);
@@ -210,6 +212,11 @@ impl TrainReport {
             onnxruntime: None,
             seconds: 0.0,
         }
+    }
+
+    /// Takes down what is quantized: ranges may have changed the rules.
+    fn cover(&mut self, job: &mut Job) {
+        self.quantized = self.quantized.take().map(|_| Coverage::of(job.net()));
     }
 
     fn write_summary(&mut self, run: &RunDirectory, started: Instant) -> Result<(), CliError> {

@@ -64,6 +64,7 @@ impl Network {
             }
             self.quantize(tensor, 1.0, x, &mut buffer, monitor);
             workspace.scales[tensor.0] = self.scale(tensor);
+            show_extent(tensor, &buffer, workspace.scales[tensor.0], monitor);
             workspace.memory.put(buffer);
         }
         Ok(())
@@ -159,7 +160,15 @@ impl Network {
                 }
             }
         }
+        show_extent(unit.output, &y, workspace.scales[unit.output.0], monitor);
         workspace.memory.put(y);
+    }
+}
+
+fn show_extent(tensor: TensorId, values: &[f32], unit: f32, monitor: &mut dyn Monitor) {
+    if monitor.wants_extent(tensor) {
+        let (min, max) = extrema(values);
+        monitor.extent(tensor, min * unit, max * unit);
     }
 }
 

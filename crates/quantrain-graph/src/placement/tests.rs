@@ -1,6 +1,6 @@
 use super::*;
-use crate::GraphBuilder;
-use crate::op::{Concat, MaxPool, Softmax, Window};
+use crate::op::{Activation, Binary, Concat, Extent, MaxPool, Reshape, Softmax, Window};
+use crate::{Dim, GraphBuilder, Op, TensorId};
 
 /// conv → pool ─┬─ conv → relu ─┐
 ///              └───────────────┴ concat → conv → softmax
@@ -66,6 +66,29 @@ fn an_output_may_stay_float() {
     let settings = Settings { quantize_output: Some(false), ..Settings::default() };
     let net = QuantGraph::prepare(b.finish().unwrap(), Target::onnxruntime(), &settings).unwrap();
     assert_eq!(placed(&net), ["8 bits: x"]);
+}
+
+#[test]
+fn what_leads_to_a_float_output_only_stays_float() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[3, 8, 8]);
+    let stem = b.convolution("stem", x, 4, [1, 1]).done().unwrap();
+    let y = b.convolution("boxes", stem, 4, [1, 1]).done().unwrap();
+    let z = b.convolution("logits", stem, 2, [1, 1]).done().unwrap();
+    let z = b.node("scores", Op::Activation(Activation::Sigmoid), &[z], "scores").unwrap();
+    let stride = b.constant("stride", &[1], vec![8.0]).unwrap();
+    let y = b.node("scaled", Op::Binary(Binary::Mul), &[y, stride], "scaled").unwrap();
+    let y = b.node("joined", Op::Concat(Concat { axis: 1 }), &[y, z], "joined").unwrap();
+    let rows = Reshape { extents: vec![Extent::Copy, Extent::Is(Dim::Fixed(6)), Extent::Infer] };
+    let y = b.node("rows", Op::Reshape(rows), &[y], "rows").unwrap();
+    b.output(y);
+    let settings = Settings { quantize_output: Some(false), ..Settings::default() };
+    let net = QuantGraph::prepare(b.finish().unwrap(), Target::onnxruntime(), &settings).unwrap();
+    assert_eq!(placed(&net), ["8 bits: x", "8 bits: stem"]);
+    let float: Vec<&str> = net.float_nodes().iter().map(|(n, _)| net.graph().node(*n).name.as_str()).collect();
+    assert_eq!(float, ["scores", "scaled", "joined", "rows"]);
+    assert!(net.float_nodes().iter().all(|(_, reason)| *reason == FloatReason::LeadsToOutput));
+    assert_eq!((0..net.units().len()).filter(|&u| net.weight_quantizer(u).is_some()).count(), 3, "layers stay in integers");
 }
 
 #[test]

@@ -86,8 +86,9 @@ pub(super) fn pad(node: &mut NodeReader) -> Result<(), NodeError> {
     };
     let value = value.unwrap_or(0.0);
     let mode = match mode.as_deref().unwrap_or("constant") {
-        "constant" if value.is_finite() => PadMode::Constant(value),
-        "constant" => return Err(wrong("constant_value", value.to_string(), "a finite number")),
+        // Before a MaxPool −∞ is what is never the greatest.
+        "constant" if !value.is_nan() => PadMode::Constant(value),
+        "constant" => return Err(wrong("constant_value", value.to_string(), "a number")),
         "reflect" => PadMode::Reflect,
         "edge" => PadMode::Edge,
         "wrap" if node.opset() >= 19 => PadMode::Wrap,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Metric, Output, Score};
 use crate::RunError;
 use crate::runner::Runner;
-use crate::sqnr::{self, Noise};
+use crate::sqnr::{self, JoinedNoise, Noise, OutputNoise};
 
 /// How near outputs are to another network's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,20 +26,43 @@ pub struct OutputSqnr {
     pub output: String,
     /// In dB; `None` where the outputs are equal.
     pub decibels: Option<f64>,
+    /// Of each part, where the output is joined of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartSqnr>,
+}
+
+/// As [`OutputSqnr`], of the values of one tensor that a Concat joins with others to the output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartSqnr {
+    /// Name of the tensor.
+    pub part: String,
+    /// In dB; `None` where the values are equal.
+    pub decibels: Option<f64>,
 }
 
 impl Sqnr {
-    /// Of all outputs, in dB: that of their mean relative noise.
+    /// Of all outputs, in dB: that of their mean relative noise, a joined one counted by its parts.
     pub fn of_all(&self) -> f64 {
-        sqnr::of_all(self.sqnr.iter().map(|o| o.decibels))
+        let each = |o: &OutputSqnr| match &o.parts[..] {
+            [] => vec![o.decibels],
+            parts => parts.iter().map(|p| p.decibels).collect(),
+        };
+        let each: Vec<Option<f64>> = self.sqnr.iter().flat_map(each).collect();
+        sqnr::of_all(each.into_iter())
     }
 }
 
 impl OutputSqnr {
-    /// As people read it.
-    pub fn text(&self) -> String {
-        self.decibels.map_or("equal".into(), |d| format!("{d:.2} dB"))
+    /// As people read it: of the output, and of each part.
+    pub fn figures(&self) -> Vec<(String, String)> {
+        let whole = (format!("SQNR of {}", self.output), text(self.decibels));
+        let parts = self.parts.iter().map(|p| (format!("its part {}", p.part), text(p.decibels)));
+        std::iter::once(whole).chain(parts).collect()
     }
+}
+
+fn text(decibels: Option<f64>) -> String {
+    decibels.map_or("equal".into(), |d| format!("{d:.2} dB"))
 }
 
 /// Compares all outputs with those of a float network on the same images.
@@ -47,8 +70,8 @@ pub struct Fidelity {
     reference: Network,
     runner: Runner,
     expected: Vec<Vec<f32>>,
-    /// Of each output, by name.
-    outputs: Vec<(String, Noise)>,
+    /// Of the outputs; empty before the first batch.
+    noise: OutputNoise,
     images: usize,
 }
 
@@ -56,20 +79,25 @@ impl Fidelity {
     /// Compares with `reference`, which runs in float.
     pub fn new(reference: QuantGraph) -> Self {
         let runner = Runner::new(Purpose::Inference);
-        Fidelity { reference: Network::new(reference), runner, expected: Vec::new(), outputs: Vec::new(), images: 0 }
+        Fidelity { reference: Network::new(reference), runner, expected: Vec::new(), noise: OutputNoise::default(), images: 0 }
     }
 
     /// What was seen; `None` before the first batch.
     pub fn sqnr(&self) -> Option<Sqnr> {
-        let of = |(output, noise): &(String, Noise)| OutputSqnr { output: output.clone(), decibels: noise.decibels() };
-        let sqnr: Vec<OutputSqnr> = self.outputs.iter().map(of).collect();
+        let part = |(part, noise): &(String, Noise)| PartSqnr { part: part.clone(), decibels: noise.decibels() };
+        let of = |joined: &JoinedNoise| OutputSqnr {
+            output: joined.output.clone(),
+            decibels: joined.whole.decibels(),
+            parts: joined.parts.iter().map(part).collect(),
+        };
+        let sqnr: Vec<OutputSqnr> = self.noise.outputs().iter().map(of).collect();
         (!sqnr.is_empty()).then_some(Sqnr { sqnr, images: self.images })
     }
 }
 
 impl Metric for Fidelity {
     fn start(&mut self) {
-        self.outputs.clear();
+        self.noise = OutputNoise::default();
         self.images = 0;
     }
 
@@ -81,11 +109,10 @@ impl Metric for Fidelity {
         if found != expected {
             return Err(RunError::OtherOutputs { found, expected });
         }
-        self.outputs.resize_with(outputs.len(), Default::default);
-        for (((name, noise), y), t) in self.outputs.iter_mut().zip(outputs).zip(&self.expected) {
-            name.replace_range(.., y.name);
-            noise.add(t, y.values);
+        if self.images == 0 {
+            self.noise = OutputNoise::of(self.reference.quant_graph().graph());
         }
+        self.noise.add(batch.size, &self.expected, outputs.iter().map(|y| y.values));
         self.images += batch.size;
         Ok(())
     }

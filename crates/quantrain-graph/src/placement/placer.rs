@@ -1,0 +1,169 @@
+//! Quantizers on their way to tensors.
+
+use std::collections::BTreeMap;
+
+use super::paths::{Paths, has_weights, moves};
+use crate::block::Unit;
+use crate::graph::{Graph, TensorId};
+use crate::op::PadMode;
+use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantizerId};
+use crate::separation::{Remedy, Separation};
+use crate::target::Placement;
+use crate::{Op, Scheme, Target};
+
+/// Width of codes that values of different ranges may share.
+const WIDE: u8 = 16;
+
+/// Quantizers on their way; those that turn out to share are joined.
+pub(super) struct Placer<'g> {
+    graph: &'g Graph,
+    target: &'g Target,
+    paths: &'g Paths,
+    /// Of each tensor, what measured ranges change.
+    separations: Vec<Option<&'g Separation>>,
+    /// Width of what no layer setting is about.
+    bits_of_inputs: u8,
+    of_tensor: Vec<Option<usize>>,
+    /// Of each quantizer an earlier one that it was joined to, or itself.
+    joined: Vec<usize>,
+    bits: Vec<u8>,
+    names: Vec<TensorId>,
+}
+
+impl<'g> Placer<'g> {
+    pub fn new(graph: &'g Graph, target: &'g Target, paths: &'g Paths, separations: &'g [Separation], bits_of_inputs: u8) -> Self {
+        let of_tensor = vec![None; graph.tensors().len()];
+        let by_name: BTreeMap<&str, &Separation> = separations.iter().map(|s| (s.tensor.as_str(), s)).collect();
+        let separations = graph.tensors().iter().map(|t| by_name.get(t.name.as_str()).copied()).collect();
+        Placer { graph, target, paths, separations, bits_of_inputs, of_tensor, joined: Vec::new(), bits: Vec::new(), names: Vec::new() }
+    }
+
+    /// The quantizer of a tensor; of joined ones the first.
+    fn find(&mut self, tensor: TensorId) -> Option<usize> {
+        let mut q = self.of_tensor[tensor.0]?;
+        while self.joined[q] != q {
+            // Every other step is spared to whoever comes next.
+            self.joined[q] = self.joined[self.joined[q]];
+            q = self.joined[q];
+        }
+        self.of_tensor[tensor.0] = Some(q);
+        Some(q)
+    }
+
+    pub fn place(&mut self, unit: &Unit, bits: u8) -> Result<(), FloatReason> {
+        let output = unit.output(self.graph);
+        let op = &self.graph.node(unit.core).op;
+        let inputs: Vec<TensorId> = unit.inputs(self.graph).collect();
+        let placement = match op {
+            // A pad with another value than 0 brings values that the input's quantizer may not have.
+            Op::Pad(p) if p.mode != PadMode::Constant(0.0) && matches!(p.mode, PadMode::Constant(_)) => Placement::Quantized,
+            op => self.target.placement(op),
+        };
+        let first = self.graph.node(unit.core).inputs.first();
+        let separation = self.separations[output.0];
+        let apart = separation.filter(|s| s.remedy == Remedy::Apart && placement != Placement::Float);
+        if let Some(separation) = apart.filter(|_| moves(op) || self.paths.leads_to_float(output)) {
+            return Err(FloatReason::Apart(separation.spread.clone()));
+        }
+        match placement {
+            Placement::Float => return Err(FloatReason::NotInTarget),
+            Placement::Shared if separation.is_none() => {
+                inputs.iter().for_each(|&t| self.ensure(t));
+                self.own(output, bits);
+                inputs.iter().for_each(|&t| self.join(t, output));
+            }
+            Placement::Quantized | Placement::Shared => {
+                inputs.iter().for_each(|&t| self.ensure(t));
+                self.own(output, self.width(output, bits));
+            }
+            // A constant has no quantizer to carry.
+            Placement::Carried if first.is_some_and(|&t| self.graph.constant(t).is_some()) => self.own(output, bits),
+            Placement::Carried => {
+                let carried = inputs.first().and_then(|t| self.of_tensor[t.0]).ok_or(FloatReason::InputIsFloat)?;
+                self.of_tensor[output.0] = Some(carried);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing but outputs lies behind the unit, and it is no layer itself.
+    pub fn is_behind_layers(&self, unit: &Unit) -> bool {
+        !has_weights(&self.graph.node(unit.core).op) && self.paths.leads_to_output(unit.output(self.graph))
+    }
+
+    /// Values that are kept apart get as many bits as there are.
+    fn width(&self, tensor: TensorId, bits: u8) -> u8 {
+        let apart = self.separations[tensor.0].is_some_and(|s| s.remedy == Remedy::Apart);
+        if apart && self.target.check_activation_bits(WIDE).is_ok() { bits.max(WIDE) } else { bits }
+    }
+
+    pub fn own(&mut self, tensor: TensorId, bits: u8) {
+        self.of_tensor[tensor.0] = Some(self.bits.len());
+        self.joined.push(self.bits.len());
+        self.bits.push(bits);
+        self.names.push(tensor);
+    }
+
+    fn ensure(&mut self, tensor: TensorId) {
+        if self.of_tensor[tensor.0].is_none() {
+            self.own(tensor, self.width(tensor, self.bits_of_inputs));
+        }
+    }
+
+    fn join(&mut self, a: TensorId, b: TensorId) {
+        let (Some(a), Some(b)) = (self.find(a), self.find(b)) else { return };
+        let (low, high) = (a.min(b), a.max(b));
+        self.bits[low] = self.bits[low].max(self.bits[high]);
+        self.joined[high] = low;
+    }
+
+    pub fn widen(&mut self, tensor: TensorId, bits: u8) {
+        if let Some(q) = self.find(tensor) {
+            self.bits[q] = self.bits[q].max(bits);
+        }
+    }
+
+    pub fn widen_input(&mut self, unit: &Unit, bits: u8) {
+        let inputs: Vec<TensorId> = unit.inputs(self.graph).collect();
+        inputs.into_iter().for_each(|t| self.widen(t, bits));
+    }
+
+    /// Takes the quantizers from what leads to outputs only: nothing in integers reads it.
+    pub fn release_outputs(&mut self) {
+        for t in (0..self.of_tensor.len()).map(TensorId).filter(|t| !self.graph.inputs().contains(t)) {
+            if self.paths.leads_to_output(t) {
+                self.of_tensor[t.0] = None;
+            }
+        }
+    }
+
+    /// How many tensors each quantizer has, joined ones counted with the first.
+    fn count(&mut self) -> Vec<usize> {
+        let mut tensors = vec![0; self.bits.len()];
+        for t in 0..self.of_tensor.len() {
+            self.find(TensorId(t)).into_iter().for_each(|q| tensors[q] += 1);
+        }
+        tensors
+    }
+
+    /// Numbers the quantizers that are left in the order of their tensors.
+    pub fn finish(mut self, scheme: Scheme) -> (Vec<ActivationQuantizer>, Vec<Option<QuantizerId>>) {
+        let tensors = self.count();
+        let mut number = vec![None; self.bits.len()];
+        let mut quantizers = Vec::new();
+        for (q, &tensor) in self.names.iter().enumerate() {
+            if tensors[q] > 0 {
+                number[q] = Some(QuantizerId(quantizers.len()));
+                let scheme = scheme.with_bits(self.bits[q]);
+                let below = self.separations[tensor.0].and_then(|s| match s.remedy {
+                    Remedy::Saturated { below } => Some(below),
+                    Remedy::Apart | Remedy::Requantized => None,
+                });
+                let tensor = self.graph.tensor(tensor).name.clone();
+                quantizers.push(ActivationQuantizer { tensor, scheme, range: None, fixed: None, below });
+            }
+        }
+        let of_tensor = self.of_tensor.iter().map(|q| q.and_then(|q| number[q])).collect();
+        (quantizers, of_tensor)
+    }
+}

@@ -1,0 +1,236 @@
+use super::*;
+use crate::op::{Activation, Concat, Extent, MatMul, MaxPool, Pad, Reshape, Slice, Softmax, Transpose, Where, Window};
+use crate::{Dim, FloatReason, GraphBuilder, Target};
+
+fn concat(b: &mut GraphBuilder, name: &str, inputs: &[TensorId]) -> TensorId {
+    b.node(name, Op::Concat(Concat { axis: 1 }), inputs, name).unwrap()
+}
+
+fn sigmoid(b: &mut GraphBuilder, name: &str, x: TensorId) -> TensorId {
+    b.node(name, Op::Activation(Activation::Sigmoid), &[x], name).unwrap()
+}
+
+fn convolution(b: &mut GraphBuilder, name: &str, x: TensorId) -> TensorId {
+    b.convolution(name, x, 2, [1, 1]).done().unwrap()
+}
+
+/// Places a network, then once more by how far its tensors reach; what is not named reaches from −1 to 1.
+fn placed(b: GraphBuilder, target: Target, extents: &[(&str, f32, f32)]) -> QuantGraph {
+    let graph = b.finish().unwrap();
+    let extent = |t: &crate::Tensor| {
+        let named = extents.iter().find(|(name, ..)| *name == t.name).map_or((-1.0, 1.0), |&(_, min, max)| (min, max));
+        Some(Range::new(named.0, named.1))
+    };
+    let extents: Vec<Option<Range>> = graph.tensors().iter().map(extent).collect();
+    let mut net = QuantGraph::prepare(graph, target, &Settings::default()).unwrap();
+    net.place_by(net.separations_by(&extents)).unwrap();
+    net
+}
+
+/// `tensor: bits owner`, or `tensor: float`.
+fn quantizer(net: &QuantGraph, tensor: &str) -> String {
+    let quantizer = net.graph().find(tensor).and_then(|t| net.quantizer_of(t)).map(|q| &net.quantizers()[q.0]);
+    quantizer.map_or_else(|| format!("{tensor}: float"), |q| format!("{tensor}: {} {}", q.scheme.bits, q.tensor))
+}
+
+fn quantizers(net: &QuantGraph, tensors: &[&str]) -> Vec<String> {
+    tensors.iter().map(|t| quantizer(net, t)).collect()
+}
+
+/// Two layers of one input.
+fn two_layers(b: &mut GraphBuilder) -> (TensorId, TensorId) {
+    let x = b.input("x", &[3, 4, 4]);
+    (convolution(b, "boxes", x), convolution(b, "logits", x))
+}
+
+#[test]
+fn scores_do_not_share_the_step_of_boxes_on_an_output() {
+    for target in [Target::onnxruntime(), Target::tidl_pow2()] {
+        let mut b = GraphBuilder::new("g");
+        let (boxes, logits) = two_layers(&mut b);
+        let scores = sigmoid(&mut b, "scores", logits);
+        let y = concat(&mut b, "joined", &[boxes, scores]);
+        let rows = Reshape { extents: vec![Extent::Copy, Extent::Is(Dim::Fixed(4)), Extent::Infer] };
+        let y = b.node("rows", Op::Reshape(rows), &[y], "rows").unwrap();
+        let y = b.node("turned", Op::Transpose(Transpose { permutation: vec![0, 2, 1] }), &[y], "turned").unwrap();
+        b.output(y);
+        let net = placed(b, target, &[("boxes", 0.0, 640.0), ("scores", 0.0, 1.0), ("joined", 0.0, 640.0)]);
+        assert_eq!(
+            quantizers(&net, &["boxes", "scores", "joined", "rows", "turned"]),
+            ["boxes: 8 boxes", "scores: 8 scores", "joined: float", "rows: float", "turned: float"]
+        );
+        let spread = Spread { part: "scores".into(), own: Range::new(0.0, 1.0), shared: Range::new(0.0, 640.0) };
+        assert_eq!(net.float_nodes()[0].1, FloatReason::Apart(Some(spread)));
+        assert_eq!(net.float_nodes()[1].1, FloatReason::Apart(None));
+    }
+}
+
+#[test]
+fn parts_of_about_the_same_range_share_a_quantizer() {
+    let mut b = GraphBuilder::new("g");
+    let (boxes, logits) = two_layers(&mut b);
+    let y = concat(&mut b, "joined", &[boxes, logits]);
+    b.output(y);
+    let net = placed(b, Target::onnxruntime(), &[("boxes", -2.0, 2.0), ("joined", -2.0, 2.0)]);
+    assert_eq!(quantizers(&net, &["boxes", "logits", "joined"]), ["boxes: 8 boxes", "logits: 8 boxes", "joined: 8 boxes"]);
+    assert_eq!(net.separations(), []);
+}
+
+#[test]
+fn a_join_of_heads_whose_parts_differ_stays_apart_though_the_heads_are_alike() {
+    let mut b = GraphBuilder::new("g");
+    let (boxes, scores) = two_layers(&mut b);
+    let first = concat(&mut b, "first", &[boxes, scores]);
+    let second = concat(&mut b, "second", &[boxes, scores]);
+    let y = b.node("heads", Op::Concat(Concat { axis: 2 }), &[first, second], "heads").unwrap();
+    b.output(y);
+    let reach = [("boxes", 0.0, 640.0), ("first", -1.0, 640.0), ("second", -1.0, 640.0), ("heads", -1.0, 640.0)];
+    let net = placed(b, Target::onnxruntime(), &reach);
+    assert_eq!(
+        quantizers(&net, &["boxes", "logits", "first", "second", "heads"]),
+        ["boxes: 8 boxes", "logits: 8 logits", "first: float", "second: float", "heads: float"]
+    );
+}
+
+#[test]
+fn parts_that_are_taken_out_again_have_a_quantizer_of_their_own() {
+    let mut b = GraphBuilder::new("g");
+    let (boxes, logits) = two_layers(&mut b);
+    let joined = concat(&mut b, "joined", &[boxes, logits]);
+    let slice = Slice { starts: vec![2], ends: vec![4], axes: vec![1], steps: vec![1] };
+    let only = b.node("only", Op::Slice(slice), &[joined], "only").unwrap();
+    let scores = sigmoid(&mut b, "scores", only);
+    let y = convolution(&mut b, "behind", scores);
+    b.output(y);
+    let net = placed(b, Target::onnxruntime(), &[("boxes", 0.0, 640.0), ("joined", -1.0, 640.0)]);
+    assert_eq!(quantizers(&net, &["joined", "only", "scores"]), ["joined: float", "only: 8 only", "scores: 8 scores"]);
+}
+
+#[test]
+fn a_layer_reads_values_of_very_different_ranges_in_sixteen_bits() {
+    let mut b = GraphBuilder::new("g");
+    let (boxes, logits) = two_layers(&mut b);
+    let joined = concat(&mut b, "joined", &[boxes, logits]);
+    let relu = b.relu("relu", joined).unwrap();
+    let y = convolution(&mut b, "behind", relu);
+    b.output(y);
+    let net = placed(b, Target::onnxruntime(), &[("boxes", 0.0, 640.0), ("joined", -1.0, 640.0), ("relu", 0.0, 640.0)]);
+    assert_eq!(
+        quantizers(&net, &["boxes", "logits", "joined", "relu", "behind"]),
+        ["boxes: 8 boxes", "logits: 8 logits", "joined: 16 joined", "relu: 16 relu", "behind: 8 behind"]
+    );
+}
+
+#[test]
+fn inside_a_network_eight_times_as_coarse_is_fine_enough() {
+    let mut b = GraphBuilder::new("g");
+    let (boxes, logits) = two_layers(&mut b);
+    let joined = concat(&mut b, "joined", &[boxes, logits]);
+    let y = convolution(&mut b, "behind", joined);
+    b.output(y);
+    let net = placed(b, Target::onnxruntime(), &[("boxes", -8.0, 8.0), ("joined", -8.0, 8.0)]);
+    assert_eq!(quantizers(&net, &["logits", "joined"]), ["logits: 8 boxes", "joined: 8 boxes"]);
+}
+
+#[test]
+fn a_chain_of_joins_is_cut_where_it_differs_most() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[3, 4, 4]);
+    let layers: Vec<TensorId> = ["a", "b", "c"].iter().map(|name| convolution(&mut b, name, x)).collect();
+    let ab = concat(&mut b, "ab", &layers[..2]);
+    let bc = concat(&mut b, "bc", &layers[1..]);
+    for (name, x) in [("left", ab), ("right", bc)] {
+        let y = convolution(&mut b, name, x);
+        b.output(y);
+    }
+    let reach = [("a", 0.0, 49.0), ("b", 0.0, 7.0), ("c", 0.0, 1.0), ("ab", 0.0, 49.0), ("bc", 0.0, 7.0)];
+    let net = placed(b, Target::onnxruntime(), &reach);
+    assert_eq!(quantizers(&net, &["a", "b", "c", "ab", "bc"]), ["a: 8 a", "b: 8 b", "c: 8 b", "ab: 8 ab", "bc: 8 b"]);
+    assert!(matches!(net.separations(), [Separation { remedy: Remedy::Requantized, .. }]));
+}
+
+/// scores · values, masked before a Softmax.
+fn attention(mask: Vec<f32>, op: Binary, mask_first: bool) -> GraphBuilder {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input_shaped("x", crate::Shape::batched(&[2, 2])).unwrap();
+    let scores = b.node("scores", Op::MatMul(MatMul), &[x, x], "scores").unwrap();
+    let mask = b.constant("mask", &[2, 2], mask).unwrap();
+    let operands = if mask_first { [mask, scores] } else { [scores, mask] };
+    let masked = b.node("masked", Op::Binary(op), &operands, "masked").unwrap();
+    let factor = b.constant("factor", &[1], vec![0.5]).unwrap();
+    let scaled = b.node("scaled", Op::Binary(Binary::Mul), &[masked, factor], "scaled").unwrap();
+    let p = b.node("softmax", Op::Softmax(Softmax::along(2)), &[scaled], "p").unwrap();
+    let y = b.node("product", Op::MatMul(MatMul), &[p, x], "y").unwrap();
+    b.output(y);
+    b
+}
+
+#[test]
+fn a_masked_sum_stays_in_float_up_to_the_softmax() {
+    for low in [-100.0, -1e4, -1e9, f32::MIN, f32::NEG_INFINITY] {
+        for (op, sign, first) in [(Binary::Add, 1.0, false), (Binary::Add, 1.0, true), (Binary::Sub, -1.0, false)] {
+            let b = attention(vec![0.0, sign * low, 0.0, 0.0], op, first);
+            let net = placed(b, Target::onnxruntime(), &[("scores", -4.0, 4.0), ("masked", low, 4.0), ("scaled", low, 2.0)]);
+            let found = quantizers(&net, &["scores", "masked", "scaled", "p"]);
+            assert_eq!(found, ["scores: 8 scores", "masked: float", "scaled: float", "p: 8 p"], "{low} {op:?}");
+        }
+    }
+}
+
+#[test]
+fn a_bias_of_scores_is_no_mask() {
+    let b = attention(vec![0.5, -0.5, 1.0, -2.0], Binary::Add, false);
+    let net = placed(b, Target::onnxruntime(), &[("scores", -4.0, 4.0), ("masked", -6.0, 5.0)]);
+    assert_eq!(quantizers(&net, &["masked", "scaled"]), ["masked: 8 masked", "scaled: 8 scaled"]);
+}
+
+#[test]
+fn marks_below_a_function_with_a_limit_are_left_out_of_the_range() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[1, 1, 2]);
+    let mask = b.constant("mask", &[2], vec![0.0, -1e4]).unwrap();
+    let masked = b.add("masked", x, mask).unwrap();
+    let scores = sigmoid(&mut b, "scores", masked);
+    let y = convolution(&mut b, "behind", scores);
+    b.output(y);
+    let net = placed(b, Target::onnxruntime(), &[("masked", -10001.0, 1.0)]);
+    assert_eq!(quantizer(&net, "masked"), "masked: 8 masked");
+    let below = net.quantizers().iter().find_map(|q| q.below).unwrap();
+    assert!((-9999.0..-1.0).contains(&below), "{below}");
+}
+
+#[test]
+fn masked_places_of_a_choice_do_not_widen_a_range() {
+    for low in [-1e4, f32::NEG_INFINITY] {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[1, 1, 2]);
+        let condition = b.constant("condition", &[2], vec![0.0, 1.0]).unwrap();
+        let low_value = b.constant("low", &[1], vec![low]).unwrap();
+        let chosen = b.node("chosen", Op::Where(Where), &[condition, x, low_value], "chosen").unwrap();
+        let scores = sigmoid(&mut b, "scores", chosen);
+        let y = convolution(&mut b, "behind", scores);
+        b.output(y);
+        let net = placed(b, Target::onnxruntime(), &[("chosen", low, 1.0)]);
+        assert_eq!(quantizer(&net, "chosen"), "chosen: 8 chosen");
+        let below = net.quantizers().iter().find_map(|q| q.below).unwrap();
+        assert!(below < -1.0 && below > low.max(f32::MIN), "{below}");
+    }
+}
+
+#[test]
+fn padding_before_a_pool_does_not_widen_a_range() {
+    for fill in [-1e4, f32::MIN, f32::NEG_INFINITY] {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[3, 4, 4]);
+        let y = convolution(&mut b, "first", x);
+        let pads = vec![0, 0, 1, 1, 0, 0, 1, 1];
+        let y = b.node("pad", Op::Pad(Pad { pads, mode: PadMode::Constant(fill) }), &[y], "pad").unwrap();
+        let y = b.node("pool", Op::MaxPool(MaxPool { window: Window::new([3, 3]) }), &[y], "pool").unwrap();
+        let y = convolution(&mut b, "last", y);
+        b.output(y);
+        let net = placed(b, Target::tidl_pow2(), &[("pad", fill, 1.0)]);
+        assert_eq!(quantizers(&net, &["pad", "pool"]), ["pad: 8 pad", "pool: 8 pad"]);
+        let below = net.quantizers().iter().find_map(|q| q.below).unwrap();
+        assert!(below < -1.0 && below > fill.max(f32::MIN), "{below}");
+    }
+}
