@@ -72,7 +72,14 @@ pub(crate) fn mask(bytes: &[u8]) -> Result<Image, DecodeError> {
     let (mut mask, color, depth) = png_pixels(bytes, Transformations::IDENTITY)?;
     let bits = depth as usize;
     if !matches!(color, ColorType::Grayscale | ColorType::Indexed) || bits > 8 {
-        return Err(DecodeError::MaskFormat { found: format!("{color:?} of {bits} bits") });
+        let color = match color {
+            ColorType::Grayscale => "gray values",
+            ColorType::GrayscaleAlpha => "gray values with alpha",
+            ColorType::Indexed => "palette indices",
+            ColorType::Rgb => "colours",
+            ColorType::Rgba => "colours with alpha",
+        };
+        return Err(DecodeError::MaskFormat { found: format!("{color} of {bits} bits") });
     }
     if bits < 8 {
         mask.pixels = unpack(&mask.pixels, mask.width, bits);

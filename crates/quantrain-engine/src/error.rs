@@ -1,6 +1,6 @@
 //! Every failure of this crate.
 
-use quantrain_graph::PlacementError;
+use quantrain_graph::{GraphError, PlacementError};
 use quantrain_lowering::Unsupported;
 use thiserror::Error;
 
@@ -12,6 +12,9 @@ pub enum EngineError {
     /// A node's form is readable but this engine cannot run it.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
+    /// An operator between constants breaks its rule.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// A simulated run needs every range.
     #[error("tensor `{tensor}` has no range yet; calibrate the network first")]
     NotCalibrated {
@@ -40,7 +43,7 @@ pub enum EngineError {
         expected: usize,
     },
     /// A training step on a plan without its buffers.
-    #[error("the plan is for {planned:?}, the step is {mode:?}; make a plan for the step's gradient path")]
+    #[error("the plan is for {planned}, the step is {mode}; make a plan for the step's gradient path")]
     OtherPlan {
         /// What the plan was made for.
         planned: Purpose,

@@ -14,12 +14,14 @@
 //! | `block` | convolutions and products with BatchNorm: both gradient paths, all BatchNorm modes |
 //! | `reconstruct` | what a block's sums lack, and rounding learned from it |
 //! | `op` | everything without weights, a file for each family |
+//! | `constants` | one operator between constants |
 //!
 //! This crate knows neither files nor optimizers.
 #![forbid(unsafe_code)]
 
 mod block;
 mod buffers;
+mod constants;
 mod error;
 mod layout;
 mod monitor;
@@ -29,6 +31,7 @@ mod plan;
 mod reconstruct;
 
 pub use block::{BatchNormMode, GradientPath};
+pub use constants::evaluate;
 pub use error::EngineError;
 pub use layout::physical_shape;
 pub use monitor::{Monitor, Want};

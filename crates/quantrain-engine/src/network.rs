@@ -9,6 +9,8 @@ mod ranges;
 mod stepwise;
 mod weights;
 
+use std::fmt;
+
 use quantrain_graph::{QuantGraph, Quantizer, Requantize, Separation, TensorId};
 use quantrain_kernels::convolution::{ConvolutionShape, SumRounding};
 use quantrain_kernels::elementwise::{AddPass, Sum};
@@ -49,6 +51,17 @@ impl Mode {
     pub const FLOAT: Mode = Mode { simulate: false, training: None };
     /// The integers of the target with running statistics.
     pub const SIMULATE: Mode = Mode { simulate: true, training: None };
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.training.map(|t| t.gradient_path) {
+            None => "an evaluation",
+            Some(GradientPath::Float) => "a training along the float path",
+            Some(GradientPath::Quantized) => "a training along the quantized path",
+        };
+        write!(f, "{what} in {}", if self.simulate { "simulated integers" } else { "float" })
+    }
 }
 
 /// A trained tensor as optimizers and checkpoints see it.

@@ -23,6 +23,17 @@ pub enum Purpose {
     Training(GradientPath),
 }
 
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Purpose::Inference => f.write_str("inference"),
+            Purpose::Inspection => f.write_str("inspection"),
+            Purpose::Training(GradientPath::Float) => f.write_str("training along the float path"),
+            Purpose::Training(GradientPath::Quantized) => f.write_str("training along the quantized path"),
+        }
+    }
+}
+
 /// The order of work for one batch size.
 pub struct Plan {
     pub(crate) batch: usize,

@@ -1,5 +1,7 @@
 //! What kind of integers a tensor is quantized to, before any range is known.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// How a quotient becomes an integer.
@@ -12,6 +14,16 @@ pub enum Rounding {
     HalfUp,
     /// To nearest, ties away from zero (TIDL weights, C's `round`).
     HalfAwayFromZero,
+}
+
+impl fmt::Display for Rounding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rounding::HalfToEven => "half to even",
+            Rounding::HalfUp => "half up",
+            Rounding::HalfAwayFromZero => "half away from zero",
+        })
+    }
 }
 
 impl Rounding {

@@ -29,7 +29,7 @@ pub enum LowerError {
         factor: f32,
     },
     /// A target that requantizes by shifts rounds by another rule than half up.
-    #[error("block `{node}`: a shift rounds half up, the output's quantizer rounds {rounding:?}; change one of them in the target")]
+    #[error("block `{node}`: a shift rounds half up, the output's quantizer rounds {rounding}; change one of them in the target")]
     ShiftRounding {
         /// The block's node.
         node: String,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use quantrain_graph::{GraphError, QuantizerError};
+use quantrain_graph::{GraphError, QuantizerError, Shape};
 use thiserror::Error;
 
 /// A file could not be read.
@@ -80,7 +80,7 @@ pub enum ReadError {
     },
     /// An operator that is not known.
     #[error(
-        "{file}: node `{node}`: operator {operator} (operator set {opset}) is not supported; supported are {supported}; replace it in the model"
+        "{file}: node `{node}`: operator {operator} (operator set {opset}) is not supported{nearest}; docs/operators.md lists those that are; replace it in the model"
     )]
     UnknownOperator {
         /// The file.
@@ -91,8 +91,8 @@ pub enum ReadError {
         operator: String,
         /// The file's operator set.
         opset: i64,
-        /// Every operator that is.
-        supported: String,
+        /// An operator of nearly that name, as text.
+        nearest: String,
     },
     /// An operator that is not known in this operator set.
     #[error("{file}: node `{node}`: operator {operator} is read in operator sets {first} to {last}, {opset} found; export the model again")]
@@ -147,6 +147,14 @@ pub enum ReadError {
         file: PathBuf,
         /// The output.
         output: String,
+    },
+    /// The file can be read for a batch of 1 only.
+    #[error("{source}; with a batch of 1 it can be read: give {shapes}")]
+    FixedBatch {
+        /// What to give.
+        shapes: String,
+        /// What fails with another batch.
+        source: Box<ReadError>,
     },
     /// Names clash, or there is no input or output.
     #[error("{file}: {source}")]
@@ -247,7 +255,7 @@ pub enum NodeError {
         tensor: String,
     },
     /// All inputs are constants and the operator is not folded.
-    #[error("all its inputs are constants; fold them before (onnxsim)")]
+    #[error("all its inputs are constants, and this form of it cannot be computed while reading; fold it before (onnxsim)")]
     NotFolded,
     /// Integer arithmetic on the batch size that is not a multiple of it.
     #[error(
@@ -311,9 +319,25 @@ pub enum NodeError {
     /// A scale or zero point is wrong.
     #[error(transparent)]
     Quantizer(#[from] QuantizerError),
+    /// An operator on images met another number of axes.
+    #[error("shape {shape} found, [N, C, L] or [N, C, H, W] expected; {} spatial axes are not supported, one or two are", shape.rank().saturating_sub(2))]
+    SpatialAxes {
+        /// The shape.
+        shape: Shape,
+    },
     /// A rule of the graph is broken: shapes, constants, names.
-    #[error(transparent)]
+    #[error("{}", inside(.0))]
     Graph(#[from] GraphError),
+}
+
+/// What is wrong, without the node that [`ReadError::Node`] names.
+fn inside(error: &GraphError) -> String {
+    match error {
+        GraphError::Shape { source, .. } => source.to_string(),
+        GraphError::InputCount { found, expected, .. } => format!("{found} inputs found, {expected} expected"),
+        GraphError::NotConstant { tensor, .. } => format!("input `{tensor}` must be a constant, and is computed from the network's input"),
+        other => other.to_string(),
+    }
 }
 
 /// The data of a tensor could not be read.

@@ -32,9 +32,9 @@ mod split;
 mod tensor;
 
 pub use operators::{Operator, operators, operators_page};
-pub use options::{InputShape, ReadOptions};
+pub use options::{Evaluate, InputShape, ReadOptions};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -48,12 +48,6 @@ use crate::proto::{DimensionProto, GraphProto, ModelProto, NodeProto, TypeProto,
 
 /// The operator sets that are read.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=23;
-
-/// Elements that folding may make whatever the file's size: scalars grow by broadcasting.
-const SMALL_BUDGET: usize = 1 << 20;
-
-/// How often all constants together may be read; a constant is decoded at each of its readers.
-const READS_OF_ALL: usize = 64;
 
 /// Reads a float network from an ONNX file of operator set 7 to 23.
 ///
@@ -116,31 +110,27 @@ fn graph_of(file: &Path, model: &ModelProto, notes: Vec<Note>, size: usize, opti
     if !OPSETS.contains(&opset) {
         return Err(ReadError::Opset { file: file.into(), found: opset });
     }
-    let mut builder = GraphBuilder::new(proto.name.as_deref().unwrap_or_default());
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
-    builder.describe(opset, model.metadata_props.iter().map(|p| (text(&p.key), text(&p.value))).collect());
-    builder.note(notes);
-    let budget = size.saturating_add(SMALL_BUDGET);
-    let work = budget.saturating_mul(READS_OF_ALL);
-    let model = Model {
-        builder,
-        values: HashMap::new(),
-        codes: HashMap::new(),
-        clipped: HashMap::new(),
-        opset,
-        batch: None,
-        budget,
-        work,
-        images: HashMap::new(),
-        chosen: None,
+    let metadata: Vec<(String, String)> = model.metadata_props.iter().map(|p| (text(&p.key), text(&p.value))).collect();
+    let attempt = |options: &ReadOptions| {
+        let mut builder = GraphBuilder::new(proto.name.as_deref().unwrap_or_default());
+        builder.describe(opset, metadata.clone());
+        builder.note(notes.iter().cloned());
+        let mut reader = Reader { file: file.into(), model: Model::new(builder, proto, size, options) };
+        let read = reader.graph(proto, options);
+        (reader, read)
     };
-    let mut reader = Reader { file: file.into(), model };
-    reader.initializers(proto)?;
-    reader.inputs(proto, options)?;
-    reader.nodes(proto)?;
-    reader.outputs(proto)?;
-    let graph_error = |e| ReadError::Graph { file: file.into(), source: Box::new(e) };
-    reader.model.builder.finish().map_err(graph_error)
+    let (reader, read) = attempt(options);
+    match read {
+        Ok(()) => reader.model.builder.finish().map_err(|source| ReadError::Graph { file: file.into(), source: Box::new(source) }),
+        Err(source) => match reader.single_image(options).filter(|single| attempt(single).1.is_ok()) {
+            Some(single) => {
+                let shapes = single.input_shapes.iter().map(|shape| format!("--input-shape {shape}")).collect::<Vec<_>>().join(" ");
+                Err(ReadError::FixedBatch { shapes, source: Box::new(source) })
+            }
+            None => Err(source),
+        },
+    }
 }
 
 fn default_opset(model: &ModelProto) -> Option<i64> {
@@ -157,6 +147,23 @@ struct Reader<'m> {
 }
 
 impl<'m> Reader<'m> {
+    fn graph(&mut self, proto: &'m GraphProto, options: &ReadOptions) -> Result<(), ReadError> {
+        self.initializers(proto)?;
+        self.inputs(proto, options)?;
+        self.nodes(proto)?;
+        self.outputs(proto)
+    }
+
+    /// The same with a batch of 1 for every input whose batch is free; `None` where none is.
+    fn single_image(&self, options: &ReadOptions) -> Option<ReadOptions> {
+        let graph = self.model.builder.graph();
+        let inputs = graph.inputs().iter().map(|&input| graph.tensor(input));
+        let free = inputs.filter(|input| input.shape.0.iter().any(|d| matches!(d, Dim::Batch(_))));
+        let single = free.map(|input| InputShape { name: Some(input.name.clone()), shape: Shape::fixed(&input.shape.at(1)) });
+        let input_shapes: Vec<InputShape> = single.collect();
+        (!input_shapes.is_empty()).then(|| ReadOptions { input_shapes, ..options.clone() })
+    }
+
     fn initializers(&mut self, proto: &'m GraphProto) -> Result<(), ReadError> {
         for stored in &proto.initializer {
             let name = stored.name.as_deref().unwrap_or_default();
@@ -278,8 +285,8 @@ impl<'m> Reader<'m> {
         let quantizers = qonnx::OPERATORS.iter().filter(|_| proto.domain.as_deref().is_some_and(|d| qonnx::DOMAINS.contains(&d)));
         let Some(operator) = operators().iter().filter(|_| own).chain(quantizers).find(|o| o.name == name) else {
             let domain = proto.domain.as_deref().filter(|_| !own).map(|d| format!("{d}.")).unwrap_or_default();
-            let supported = operators().iter().map(|o| o.name).collect::<Vec<_>>().join(", ");
-            return Err(ReadError::UnknownOperator { file, node, operator: format!("{domain}{name}"), opset, supported });
+            let nearest = operators::nearest(name).map_or_else(String::new, |name| format!(" (ONNX has {name})"));
+            return Err(ReadError::UnknownOperator { file, node, operator: format!("{domain}{name}"), opset, nearest });
         };
         let (first, last) = operator.opsets;
         if opset < first || opset > last {

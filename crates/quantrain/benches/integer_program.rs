@@ -44,7 +44,7 @@ fn main() -> Result<(), Failure> {
 
 fn compare(name: &str, path: &Path, size: usize, rounds: usize) -> Result<(), Failure> {
     let image: Vec<f32> = (0..3 * size * size).map(|i| (i * 7919 % 1000) as f32 / 250.0 - 2.0).collect();
-    let net = QuantGraph::prepare(quantrain_onnx::read(path)?, Target::onnxruntime(), &Settings::default())?;
+    let net = QuantGraph::prepare(quantrain::read(path)?, Target::onnxruntime(), &Settings::default())?;
     let net = calibrated(net, &image)?;
     let file = std::env::temp_dir().join(format!("quantrain-bench-{}-{name}.onnx", std::process::id()));
     quantrain_onnx::write_qdq(&net, &file, &Default::default())?;

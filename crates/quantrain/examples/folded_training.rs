@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [path] = &arguments[..] else { return Err("usage: folded_training RECIPE".into()) };
     let recipe = Recipe::load(Some(Path::new(path)), Overrides::default())?;
     let folded = std::env::temp_dir().join(format!("folded-{}.onnx", std::process::id()));
-    quantrain_onnx::write_float_folded(&QuantGraph::float(quantrain_onnx::read(recipe.model())?), &folded)?;
+    quantrain_onnx::write_float_folded(&QuantGraph::float(quantrain::read(recipe.model())?), &folded)?;
     let with = |model: &Path, restore: bool| -> Result<Recipe, Box<dyn Error>> {
         let mut file: RecipeFile = toml::from_str(&recipe.to_toml())?;
         file.model = Some(model.into());

@@ -32,7 +32,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         return Err("usage: quantize_raw MODEL INPUT SAMPLES CALIBRATION FOLDER [NAME=Nx3x224x224]".into());
     };
     let input_shapes = shapes.iter().map(|s| s.parse()).collect::<Result<_, _>>()?;
-    let graph = quantrain_onnx::read_with(Path::new(model), &ReadOptions { input_shapes })?;
+    let graph = quantrain_onnx::read_with(Path::new(model), &ReadOptions { input_shapes, evaluate: Some(quantrain::EVALUATE) })?;
     let net = QuantGraph::prepare(graph, Target::onnxruntime(), &Settings::default())?;
     let samples = samples_of(&net, input, samples.parse()?)?;
     let plan = Plan::new(&net, 1, Purpose::Inference)?;

@@ -14,7 +14,7 @@ use quantrain_kernels::permute::permute;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, input, output, batch] = &arguments[..] else { return Err("usage: run_codes MODEL INPUT OUTPUT BATCH".into()) };
-    let net = QuantGraph::adopt(quantrain_onnx::read(Path::new(model))?, Target::onnxruntime())?;
+    let net = QuantGraph::adopt(quantrain::read(Path::new(model))?, Target::onnxruntime())?;
     let plan = Plan::new(&net, batch.parse()?, Purpose::Inference)?;
     let inputs = in_memory_order(&net, plan.batch(), &fs::read(input)?);
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();

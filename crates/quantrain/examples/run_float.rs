@@ -14,7 +14,7 @@ use quantrain_kernels::permute::permute;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, input, output, batch] = &arguments[..] else { return Err("usage: run_float MODEL INPUT OUTPUT BATCH".into()) };
-    let net = QuantGraph::float(quantrain_onnx::read(Path::new(model))?);
+    let net = QuantGraph::float(quantrain::read(Path::new(model))?);
     let plan = Plan::new(&net, batch.parse()?, Purpose::Inference)?;
     let mut workspace = Workspace::new(&plan);
     let bytes = fs::read(input)?;

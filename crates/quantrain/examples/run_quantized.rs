@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [model, input, output, batch, target, qdq] = &arguments[..] else {
         return Err("usage: run_quantized MODEL INPUT OUTPUT BATCH TARGET QDQ".into());
     };
-    let graph = quantrain_onnx::read(Path::new(model))?;
+    let graph = quantrain::read(Path::new(model))?;
     let target = if Path::new(target).is_file() { Target::parse(target, &fs::read_to_string(target)?)? } else { Target::named(target)? };
     let net = QuantGraph::prepare(graph, target, &Settings::default())?;
     let plan = Plan::new(&net, batch.parse()?, Purpose::Inference)?;

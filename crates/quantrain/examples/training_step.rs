@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
 
-    let graph = quantrain_onnx::read(Path::new(model))?;
+    let graph = quantrain::read(Path::new(model))?;
     let simulate = mode != "float";
     let net = if simulate { QuantGraph::prepare(graph, Target::onnxruntime(), &Settings::default())? } else { QuantGraph::float(graph) };
     let mut network = Network::new(net);

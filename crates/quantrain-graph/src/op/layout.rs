@@ -153,8 +153,18 @@ pub struct Reshape {
 }
 
 impl Reshape {
+    /// The target for messages: what is copied as it is in `x`, what is inferred as −1.
+    fn target(&self, x: &Shape) -> String {
+        let extent = |(i, extent): (usize, &Extent)| match *extent {
+            Extent::Is(dim) => dim.to_string(),
+            Extent::Copy => x.0.get(i).map_or_else(|| "0".into(), Dim::to_string),
+            Extent::Infer => "-1".into(),
+        };
+        format!("[{}]", self.extents.iter().enumerate().map(extent).collect::<Vec<_>>().join(", "))
+    }
+
     pub(super) fn output_shape(&self, x: &Shape) -> Result<Shape, ShapeError> {
-        let failed = || ShapeError::Reshape { from: x.clone(), to: format!("{:?}", self.extents) };
+        let failed = || ShapeError::Reshape { from: x.clone(), to: self.target(x) };
         let mut inferred = None;
         let mut dims = Vec::with_capacity(self.extents.len());
         for (i, extent) in self.extents.iter().enumerate() {

@@ -53,14 +53,6 @@ pub enum ResizeTo {
     Scales([f32; 2]),
     /// Height and width of the output.
     Sizes([usize; 2]),
-    /// One factor for both axes: the largest with which the output fits into this height and width, or the smallest with which it covers
-    /// them; the output is `round(in·factor)`.
-    Fit {
-        /// Height and width.
-        sizes: [usize; 2],
-        /// The output covers them (`not_smaller`), else fits into them (`not_larger`).
-        covers: bool,
-    },
 }
 
 /// Resize of the last two axes of `[N, C, H, W]`.
@@ -84,7 +76,6 @@ impl Resize {
         let rounded = |axis: usize| match self.to {
             ResizeTo::Sizes(sizes) => sizes[axis] as f32,
             ResizeTo::Scales(_) => ([height, width][axis] as f32 * scales[axis]).floor(),
-            ResizeTo::Fit { .. } => ([height, width][axis] as f32 * scales[axis] + 0.5).floor(),
         };
         if let Some(axis) = [0, 1].into_iter().find(|&axis| !(1.0..LARGEST).contains(&rounded(axis))) {
             return Err(ShapeError::Value { what: "scales", value: scales[axis] as i64 });
@@ -99,10 +90,6 @@ impl Resize {
         match self.to {
             ResizeTo::Scales(scales) => scales,
             ResizeTo::Sizes(sizes) => [0, 1].map(|axis| sizes[axis] as f32 / input[axis] as f32),
-            ResizeTo::Fit { sizes, covers } => {
-                let [h, w] = [0, 1].map(|axis| sizes[axis] as f32 / input[axis] as f32);
-                [if covers { h.max(w) } else { h.min(w) }; 2]
-            }
         }
     }
 
@@ -192,18 +179,6 @@ mod tests {
     fn linear_half_pixel_holds_the_edges() {
         let resize = Resize { to: ResizeTo::Sizes([4, 4]), coordinates: Coordinates::HalfPixel, interpolation: Interpolation::Linear };
         assert_eq!(resize.axis_map(0, [2, 2], 4), [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]);
-    }
-
-    #[test]
-    fn an_output_that_keeps_its_aspect_ratio_has_one_factor() {
-        let fit = |covers| Resize {
-            to: ResizeTo::Fit { sizes: [8, 6], covers },
-            coordinates: Coordinates::HalfPixel,
-            interpolation: Interpolation::Linear,
-        };
-        let x = Shape::batched(&[1, 4, 5]);
-        assert_eq!(fit(false).output_shape(&x).unwrap(), Shape::batched(&[1, 5, 6]));
-        assert_eq!(fit(true).output_shape(&x).unwrap(), Shape::batched(&[1, 8, 10]));
     }
 
     #[test]

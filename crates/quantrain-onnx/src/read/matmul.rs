@@ -29,7 +29,7 @@ pub(super) fn gemm(node: &mut NodeReader) -> Result<(), NodeError> {
                 None => {
                     let values: Vec<f32> = values.iter().map(|v| v * beta).collect();
                     let value = Constant::Floats(Array { shape: vec![values.len()], values });
-                    Operand::Constant { name: format!("{}.bias", node.output()?), value }
+                    Operand::Constant { name: node.invented(&format!("{}.bias", node.output()?)), value }
                 }
             });
         }
@@ -63,7 +63,7 @@ fn scaled(node: &mut NodeReader, x: Operand, factor: f32, what: &str) -> Result<
     if factor == 1.0 {
         return Ok(x);
     }
-    let name = format!("{}.{what}", node.output()?);
+    let name = node.invented(&format!("{}.{what}", node.output()?));
     match x {
         Operand::Constant { value: Constant::Floats(array), .. } => {
             node.spend(array.values.len())?;
@@ -72,7 +72,7 @@ fn scaled(node: &mut NodeReader, x: Operand, factor: f32, what: &str) -> Result<
         }
         x => {
             let factor = Constant::Floats(Array { shape: Vec::new(), values: vec![factor] });
-            node.step(Op::Binary(Binary::Mul), vec![x, Operand::Constant { name: format!("{name}.factor"), value: factor }])
+            node.step(Op::Binary(Binary::Mul), vec![x, Operand::Constant { name, value: factor }])
         }
     }
 }
@@ -130,7 +130,7 @@ fn reshaped(node: &mut NodeReader, x: Operand, to: Vec<Dim>) -> Result<Operand, 
     if let Operand::Constant { name, value: Constant::Floats(array) } = x {
         let shape = to.iter().filter_map(|d| d.fixed()).collect();
         let value = Constant::Floats(Array { shape, values: array.values });
-        return Ok(Operand::Constant { name: format!("{name}.matrix"), value });
+        return Ok(Operand::Constant { name: node.invented(&format!("{name}.matrix")), value });
     }
     node.step(Op::Reshape(reshape(&from, to)), vec![x])
 }

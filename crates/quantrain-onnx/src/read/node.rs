@@ -1,16 +1,26 @@
 //! What a reader of one operator works with: attributes and inputs, each marked once read, and the graph that grows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use quantrain_graph::{Dim, GraphBuilder, GraphError, Op, Quantizer, Shape, StoredCodes, TensorId};
+use quantrain_graph::{Dim, GraphBuilder, GraphError, Op, Quantizer, Shape, StoredCodes, Tensor, TensorId};
 
 use super::array::{Array, Constant};
 use super::codes::moved;
-use super::message::names::node_name;
+use super::message::names::{self, node_name};
 use super::number::{self, Number};
 use super::tensor;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type};
+use crate::read::options::{Evaluate, ReadOptions};
 use crate::{NodeError, TensorError};
+
+/// Elements that folding may make whatever the file's size: scalars grow by broadcasting.
+const SMALL_BUDGET: usize = 1 << 20;
+
+/// How often all constants together may be read; a constant is decoded at each of its readers.
+const READS_OF_ALL: usize = 64;
+
+/// Products that cost as much as reading a constant's element.
+const PRODUCTS: usize = 256;
 
 /// What a name of the file stands for.
 #[derive(Clone, Debug)]
@@ -81,9 +91,43 @@ pub(super) struct Model<'m> {
     pub work: usize,
     /// The graph inside the node just read that stands for it.
     pub chosen: Option<&'m GraphProto>,
+    /// Every name in the file: others are invented.
+    names: HashSet<&'m str>,
+    /// What runs operators between constants that are not folded here.
+    evaluate: Option<Evaluate>,
 }
 
 impl<'m> Model<'m> {
+    /// Nothing read yet of a graph that lies in a file of `size` bytes.
+    pub fn new(builder: GraphBuilder, proto: &'m GraphProto, size: usize, options: &ReadOptions) -> Self {
+        let budget = size.saturating_add(SMALL_BUDGET);
+        Model {
+            opset: builder.graph().opset,
+            builder,
+            values: HashMap::new(),
+            codes: HashMap::new(),
+            clipped: HashMap::new(),
+            batch: None,
+            budget,
+            work: budget.saturating_mul(READS_OF_ALL),
+            images: HashMap::new(),
+            chosen: None,
+            names: names::all(proto),
+            evaluate: options.evaluate,
+        }
+    }
+
+    /// A name that neither the file nor the graph has: the wished one, or one with a number behind it.
+    pub fn fresh(&self, wish: &str) -> String {
+        self.unused(wish, |name| self.builder.find(name).is_none())
+    }
+
+    fn unused(&self, wish: &str, is_free: impl Fn(&str) -> bool) -> String {
+        let numbered = (1u32..).map(|i| format!("{wish}_{i}"));
+        let mut names = std::iter::once(wish.to_owned()).chain(numbered);
+        names.find(|name| !self.names.contains(name.as_str()) && is_free(name)).unwrap_or_default()
+    }
+
     /// Says what a name stands for.
     pub fn define(&mut self, name: &'m str, value: Value<'m>) -> Result<(), GraphError> {
         match self.values.insert(name, value) {
@@ -117,6 +161,11 @@ impl<'r, 'm> NodeReader<'r, 'm> {
     /// The node's name; unnamed nodes have their output's.
     pub fn name(&self) -> &'m str {
         node_name(self.proto)
+    }
+
+    /// A name for what the reader makes itself: the wished one, or one with a number behind it where the file has that.
+    pub fn invented(&self, wish: &str) -> String {
+        self.model.unused(wish, |_| true)
     }
 
     pub fn opset(&self) -> i64 {
@@ -362,8 +411,8 @@ impl<'r, 'm> NodeReader<'r, 'm> {
     /// As [`NodeReader::add`], for an operator whose result goes on to another of the same node.
     pub fn step(&mut self, op: Op, operands: Vec<Operand>) -> Result<Operand, NodeError> {
         let (name, output) = (self.name(), self.output()?);
-        let taken = |k: &usize| self.model.builder.find(&format!("{output}.{k}")).is_some();
-        let k = (self.steps + 1..).find(|k| !taken(k)).unwrap_or(0);
+        let is_free = |name: &str| !self.model.names.contains(name) && self.model.builder.find(name).is_none();
+        let k = (self.steps + 1..).find(|k| is_free(&format!("{output}.{k}")) && is_free(&format!("{name}.{k}"))).unwrap_or(0);
         self.steps = k;
         self.apply(op, operands, &format!("{name}.{k}"), &format!("{output}.{k}"))
     }
@@ -380,7 +429,10 @@ impl<'r, 'm> NodeReader<'r, 'm> {
             operands.iter().map(|o| if let Operand::Constant { value, .. } = o { Some(value.clone()) } else { None }).collect();
         if let Some(constants) = constants {
             self.charge(constants.iter().map(Constant::elements).fold(0, usize::saturating_add), name)?;
-            let value = Constant::evaluate(name, &op, &constants, self.model.budget)?;
+            let value = match Constant::evaluate(name, &op, &constants, self.model.budget) {
+                Err(NodeError::NotFolded) => self.evaluated(name, &op, &constants)?,
+                folded => folded?,
+            };
             if let [Operand::Constant { name: from, value: before }] = &operands[..] {
                 self.move_codes(&op, from, before.shape(), output);
             }
@@ -408,14 +460,34 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         }
     }
 
+    /// What an operator that is not folded here makes of constants, where the caller brought something that runs it.
+    fn evaluated(&mut self, name: &str, op: &Op, constants: &[Constant]) -> Result<Constant, NodeError> {
+        let tensor = |c: &Constant| match c {
+            Constant::Floats(a) => Some(Tensor { name: name.into(), shape: Shape::fixed(&a.shape), constant: Some(a.values.clone()) }),
+            Constant::Integers(_) => None,
+        };
+        let inputs: Vec<Tensor> = constants.iter().map(tensor).collect::<Option<_>>().ok_or(NodeError::NotFolded)?;
+        let shape = op.output_shape(&inputs.iter().map(|input| &input.shape).collect::<Vec<_>>());
+        let shape = shape.map_err(|source| GraphError::Shape { node: name.into(), op: op.name(), source })?;
+        let elements = shape.0.iter().try_fold(1usize, |p, d| p.checked_mul(d.at(1))).filter(|&n| n <= self.model.budget);
+        let elements = elements.ok_or_else(|| NodeError::TooLarge { shape: shape.to_string() })?;
+        let largest = constants.iter().map(Constant::elements).max().unwrap_or(0);
+        self.charge(elements.saturating_mul(largest) / PRODUCTS, name)?;
+        let evaluate = self.model.evaluate.filter(|_| elements > 0 && constants.iter().all(|c| c.elements() > 0));
+        let values = evaluate.and_then(|Evaluate(run)| run(op, &inputs)).filter(|values| values.len() == elements);
+        Ok(Constant::Floats(Array { shape: shape.at(1), values: values.ok_or(NodeError::NotFolded)? }))
+    }
+
     /// The operand's tensor in the graph; float constants enter it where they are first read.
     fn place(&mut self, operand: Operand) -> Result<TensorId, NodeError> {
         match operand {
             Operand::Activation(id) => Ok(id),
             Operand::Constant { name, value: Constant::Integers(_) } => Err(NodeError::NotFloat { tensor: name }),
             Operand::Constant { name, value: Constant::Floats(array) } => match self.model.builder.find(&name) {
-                Some(id) => Ok(id),
-                None => {
+                Some(id) if self.model.builder.graph().tensor(id).shape == Shape::fixed(&array.shape) => Ok(id),
+                found => {
+                    // The same weights in other extents, of a signal and of its image.
+                    let name = if found.is_some() { self.model.fresh(&name) } else { name };
                     let id = self.model.builder.constant(&name, &array.shape, array.values)?;
                     self.model.codes.remove(&name).into_iter().for_each(|codes| self.model.builder.stored_codes(id, codes));
                     Ok(id)

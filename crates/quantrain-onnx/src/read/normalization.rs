@@ -52,7 +52,7 @@ pub(super) fn group_normalization(node: &mut NodeReader) -> Result<(), NodeError
     let back = shape.0.iter().enumerate().map(|(i, &d)| if i == 0 { Extent::Copy } else { Extent::Is(d) }).collect();
     let own = |node: &NodeReader, suffix: &str, value: f32| -> Result<Operand, NodeError> {
         let value = Constant::Floats(Array { shape: vec![groups], values: vec![value; groups] });
-        Ok(Operand::Constant { name: format!("{}.{suffix}", node.output()?), value })
+        Ok(Operand::Constant { name: node.invented(&format!("{}.{suffix}", node.output()?)), value })
     };
     let (ones, zeros) = (own(node, "ones", 1.0)?, own(node, "zeros", 0.0)?);
     let y = node.step(Op::Reshape(Reshape { extents: grouped }), vec![x])?;
@@ -74,7 +74,7 @@ fn parameter(node: &mut NodeReader, position: usize, groups: usize, channels: us
     node.spend(2 * channels.max(groups))?;
     let values = (0..channels).filter_map(|c| array.values.get(c * count / channels).copied()).collect();
     let shape = std::iter::once(channels).chain(std::iter::repeat_n(1, rank.saturating_sub(2))).collect();
-    let name = format!("{}.{}", node.output()?, if position == 1 { "scale" } else { "bias" });
+    let name = node.invented(&format!("{}.{}", node.output()?, if position == 1 { "scale" } else { "bias" }));
     Ok(Operand::Constant { name, value: Constant::Floats(Array { shape, values }) })
 }
 

@@ -126,6 +126,27 @@ pub fn operators() -> &'static [Operator] {
     OPERATORS
 }
 
+/// The operator of nearly a name: in another case, or with two letters at most that differ.
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    let distance = |o: &&Operator| distance(&o.name.to_lowercase(), &name.to_lowercase());
+    OPERATORS.iter().min_by_key(distance).filter(|o| distance(o) <= 2 && o.name.len() > 4).map(|o| o.name)
+}
+
+/// Letters to put in, take away or change (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let changed = before + usize::from(x != *y);
+            before = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(before + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 /// Operators that the graph, and so an exported file, has under other names; nothing where they are folded while reading.
 const BECOMES: &[(&str, &[&str])] = &[
     ("Cast", &["Identity"]),

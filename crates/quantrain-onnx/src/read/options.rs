@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use quantrain_graph::{Dim, Shape};
+use quantrain_graph::{Dim, Op, Shape, Tensor};
 
 use super::tensor::LARGEST_EXTENT;
 use crate::InputShapeError;
@@ -13,6 +13,25 @@ use crate::InputShapeError;
 pub struct ReadOptions {
     /// Shapes that go before those of the file.
     pub input_shapes: Vec<InputShape>,
+    /// What runs operators between constants that the reader, which knows no execution, does not fold by itself. Without it such an operator
+    /// is refused.
+    pub evaluate: Option<Evaluate>,
+}
+
+/// Runs an operator on constants, values in ONNX's order of axes; `None` where it cannot.
+#[derive(Clone, Copy)]
+pub struct Evaluate(pub fn(&Op, &[Tensor]) -> Option<Vec<f32>>);
+
+impl fmt::Debug for Evaluate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Evaluate")
+    }
+}
+
+impl PartialEq for Evaluate {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::fn_addr_eq(self.0, other.0)
+    }
 }
 
 /// The shape of an input, written `NAME=Nx3x224x224`; `N` in the first place frees the batch. The name may be left out where there is one input.

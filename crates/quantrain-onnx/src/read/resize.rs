@@ -1,6 +1,8 @@
 //! Resize, and Upsample before it: of images and of signals.
 
-use quantrain_graph::op::{Coordinates, Interpolation, NearestMode, Resize, ResizeTo};
+use std::fmt;
+
+use quantrain_graph::op::{Coordinates, Interpolation, NearestMode, Pad, PadMode, Resize, ResizeTo, Slice};
 use quantrain_graph::{Dim, Op, Shape};
 
 use super::node::{NodeReader, Operand, extent};
@@ -20,7 +22,7 @@ pub(super) fn upsample(node: &mut NodeReader) -> Result<(), NodeError> {
     let scales = spatial_scales(&scales, &[], &node.shape(&x))?;
     if scales.iter().any(|&s| s < 1.0) {
         let expected = "at least 1 (before operator set 11 shrinking is not defined exactly)".into();
-        return Err(NodeError::Value { what: "scales", found: format!("{scales:?}"), expected });
+        return Err(NodeError::Value { what: "scales", found: listed(&scales), expected });
     }
     let interpolation = match mode.as_deref().unwrap_or("nearest") {
         "nearest" => Interpolation::Nearest(NearestMode::Floor),
@@ -63,9 +65,10 @@ pub(super) fn resize(node: &mut NodeReader) -> Result<(), NodeError> {
     let nearest = match (transformation.as_str(), nearest) {
         ("tf_half_pixel_for_nn", NearestMode::Floor) => NearestMode::RoundPreferCeil,
         ("tf_half_pixel_for_nn", NearestMode::RoundPreferFloor) => NearestMode::Ceil,
-        ("tf_half_pixel_for_nn", _) => {
+        ("tf_half_pixel_for_nn", nearest) => {
             let expected = "floor or round_prefer_floor with tf_half_pixel_for_nn".into();
-            return Err(NodeError::Value { what: "nearest_mode", found: format!("{nearest:?}"), expected });
+            let found = if nearest == NearestMode::Ceil { "ceil" } else { "round_prefer_ceil" };
+            return Err(NodeError::Value { what: "nearest_mode", found: found.into(), expected });
         }
         (_, nearest) => nearest,
     };
@@ -100,7 +103,18 @@ pub(super) fn resize(node: &mut NodeReader) -> Result<(), NodeError> {
         (Some(scales), None) => ResizeTo::Scales(spatial_scales(&scales.values, &axes, &shape)?),
         (None, Some(sizes)) => {
             let sizes = spatial_sizes(&sizes.values, &axes, &shape, node.model.batch)?;
-            covers.map_or_else(|| exactly(sizes, &shape), |covers| ResizeTo::Fit { sizes, covers })
+            match (covers, axes.len(), shape.rank()) {
+                // One axis alone has its own factor.
+                (None, ..) | (_, 1, _) => exactly(sizes, &shape),
+                (Some(covers), 2, 4) => {
+                    let to = ResizeTo::Sizes(sizes);
+                    return fit(node, x, sizes, covers, Resize { to, coordinates, interpolation });
+                }
+                _ => {
+                    let (what, found) = ("keep_aspect_ratio_policy", "sizes of batch and channels".into());
+                    return Err(NodeError::Value { what, found, expected: "stretch, or the attribute axes with spatial axes".into() });
+                }
+            }
         }
         _ => {
             return Err(NodeError::Value {
@@ -119,9 +133,43 @@ fn add(node: &mut NodeReader, x: Operand, op: Resize) -> Result<(), NodeError> {
     pooling::add(node, signal, Op::Resize(op), vec![x])
 }
 
+/// One factor for both axes: the largest with which the output fits into the sizes, or the smallest with which it covers them. An axis then
+/// has `round(in·factor)` positions, where factors give `floor(in·factor)`: for one more the input's edge is repeated, and what is too much is
+/// cut off behind.
+fn fit(node: &mut NodeReader, x: Operand, sizes: [usize; 2], covers: bool, op: Resize) -> Result<(), NodeError> {
+    let shape = node.shape(&x);
+    let float = |n: usize| i64::try_from(n).map_or(f32::INFINITY, number::to_f32);
+    let input = [2, 3].map(|axis| float(shape.fixed_at(axis).unwrap_or(1)));
+    let [h, w] = [0, 1].map(|axis| float(sizes[axis]) / input[axis]);
+    let factor = if covers { h.max(w) } else { h.min(w) };
+    let [height, width] = input.map(|n| extent("sizes", number::truncate((n * factor + 0.5).floor())));
+    let output = [height?, width?];
+    let short = [0, 1].map(|axis| (input[axis] * factor).floor() < float(output[axis]));
+    let by_factor = Resize { to: ResizeTo::Scales([factor; 2]), ..op };
+    if short == [false; 2] {
+        return add(node, x, by_factor);
+    }
+    match (op.coordinates, op.interpolation) {
+        // The factor has no part in them.
+        (Coordinates::AlignCorners, _) => return add(node, x, Resize { to: exactly(output, &shape), ..op }),
+        (Coordinates::HalfPixelSymmetric, _) | (_, Interpolation::Cubic { exclude_outside: true, .. }) => {
+            let expected = "stretch with these coordinates and weights, where an extent is rounded up".into();
+            let found = if covers { "not_smaller" } else { "not_larger" };
+            return Err(NodeError::Value { what: "keep_aspect_ratio_policy", found: found.into(), expected });
+        }
+        _ => {}
+    }
+    let mut pads = vec![0; 8];
+    (pads[6], pads[7]) = (short[0].into(), short[1].into());
+    let x = node.step(Op::Pad(Pad { pads, mode: PadMode::Edge }), vec![x])?;
+    let x = node.step(Op::Resize(by_factor), vec![x])?;
+    let ends = output.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
+    node.add(Op::Slice(Slice { starts: vec![0, 0], ends, axes: vec![2, 3], steps: vec![1, 1] }), vec![x])
+}
+
 /// The entries of the spatial axes among those of `axes` (all where none are named); the others must satisfy `unchanged`. A signal has one
 /// row.
-fn spatial<T: Copy + std::fmt::Debug>(
+fn spatial<T: Copy + fmt::Display>(
     what: &'static str,
     values: &[T],
     axes: &[i64],
@@ -131,7 +179,7 @@ fn spatial<T: Copy + std::fmt::Debug>(
 ) -> Result<[T; 2], NodeError> {
     let refused = || {
         let expected = "an entry for each axis of [N, C, H, W] or [N, C, L], batch and channels kept".into();
-        NodeError::Value { what, found: format!("{values:?}"), expected }
+        NodeError::Value { what, found: listed(values), expected }
     };
     let all = [0, 1, 2, 3];
     let axes = if axes.is_empty() { all.get(..rank).unwrap_or(&all) } else { axes };
@@ -153,6 +201,10 @@ fn spatial<T: Copy + std::fmt::Debug>(
         [Some(h), Some(w)] => Ok([h, w]),
         _ => Err(refused()),
     }
+}
+
+fn listed<T: fmt::Display>(values: &[T]) -> String {
+    format!("[{}]", values.iter().map(T::to_string).collect::<Vec<_>>().join(", "))
 }
 
 fn spatial_scales(values: &[f32], axes: &[i64], x: &Shape) -> Result<[f32; 2], NodeError> {

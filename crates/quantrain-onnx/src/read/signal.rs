@@ -19,11 +19,13 @@ fn image_shape(signal: &Shape) -> Reshape {
 }
 
 impl NodeReader<'_, '_> {
-    /// A signal as an image; anything else as it is. Constants are weights `[O, I, k]`.
+    /// An image as it is, a signal as an image. Constants may be weights `[O, I, k]`.
     pub fn image(&mut self, x: Operand) -> Result<Operand, NodeError> {
         let shape = self.shape(&x);
-        if shape.rank() != 3 {
-            return Ok(x);
+        match shape.rank() {
+            3 => {}
+            4 => return Ok(x),
+            _ => return Err(NodeError::SpatialAxes { shape }),
         }
         match x {
             Operand::Activation(id) => match self.model.images.get(&id) {
@@ -41,18 +43,22 @@ impl NodeReader<'_, '_> {
     /// Adds an operator on images, and hands its result out as a signal.
     pub fn add_signal(&mut self, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
         let (name, output) = (self.name(), self.output()?);
-        let image = self.apply(op, operands, name, &format!("{output}.image"))?;
+        let image = self.apply(op, operands, name, &self.model.fresh(&format!("{output}.image")))?;
         let mut extents: Vec<Extent> = self.shape(&image).0.iter().map(|&d| Extent::Is(d)).collect();
         extents.remove(2);
         if let Some(batch) = extents.first_mut() {
             *batch = Extent::Copy;
         }
-        let signal = self.apply(Op::Reshape(Reshape { extents }), vec![image.clone()], &format!("{name}.signal"), output)?;
-        if let (Operand::Activation(image), Operand::Activation(signal)) = (image, signal) {
-            self.model.images.insert(signal, image);
-            return self.define(Value::Activation(signal));
+        let signal =
+            self.apply(Op::Reshape(Reshape { extents }), vec![image.clone()], &self.invented(&format!("{name}.signal")), output)?;
+        match (image, signal) {
+            (Operand::Activation(image), Operand::Activation(signal)) => {
+                self.model.images.insert(signal, image);
+                self.define(Value::Activation(signal))
+            }
+            (_, Operand::Constant { value, .. }) => self.define_constant(value),
+            _ => Err(NodeError::NotFolded),
         }
-        Err(NodeError::NotFolded)
     }
 
     /// The operands as images, where every activation among them has one and the operator treats images as signals.

@@ -27,7 +27,7 @@ pub(super) fn split(node: &mut NodeReader) -> Result<(), NodeError> {
         }
         None => {
             let parts = number.map_or(Some(count), |n| usize::try_from(n).ok()).filter(|&n| n == count && (1..=extent).contains(&n));
-            let parts = parts.ok_or_else(|| wrong("num_outputs", format!("{number:?}")))?;
+            let parts = parts.ok_or_else(|| wrong("num_outputs", number.map_or_else(|| "not there".into(), |n| n.to_string())))?;
             let size = extent.div_ceil(parts);
             (0..parts).map(|i| size.min(extent.saturating_sub(i.saturating_mul(size)))).collect()
         }

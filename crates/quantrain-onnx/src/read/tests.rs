@@ -7,3 +7,4 @@ mod message;
 mod networks;
 mod operators;
 mod quantizers;
+mod resize;

@@ -20,8 +20,6 @@ use crate::proto::{AttributeProto, data_type};
 /// The one asked for does not have them all.
 pub(super) fn opset(graph: &Graph, asked: Option<i64>) -> Result<i64, WriteError> {
     let needed = |node: &Node| match &node.op {
-        // Sizes without the batch need the attribute `axes`.
-        Op::Resize(Resize { to: ResizeTo::Sizes(_) | ResizeTo::Fit { .. }, .. }) => 18,
         Op::Resize(Resize { coordinates: Coordinates::HalfPixelSymmetric, .. }) => 19,
         Op::LayerNormalization(_) => 17,
         Op::Pad(Pad { mode: PadMode::Wrap, .. }) => 19,
@@ -85,7 +83,7 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
         Op::Softmax(op) => vec![int("axis", op.axis)],
         Op::Slice(op) => slice(w, name, op, &mut inputs),
         Op::Pad(op) => pad(w, name, op, &mut inputs),
-        Op::Resize(op) => resize(w, name, op, &mut inputs),
+        Op::Resize(op) => resize(w, name, op, x, &mut inputs),
         Op::Reshape(op) => {
             let target = reshape_target(op, x).ok_or_else(|| no_form("two extents depend on the batch"))?;
             inputs.push(w.integers(&format!("{name}.shape"), &target));
@@ -223,7 +221,7 @@ fn pad(w: &mut ModelWriter, name: &str, op: &Pad, inputs: &mut Vec<String>) -> V
     vec![text("mode", mode)]
 }
 
-fn resize(w: &mut ModelWriter, name: &str, op: &Resize, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
+fn resize(w: &mut ModelWriter, name: &str, op: &Resize, x: &Shape, inputs: &mut Vec<String>) -> Vec<AttributeProto> {
     let coordinates = match op.coordinates {
         Coordinates::HalfPixel => "half_pixel",
         Coordinates::PytorchHalfPixel => "pytorch_half_pixel",
@@ -250,16 +248,28 @@ fn resize(w: &mut ModelWriter, name: &str, op: &Resize, inputs: &mut Vec<String>
     inputs.push(String::new());
     match op.to {
         ResizeTo::Scales([h, v]) => inputs.push(w.floats(&format!("{name}.scales"), &[4], &[1.0, 1.0, h, v])),
-        ResizeTo::Sizes(sizes) | ResizeTo::Fit { sizes, .. } => {
-            inputs.push(String::new());
-            inputs.push(w.integers(&format!("{name}.sizes"), &sizes.map(|n| n as i64)));
-            attributes.push(ints("axes", [2, 3]));
+        ResizeTo::Sizes(sizes) => {
+            let sizes = whole_sizes(w, name, sizes, x, &inputs[0]);
+            inputs.extend([String::new(), sizes]);
         }
     }
-    if let ResizeTo::Fit { covers, .. } = op.to {
-        attributes.push(text("keep_aspect_ratio_policy", if covers { "not_smaller" } else { "not_larger" }));
-    }
     attributes
+}
+
+/// The sizes of all four axes: ONNX Runtime's optimizer fails on the attribute `axes`. A free batch is that of the input.
+fn whole_sizes(w: &mut ModelWriter, name: &str, sizes: [usize; 2], x: &Shape, input: &str) -> String {
+    let spatial = sizes.map(|n| n as i64);
+    let leading: Option<Vec<i64>> = x.0.iter().take(2).map(|d| d.fixed().map(|n| n as i64)).collect();
+    if let Some(leading) = leading {
+        return w.integers(&format!("{name}.sizes"), &[leading, spatial.into()].concat());
+    }
+    let spatial = w.integers(&format!("{name}.spatial"), &spatial);
+    let [shape, leading, sizes] = ["shape", "leading", "sizes"].map(|what| w.fresh(&format!("{name}.{what}")));
+    let (first, last) = (w.integers(&format!("{name}.first"), &[0]), w.integers(&format!("{name}.last"), &[2]));
+    w.node("Shape", &shape, vec![input.to_owned()], &shape, vec![]);
+    w.node("Slice", &leading, vec![shape.clone(), first, last], &leading, vec![]);
+    w.node("Concat", &sizes, vec![leading.clone(), spatial], &sizes, vec![int("axis", 0)]);
+    sizes
 }
 
 /// 0 copies, −1 infers; an extent that depends on the batch must be one of them.

@@ -32,7 +32,10 @@ impl TryFrom<RecipeFile> for Recipe {
         let file = file.or(dependent);
         Ok(Recipe {
             model: path("model", given("model", file.model.clone())?)?,
-            read: ReadOptions { input_shapes: input_shapes(file.input_shape.as_deref().unwrap_or_default())? },
+            read: ReadOptions {
+                input_shapes: input_shapes(file.input_shape.as_deref().unwrap_or_default())?,
+                evaluate: Some(crate::EVALUATE),
+            },
             out: path("out", given("out", file.out.clone())?)?,
             seed: check("seed", file.seed, "0 to 2^63 - 1", |s| i64::try_from(s).is_ok())?,
             threads: check("threads", file.threads, "0 to 1024", |t| t <= 1024)?,

@@ -1,11 +1,11 @@
 //! Functions that a model defines are put in the place of their calls: nodes and names of each call are its own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use prost::Message;
 
 use super::live::graphs_mut;
-use super::names::{Names, defined, node_name};
+use super::names::{self, Names, node_name};
 use crate::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 
 /// Functions call each other so deep at most; no function calls itself.
@@ -29,20 +29,13 @@ pub(in crate::read) fn inline(model: &mut ModelProto, size: usize) -> Result<(),
         .map(|f| ([domain(&f.domain), f.name.clone().unwrap_or_default(), f.overload.clone().unwrap_or_default()], f))
         .collect();
     let Some(graph) = model.graph.as_mut().filter(|_| !functions.is_empty()) else { return Ok(()) };
-    let mut names = HashSet::new();
-    tensors(graph, &mut names);
-    let mut inliner =
-        Inliner { functions: &functions, names: Names::of(names.iter().map(String::as_str)), room: size.saturating_add(ALLOWANCE) };
+    let names = Names::of(names::all(graph).into_iter());
+    let mut inliner = Inliner { functions: &functions, names, room: size.saturating_add(ALLOWANCE) };
     inliner.graph(graph, 0)
 }
 
 fn domain(domain: &Option<String>) -> String {
     domain.as_deref().filter(|d| *d != "ai.onnx").unwrap_or_default().into()
-}
-
-fn tensors(graph: &GraphProto, names: &mut HashSet<String>) {
-    names.extend(defined(graph).map(str::to_owned));
-    graph.node.iter().flat_map(super::live::graphs).for_each(|inner| tensors(inner, names));
 }
 
 struct Inliner<'f> {
@@ -87,20 +80,20 @@ impl Inliner<'_> {
         let attributes = function.attribute_proto.iter().chain(&call.attribute);
         let attributes: HashMap<&str, &AttributeProto> = attributes.map(|a| (a.name.as_deref().unwrap_or_default(), a)).collect();
         let actual = |names: &[String], i: usize| names.get(i).cloned().unwrap_or_default();
-        let mut names: HashMap<String, String> = HashMap::new();
+        let mut renamed: HashMap<String, String> = HashMap::new();
         for (i, formal) in function.input.iter().enumerate() {
-            names.insert(formal.clone(), actual(&call.input, i));
+            renamed.insert(formal.clone(), actual(&call.input, i));
         }
         let mut body = GraphProto { node: function.node.clone(), ..GraphProto::default() };
         for (i, formal) in function.output.iter().enumerate() {
             let outer = actual(&call.output, i);
             // An output that is an input, or another output again, is handed on.
-            if names.contains_key(formal) {
+            if renamed.contains_key(formal) {
                 let (input, output) = (vec![formal.clone()], vec![format!("{formal}|{i}")]);
-                names.insert(output[0].clone(), outer);
+                renamed.insert(output[0].clone(), outer);
                 body.node.push(NodeProto { input, output, op_type: Some("Identity".into()), ..NodeProto::default() });
             } else if !outer.is_empty() {
-                names.insert(formal.clone(), outer);
+                renamed.insert(formal.clone(), outer);
             }
         }
         for node in &mut body.node {
@@ -109,11 +102,11 @@ impl Inliner<'_> {
             node.name = Some(format!("{owner}/{name}"));
         }
         for output in body.node.iter().flat_map(|node| &node.output).filter(|o| !o.is_empty()) {
-            if !names.contains_key(output) {
-                names.insert(output.clone(), self.names.fresh(&format!("{owner}/{output}")));
+            if !renamed.contains_key(output) {
+                renamed.insert(output.clone(), self.names.fresh(&format!("{owner}/{output}")));
             }
         }
-        super::names::substitute(&mut body, &names);
+        names::substitute(&mut body, &renamed);
         Ok(body.node)
     }
 }

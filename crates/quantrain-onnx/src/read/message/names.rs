@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use quantrain_graph::Note;
 
-use super::live::graphs_mut;
+use super::live::{graphs, graphs_mut};
 use crate::proto::{GraphProto, NodeProto};
 
 /// The node's name; unnamed nodes have their output's.
@@ -57,6 +57,19 @@ pub(super) fn defined(graph: &GraphProto) -> impl Iterator<Item = &str> {
     let initializers = graph.initializer.iter().filter_map(|tensor| tensor.name.as_deref());
     let outputs = graph.node.iter().flat_map(|node| &node.output).map(String::as_str).filter(|name| !name.is_empty());
     inputs.chain(initializers).chain(outputs)
+}
+
+/// The names of all tensors and nodes, those of the graphs inside nodes included.
+pub(in crate::read) fn all(graph: &GraphProto) -> HashSet<&str> {
+    let mut names = HashSet::new();
+    collect(graph, &mut names);
+    names
+}
+
+fn collect<'m>(graph: &'m GraphProto, names: &mut HashSet<&'m str>) {
+    names.extend(defined(graph));
+    names.extend(graph.node.iter().map(node_name));
+    graph.node.iter().flat_map(graphs).for_each(|inner| collect(inner, names));
 }
 
 /// Renames what a graph inside a node defines: its outputs get the names of the node's, whatever else has a name that is taken another one.

@@ -47,7 +47,7 @@ fn operators_that_broadcast_read_the_constant_itself() {
 fn freed(model: ModelFixture, shape: Shape) -> Graph {
     let path = std::env::temp_dir().join(format!("quantrain-freed-{}.onnx", std::process::id()));
     std::fs::write(&path, model.output("y").bytes()).unwrap();
-    let options = ReadOptions { input_shapes: vec![InputShape { name: None, shape }] };
+    let options = ReadOptions { input_shapes: vec![InputShape { name: None, shape }], ..ReadOptions::default() };
     let graph = read_with(&path, &options);
     std::fs::remove_file(&path).unwrap();
     graph.unwrap()

@@ -12,7 +12,8 @@ fn image(opset: i64) -> ModelFixture {
 
 /// The error of the node that cannot be read.
 fn node_error(model: ModelFixture) -> NodeError {
-    match model.read() {
+    let single = |error| if let ReadError::FixedBatch { source, .. } = error { *source } else { error };
+    match model.read().map_err(single) {
         Err(ReadError::Node { source, .. }) => *source,
         other => panic!("a node error was expected, found {other:?}"),
     }
@@ -166,14 +167,31 @@ fn other_operator_sets_and_operators_are_named() {
     let error = image(13).node("Einsum", &["x"], "y", vec![]).read().unwrap_err();
     let message = error.to_string();
     assert!(matches!(error, ReadError::UnknownOperator { .. }));
-    for part in ["test.onnx", "`y`", "Einsum", "(operator set 13)", "AveragePool", "Upsample"] {
+    for part in ["test.onnx", "`y`", "Einsum", "(operator set 13)", "docs/operators.md"] {
         assert!(message.contains(part), "{message}");
+    }
+    for (given, nearest) in [("Hardswish", "HardSwish"), ("LayerNormalisation", "LayerNormalization"), ("AvgPool", "")] {
+        let message = image(20).node(given, &["x"], "y", vec![]).read().unwrap_err().to_string();
+        assert!(message.contains(&format!("(ONNX has {nearest})")) || nearest.is_empty() && !message.contains("ONNX has"), "{message}");
     }
     let mut model = image(13).node("Relu", &["x"], "y", vec![]);
     model.graph().node[0].domain = Some("com.microsoft".into());
     assert!(model.read().unwrap_err().to_string().contains("com.microsoft.Relu"));
     let error = image(13).node("HardSwish", &["x"], "y", vec![]).read().unwrap_err();
     assert!(matches!(error, ReadError::OperatorOpset { operator: "HardSwish", first: 14, opset: 13, .. }));
+}
+
+#[test]
+fn a_file_that_holds_for_one_image_says_what_to_give() {
+    let reshaped = |to: &[i64]| image(13).ints("to", to).node("Reshape", &["x", "to"], "y", vec![]).read().unwrap_err().to_string();
+    let message = reshaped(&[1, 64, 3, 1]);
+    assert!(message.ends_with("with a batch of 1 it can be read: give --input-shape x=1x3x8x8"), "{message}");
+    assert!(message.contains("node `y` (Reshape): shape [N, 3, 8, 8] cannot be reshaped to [1, 64, 3, 1]"), "{message}");
+    // Advice is given where it helps.
+    assert!(!reshaped(&[1, 65, 3, 1]).contains("--input-shape"));
+    let volume = ModelFixture::new(13, &[0, 1, 4, 4, 4]).floats("w", &[2, 1, 3, 3, 3], &[0.0; 54]);
+    let message = volume.node("Conv", &["x", "w"], "y", vec![ints("pads", &[1; 6])]).read().unwrap_err().to_string();
+    assert!(message.contains("3 spatial axes are not supported"), "{message}");
 }
 
 #[test]

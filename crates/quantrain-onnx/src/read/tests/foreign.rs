@@ -15,7 +15,7 @@ fn read_shaped(model: ModelFixture, shapes: &[&str]) -> Result<Graph, ReadError>
     let path = folder.path().join("net.onnx");
     fs::write(&path, model.output("y").bytes()).unwrap();
     let input_shapes = shapes.iter().map(|s| s.parse::<InputShape>().unwrap()).collect();
-    read_with(&path, &ReadOptions { input_shapes })
+    read_with(&path, &ReadOptions { input_shapes, ..ReadOptions::default() })
 }
 
 fn output(graph: &Graph) -> &Shape {
