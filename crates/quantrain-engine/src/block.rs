@@ -138,14 +138,17 @@ pub(crate) fn forward(
     }
     // Folded weights normalise with the running statistics: in mode `running` the batch's only update those.
     let folded_only = p.is_simulated() && !two_paths;
+    let rows = accumulator.len() / p.channels;
     p.statistics = match measures {
+        // One value has no variance to be normalised with.
+        Some(_) if rows < 2 => Statistics::Running,
         Some((_, BatchNormMode::Running)) if folded_only => Statistics::Running,
         Some(_) => Statistics::Batch,
         None => Statistics::Running,
     };
     coefficients::of_forward(p, pass, two_paths, is_wide);
     if measures.is_some() {
-        p.update_running_statistics(pass.input_scale, two_paths, accumulator.len() / p.channels);
+        p.update_running_statistics(pass.input_scale, two_paths, rows);
     }
     let value = p.coefficients.value.pass(pass.clip_steps(), pass.output.as_ref().map(code_range));
     let (min, max) = match unquantized {

@@ -72,10 +72,9 @@ fn add(sums: &mut [Moments], values: &[f32]) {
 
 fn statistics(sums: &[Moments]) -> ChannelStatistics {
     let mean = |m: &Moments| m.sum / m.values;
-    ChannelStatistics {
-        mean: sums.iter().map(|m| mean(m) as f32).collect(),
-        variance: sums.iter().map(|m| (m.squares / m.values - mean(m) * mean(m)).max(0.0) as f32).collect(),
-    }
+    // One value has no variance; 1 is what normalisation starts with.
+    let variance = |m: &Moments| if m.values > 1.0 { (m.squares / m.values - mean(m) * mean(m)).max(0.0) } else { 1.0 };
+    ChannelStatistics { mean: sums.iter().map(|m| mean(m) as f32).collect(), variance: sums.iter().map(|m| variance(m) as f32).collect() }
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use super::code_range;
 use super::coefficients::{Coefficients, Statistics};
 use super::limits::Limits;
 
+/// Values a channel from which on a batch has its whole share in the running statistics.
+const WHOLE_SHARE: usize = 16;
+
 /// A trained tensor and its gradient.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trained {
@@ -236,20 +239,58 @@ impl BlockParameters {
         self.bias.as_ref().map_or(0.0, |b| b.value[channel])
     }
 
-    /// `μ ← m·μ + (1−m)·μ_batch`, σ² likewise from the unbiased batch variance. `rows` is the number of values a channel.
+    /// `μ ← m·μ + (1−m)·μ_batch`, σ² likewise from the unbiased batch variance. `rows` is the number of values a channel; few of them have a
+    /// smaller share than `1−m`, and one says nothing of the variance.
     pub fn update_running_statistics(&mut self, input_scale: f32, two_paths: bool, rows: usize) {
         let simulated = self.is_simulated() && !two_paths;
         let unbiased = rows as f32 / (rows as f32 - 1.0).max(1.0);
         let Some(mut norm) = self.norm.take() else { return };
-        let (keep, batch) = (norm.momentum, &self.coefficients);
+        let kept = |freedom: usize| 1.0 - (1.0 - norm.momentum) * (freedom as f32 / WHOLE_SHARE as f32);
+        let (of_mean, of_variance) = match rows {
+            WHOLE_SHARE.. => (norm.momentum, norm.momentum),
+            few => (kept(few), kept(few.saturating_sub(1))),
+        };
+        let batch = &self.coefficients;
         for c in 0..self.channels {
             let unit = self.accumulator_unit(c, input_scale, simulated);
             // A channel whose factor is 0 tells nothing about its convolution.
             if unit != 0.0 {
-                norm.mean[c] = keep * norm.mean[c] + (1.0 - keep) * (batch.mean[c] * unit + self.bias_of(c));
-                norm.variance[c] = keep * norm.variance[c] + (1.0 - keep) * batch.variance[c] * unit * unit * unbiased;
+                norm.mean[c] = of_mean * norm.mean[c] + (1.0 - of_mean) * (batch.mean[c] * unit + self.bias_of(c));
+                norm.variance[c] = of_variance * norm.variance[c] + (1.0 - of_variance) * batch.variance[c] * unit * unit * unbiased;
             }
         }
         self.norm = Some(norm);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The running statistics of one channel after a batch of mean 2 and biased variance 3 in so many values; from mean 0, variance 1, momentum 0.9.
+    fn updated(rows: usize) -> (f32, f32) {
+        let part = || Trained::new(vec![1.0]);
+        let norm = NormParameters { gamma: part(), beta: part(), mean: vec![0.0], variance: vec![1.0], epsilon: 0.0, momentum: 0.9 };
+        let mut p = BlockParameters::new("block".into(), vec![1.0], None, Some(norm), 1, None);
+        (p.coefficients.mean[0], p.coefficients.variance[0]) = (2.0, if rows > 1 { 3.0 } else { 0.0 });
+        p.update_running_statistics(1.0, false, rows);
+        let norm = p.norm.unwrap();
+        (norm.mean[0], norm.variance[0])
+    }
+
+    fn close(found: (f32, f32), expected: (f32, f32)) -> bool {
+        (found.0 - expected.0).abs() < 1e-6 && (found.1 - expected.1).abs() < 1e-6
+    }
+
+    #[test]
+    fn running_statistics_follow_the_batch() {
+        assert!(close(updated(31), (0.2, 0.9 + 0.1 * 3.0 * 31.0 / 30.0)), "{:?}", updated(31));
+    }
+
+    #[test]
+    fn one_value_says_nothing_of_the_variance_and_two_say_little() {
+        assert!(close(updated(1), (0.1 * 2.0 / 16.0, 1.0)), "{:?}", updated(1));
+        let share = 0.1 / 16.0;
+        assert!(close(updated(2), (2.0 * share * 2.0, (1.0 - share) + share * 6.0)), "{:?}", updated(2));
     }
 }
