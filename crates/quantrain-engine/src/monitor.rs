@@ -15,6 +15,9 @@ pub enum Want {
 
 /// Sees the values that reach each quantizer, before they are quantized.
 pub trait Monitor: Send {
+    /// A forward of so many images begins.
+    fn begin(&mut self, _images: usize) {}
+
     /// What to show of this quantizer's tensor.
     fn want(&self, quantizer: QuantizerId) -> Want;
 

@@ -1,9 +1,10 @@
 //! Observers: the range of a tensor from the values that pass by (design section 3).
 //!
 //! An [`Observer`] streams: its memory does not grow with the number of samples, and its whole state is an [`ObserverState`] that a
-//! checkpoint can hold. Ranges are those of the values; that a range contains 0, or ends at a power of two, is the work of
+//! checkpoint can hold. What it finds depends on the images and not on the batches they came in. Ranges are those of the values; that a range contains 0, or ends at a power of two, is the work of
 //! [`quantrain_graph::Quantizer`]. A value that is NaN or infinite makes every later [`Observer::range`] an error.
 
+mod average;
 mod candidates;
 mod entropy;
 mod extrema;
@@ -31,8 +32,8 @@ use crate::ObserveError;
 
 /// Watches one tensor.
 pub trait Observer: Send {
-    /// Takes up the values of one batch; an empty one counts for nothing.
-    fn observe(&mut self, x: &[f32]);
+    /// Takes up the values of so many images, one image after the other; no values count for nothing.
+    fn observe(&mut self, x: &[f32], images: usize);
 
     /// The range so far.
     ///
@@ -40,15 +41,20 @@ pub trait Observer: Send {
     /// Nothing was observed, or a value was NaN or infinite.
     fn range(&self) -> Result<Range, ObserveError>;
 
-    /// Whether [`Observer::observe_extrema`] says as much as [`Observer::observe`], so that a fused pass may spare the values.
-    fn observes_extrema_only(&self) -> bool {
+    /// Whether the extrema of the next so many images say as much as their values, so that a fused pass may spare these.
+    fn needs_only_extrema(&self, _images: usize) -> bool {
         false
     }
 
-    /// Takes up a batch by its smallest and largest value. Exact where [`Observer::observes_extrema_only`]; elsewhere the batch counts as
-    /// these two values.
-    fn observe_extrema(&mut self, min: f32, max: f32) {
-        self.observe(&[min, max]);
+    /// Takes up so many images by their smallest and largest value. Exact where [`Observer::needs_only_extrema`] says so; elsewhere the images
+    /// count as these two values.
+    fn observe_extrema(&mut self, extrema: Range, images: usize) {
+        self.observe(&[extrema.min, extrema.max], images);
+    }
+
+    /// Goes on from a range that another observer found over so many images; nothing was observed here before.
+    fn start_from(&mut self, range: Range, images: u64) {
+        self.observe_extrema(range, usize::try_from(images).unwrap_or(usize::MAX));
     }
 
     /// All that the observer remembers.
@@ -179,7 +185,7 @@ pub struct ObserverSettings {
     pub kind: ObserverKind,
     /// Percent of the values that [`Percentile`] keeps, above 50 to 100.
     pub percentile: f32,
-    /// Share of a new batch in [`MovingAverage`], above 0 to 1.
+    /// Share of 64 new images in [`MovingAverage`], above 0 to 1.
     pub moving_average_rate: f32,
 }
 

@@ -1,7 +1,7 @@
 //! The observers of a network's quantizers: they watch values pass and set ranges.
 
 use quantrain_engine::{Monitor, Network, Want};
-use quantrain_graph::QuantizerId;
+use quantrain_graph::{QuantizerId, Range};
 
 use crate::observe::{Observer, ObserverSettings, ObserverState};
 use crate::{ObserveError, RunError};
@@ -13,6 +13,9 @@ pub struct Ranges {
     /// Values below only mark places.
     below: Vec<Option<f32>>,
     watching: bool,
+    /// Images of the batch under way, and of all.
+    batch: usize,
+    images: u64,
 }
 
 impl Ranges {
@@ -24,18 +27,25 @@ impl Ranges {
             names: quantizers.iter().map(|q| q.tensor.clone()).collect(),
             below: quantizers.iter().map(|q| q.below).collect(),
             watching: true,
+            batch: 0,
+            images: 0,
         }
     }
 
-    /// Fresh observers that start from the ranges `network` has.
-    pub fn continuing(network: &Network, settings: &ObserverSettings) -> Self {
-        let mut ranges = Ranges::new(network, settings);
+    /// Fresh observers that start from the ranges `network` has, which are those of so many images.
+    pub fn continuing(network: &Network, settings: &ObserverSettings, images: u64) -> Self {
+        let mut ranges = Ranges { images, ..Ranges::new(network, settings) };
         for (observer, q) in ranges.observers.iter_mut().zip(network.quant_graph().quantizers()) {
             if let Some(range) = q.range {
-                observer.observe_extrema(range.min, range.max);
+                observer.start_from(range, images);
             }
         }
         ranges
+    }
+
+    /// Images that were watched.
+    pub fn images(&self) -> u64 {
+        self.images
     }
 
     /// Starts or stops watching.
@@ -75,25 +85,29 @@ impl Ranges {
 }
 
 impl Monitor for Ranges {
+    fn begin(&mut self, images: usize) {
+        self.batch = images;
+        self.images += if self.watching { images as u64 } else { 0 };
+    }
+
     fn want(&self, quantizer: QuantizerId) -> Want {
         match self.watching {
             false => Want::Nothing,
-            true if self.below[quantizer.0].is_none() && self.observers[quantizer.0].observes_extrema_only() => Want::Extrema,
+            true if self.below[quantizer.0].is_none() && self.observers[quantizer.0].needs_only_extrema(self.batch) => Want::Extrema,
             true => Want::Values,
         }
     }
 
     fn extrema(&mut self, quantizer: QuantizerId, min: f32, max: f32) {
-        self.observers[quantizer.0].observe_extrema(min, max);
+        self.observers[quantizer.0].observe_extrema(Range { min, max }, self.batch);
     }
 
     fn values(&mut self, quantizer: QuantizerId, values: &[f32]) {
-        match self.below[quantizer.0] {
-            None => self.observers[quantizer.0].observe(values),
-            Some(below) => {
-                let values: Vec<f32> = values.iter().copied().filter(|v| *v >= below || v.is_nan()).collect();
-                self.observers[quantizer.0].observe(&values);
-            }
+        let Some(below) = self.below[quantizer.0] else { return self.observers[quantizer.0].observe(values, self.batch) };
+        // Image by image: what is left of them is of different lengths.
+        for image in values.chunks(values.len().div_ceil(self.batch.max(1)).max(1)) {
+            let left: Vec<f32> = image.iter().copied().filter(|v| *v >= below || v.is_nan()).collect();
+            self.observers[quantizer.0].observe(&left, 1);
         }
     }
 }

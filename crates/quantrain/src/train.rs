@@ -165,9 +165,10 @@ impl<'r> Trainer<'r> {
         let learned = learned.map(|settings| LearnedQuantizers::new(&mut network, settings));
         let oscillations = recipe.train().oscillation.filter(|_| quantized).map(|settings| Oscillations::new(&mut network, settings));
         let observed = recipe.quantization().train_observer.filter(|_| recipe.quantization().enabled);
+        let images = calibrated.as_ref().map_or(recipe.data().calibration_images as u64, Ranges::images);
         let same = |settings| recipe.quantization().observer == settings;
-        let ranges =
-            observed.map(|settings| calibrated.filter(|_| same(settings)).unwrap_or_else(|| Ranges::continuing(&network, &settings)));
+        let going_on = |settings| calibrated.filter(|_| same(settings)).unwrap_or_else(|| Ranges::continuing(&network, &settings, images));
+        let ranges = observed.map(going_on);
         Trainer {
             ranges,
             learned,

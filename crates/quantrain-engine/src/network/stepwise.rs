@@ -34,6 +34,7 @@ impl Network {
     ) -> Result<(), EngineError> {
         plan.check(mode)?;
         self.prepare(mode)?;
+        monitor.begin(plan.batch());
         self.feed(plan, workspace, inputs, monitor)
     }
 

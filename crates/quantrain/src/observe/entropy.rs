@@ -60,7 +60,7 @@ impl Entropy {
 }
 
 impl Observer for Entropy {
-    fn observe(&mut self, x: &[f32]) {
+    fn observe(&mut self, x: &[f32], _: usize) {
         take_up(x, &mut self.seen, &mut self.histogram);
     }
 
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn even_values_keep_their_whole_range() {
         let mut observer = Entropy::new(Target::onnxruntime().activations());
-        observer.observe(&(0..=65_536).map(|i| i as f32 / 65_536.0).collect::<Vec<_>>());
+        observer.observe(&(0..=65_536).map(|i| i as f32 / 65_536.0).collect::<Vec<_>>(), 64);
         let range = observer.range().unwrap();
         assert!(range.max > 0.98 && range.min == 0.0, "{range:?}");
     }
@@ -111,8 +111,8 @@ mod tests {
     fn a_lone_outlier_is_left_out() {
         for target in [Target::onnxruntime(), Target::tidl_pow2()] {
             let mut observer = Entropy::new(target.activations().with_bits(4));
-            observer.observe(&bell(100_000));
-            observer.observe(&[100.0]);
+            observer.observe(&bell(100_000), 64);
+            observer.observe(&[100.0], 1);
             let range = observer.range().unwrap();
             assert!(range.max < 50.0 && range.max > 1.0, "{}: {range:?}", target.name());
         }
@@ -122,7 +122,7 @@ mod tests {
     fn fewer_codes_cover_less() {
         let limit = |bits| {
             let mut observer = Entropy::new(Target::tidl_pow2().weights().with_bits(bits));
-            observer.observe(&bell(100_000));
+            observer.observe(&bell(100_000), 64);
             observer.range().unwrap().max
         };
         assert!(limit(2) <= limit(8));

@@ -47,7 +47,7 @@ impl MeanSquaredError {
 }
 
 impl Observer for MeanSquaredError {
-    fn observe(&mut self, x: &[f32]) {
+    fn observe(&mut self, x: &[f32], _: usize) {
         take_up(x, &mut self.seen, &mut self.histogram);
     }
 

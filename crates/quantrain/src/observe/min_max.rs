@@ -7,7 +7,7 @@ use super::Observer;
 use super::extrema::Seen;
 use crate::ObserveError;
 
-/// Smallest and largest value of all batches. One outlier widens the range for good.
+/// Smallest and largest value of all images. One outlier widens the range for good.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MinMax {
     seen: Seen,
@@ -21,7 +21,7 @@ impl MinMax {
 }
 
 impl Observer for MinMax {
-    fn observe(&mut self, x: &[f32]) {
+    fn observe(&mut self, x: &[f32], _: usize) {
         self.seen.observe(x);
     }
 
@@ -29,12 +29,12 @@ impl Observer for MinMax {
         self.seen.range()
     }
 
-    fn observes_extrema_only(&self) -> bool {
+    fn needs_only_extrema(&self, _: usize) -> bool {
         true
     }
 
-    fn observe_extrema(&mut self, min: f32, max: f32) {
-        self.seen.observe_range(Range { min, max });
+    fn observe_extrema(&mut self, extrema: Range, _: usize) {
+        self.seen.observe_range(extrema);
     }
 
     super::state_is_self!(MinMax);

@@ -25,7 +25,7 @@ impl Percentile {
 }
 
 impl Observer for Percentile {
-    fn observe(&mut self, x: &[f32]) {
+    fn observe(&mut self, x: &[f32], _: usize) {
         take_up(x, &mut self.seen, &mut self.histogram);
     }
 
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn both_ends_lose_half_of_the_rest() {
         let mut observer = Percentile::new(90.0);
-        ramp().chunks(100).for_each(|batch| observer.observe(batch));
+        ramp().chunks(100).for_each(|batch| observer.observe(batch, 1));
         let Range { min, max } = observer.range().unwrap();
         assert!((min + 45.0).abs() < 0.1 && (max - 45.0).abs() < 0.1, "{min} {max}");
     }
@@ -62,8 +62,8 @@ mod tests {
     fn an_outlier_is_left_out_unless_all_are_wanted() {
         for (percentile, limit) in [(99.9, 51.0), (100.0, 200.0)] {
             let mut observer = Percentile::new(percentile);
-            observer.observe(&ramp());
-            observer.observe(&[200.0]);
+            observer.observe(&ramp(), 64);
+            observer.observe(&[200.0], 1);
             let Range { max, .. } = observer.range().unwrap();
             assert!(max <= limit && max > limit - 2.0, "{max}");
         }

@@ -35,7 +35,7 @@ fn clip(net: &mut QuantGraph, u: usize) -> Result<(usize, usize), RunError> {
     let mut clipped = 0;
     for (g, of_grid) in folded.weight.chunks_exact(rows).enumerate() {
         let mut observer = MeanSquaredError::new(quantizer.scheme);
-        observer.observe(of_grid);
+        observer.observe(of_grid, 1);
         let tensor = || format!("weights of {}", net.graph().node(net.units()[u].core).name);
         let Range { min, max } = observer.range().map_err(|source| RunError::Range { tensor: tensor(), source })?;
         for (i, &w) in of_grid.iter().enumerate() {

@@ -23,7 +23,7 @@ fn true_error(scheme: &Scheme, range: Range, x: &[f32]) -> f64 {
 
 fn observed(scheme: Scheme, x: &[f32]) -> Range {
     let mut observer = MeanSquaredError::new(scheme);
-    x.chunks(1000).for_each(|batch| observer.observe(batch));
+    x.chunks(1000).for_each(|batch| observer.observe(batch, 1));
     observer.range().unwrap()
 }
 
