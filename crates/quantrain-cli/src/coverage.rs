@@ -117,13 +117,11 @@ impl fmt::Display for TakenOver {
     }
 }
 
-/// What the rows of a table of scores are called before training.
-pub fn names_before(taken_over: Option<&TakenOver>, is_refined: bool) -> (&'static str, &'static str) {
-    match (taken_over, is_refined) {
-        (None, false) => ("float", "calibrated"),
-        (None, true) => ("float", "refined"),
-        (Some(_), false) => ("without its quantizers", "with the file's quantizers"),
-        (Some(_), true) => ("without its quantizers", "refined"),
+/// What the rows of a table of scores are called before refinement and training.
+pub fn names_before(taken_over: Option<&TakenOver>) -> (&'static str, &'static str) {
+    match taken_over {
+        None => ("float", "calibrated"),
+        Some(_) => ("without its quantizers", "with the file's quantizers"),
     }
 }
 

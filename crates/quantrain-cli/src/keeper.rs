@@ -84,4 +84,9 @@ impl Keeper for RunKeeper<'_> {
         self.kept = Some(state.position.step);
         Ok(())
     }
+
+    fn best(&mut self) -> Result<Option<TrainState>, RunError> {
+        let path = self.run.best_checkpoint();
+        Ok(path.exists().then(|| Checkpoint::read(&path, &self.identity)).transpose()?.map(|checkpoint| checkpoint.state))
+    }
 }

@@ -3,11 +3,12 @@
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
-use quantrain::ExportCheck;
 use quantrain::metric::Score;
 use quantrain::refine::StepReport;
+use quantrain::{ExportCheck, Job, Prepared};
 use serde::Serialize;
 
+use crate::coverage::{TakenOver, names_before};
 use crate::error::CliError;
 use crate::table::{Align, Table, grouped};
 
@@ -24,21 +25,136 @@ pub fn render<R: Serialize + Display>(report: &R, json: bool) -> Result<String, 
     Ok(text + "\n")
 }
 
-/// Scores before, between and after, as far as they are known.
-pub fn scores(rows: &[(&str, &Option<Score>)]) -> Table {
-    let known = || rows.iter().filter_map(|(name, score)| Some((name, score.as_ref()?)));
-    let titles: Vec<String> = known().next().map_or_else(Vec::new, |(_, score)| score.figures().into_iter().map(|f| f.0).collect());
+/// What was exported, and what it is worth.
+#[derive(Clone, Debug, Serialize)]
+pub struct Exported {
+    /// `calibrated`, `refined` or an epoch.
+    pub network: String,
+    /// What it is worth; `None` where nothing tells.
+    pub score: Option<Score>,
+}
+
+/// What networks were judged on.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgedOn {
+    /// The images of `data.eval`.
+    Evaluation,
+    /// Images of the calibration that it left out.
+    HeldOut,
+}
+
+impl JudgedOn {
+    /// Of a job.
+    pub fn of(job: &Job) -> Self {
+        if job.judges_on_held_out() { JudgedOn::HeldOut } else { JudgedOn::Evaluation }
+    }
+}
+
+/// Widest line of a table.
+const WIDTH: usize = 80;
+
+/// Networks and their scores, as far as they are known, with what has to be said of them.
+pub fn scores(f: &mut fmt::Formatter<'_>, rows: &[(String, Option<&Score>)], judged_on: JudgedOn) -> fmt::Result {
+    let known: Vec<(&str, &Score)> = rows.iter().filter_map(|(name, score)| Some((name.as_str(), (*score)?))).collect();
+    let (Some((_, first)), Some((_, last))) = (known.first(), known.last()) else { return Ok(()) };
+    let table = score_table(&known);
+    match (last, table.width() > WIDTH) {
+        (Score::Sqnr(_), true) => {
+            writeln!(f, "{}", summed_table(&known))?;
+            writeln!(f, "{}", output_table(&known[known.len().saturating_sub(3)..]))?;
+        }
+        _ => writeln!(f, "{table}")?,
+    }
+    if let Score::Accuracy(_) = first {
+        writeln!(f, "±: half of Wilson's interval at 95 %")?;
+    }
+    if let JudgedOn::HeldOut = judged_on {
+        writeln!(f, "judged on images held out of the calibration's, as there is no data.eval")?;
+    }
+    if matches!(first, Score::Accuracy(_)) || matches!(judged_on, JudgedOn::HeldOut) {
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+/// The networks up to the one that is exported without training.
+pub fn prepared_rows<'p>(prepared: &'p Prepared, taken_over: Option<&TakenOver>) -> Vec<(String, Option<&'p Score>)> {
+    let (float, calibrated) = names_before(taken_over);
+    let rows = [(float, &prepared.float), (calibrated, prepared.after_calibration()), ("refined", &prepared.refined)];
+    rows.into_iter().map(|(name, score)| (name.to_owned(), score.as_ref())).collect()
+}
+
+/// What the network is called that is exported without training, or trained.
+pub fn stage(prepared: &Prepared, taken_over: Option<&TakenOver>) -> &'static str {
+    let (float, calibrated) = names_before(taken_over);
+    match (prepared.is_refined(), prepared.calibration_images) {
+        (true, _) => "refined",
+        (false, Some(_)) => calibrated,
+        (false, None) => float,
+    }
+}
+
+/// A column for each figure.
+fn score_table(rows: &[(&str, &Score)]) -> Table {
+    let titles: Vec<String> = rows.first().map_or_else(Vec::new, |(_, score)| score.figures().into_iter().map(|f| f.0).collect());
     let mut columns = vec![("network", Align::Left)];
     columns.extend(titles.iter().map(|title| (title.as_str(), Align::Right)));
     columns.push(("images", Align::Right));
     let mut table = Table::new(&columns);
-    for (name, score) in known() {
+    for (name, score) in rows {
         let mut row = vec![(*name).to_owned()];
         row.extend(score.figures().into_iter().map(|f| f.1));
         row.push(grouped(score.images()));
         table.row(row);
     }
     table
+}
+
+/// All outputs in one figure, and the worst of them.
+fn summed_table(rows: &[(&str, &Score)]) -> Table {
+    let columns = [("network", Align::Left), ("output SQNR", Align::Right), ("lowest", Align::Right), ("images", Align::Right)];
+    let mut table = Table::new(&columns);
+    for (name, score) in rows {
+        let lowest = match score {
+            Score::Sqnr(sqnr) => sqnr.figures().into_iter().filter_map(|(_, decibels)| decibels).min_by(f64::total_cmp),
+            _ => None,
+        };
+        let lowest = lowest.map_or_else(|| "equal".to_owned(), |decibels| format!("{decibels:.2} dB"));
+        table.row(vec![(*name).to_owned(), format!("{:.2} dB", score.value()), lowest, grouped(score.images())]);
+    }
+    table
+}
+
+/// A line for each output, a column for each network.
+fn output_table(rows: &[(&str, &Score)]) -> Table {
+    let mut columns = vec![("SQNR of", Align::Left)];
+    columns.extend(rows.iter().map(|(name, _)| (*name, Align::Right)));
+    let mut table = Table::new(&columns);
+    let figures: Vec<Vec<(String, String)>> = rows.iter().map(|(_, score)| score.figures()).collect();
+    for (i, (name, _)) in figures.first().into_iter().flatten().enumerate() {
+        let mut row = vec![name.trim_start_matches("SQNR of ").to_owned()];
+        row.extend(figures.iter().map(|of_network| of_network.get(i).map_or_else(String::new, |f| f.1.clone())));
+        table.row(row);
+    }
+    table
+}
+
+/// What the user should know, wrapped.
+pub fn warnings(f: &mut fmt::Formatter<'_>, warnings: &[String]) -> fmt::Result {
+    for warning in warnings {
+        let mut line = "warning:".to_owned();
+        for word in warning.split_whitespace() {
+            if line.chars().count() + 1 + word.chars().count() > WIDTH {
+                writeln!(f, "{line}")?;
+                line = "        ".to_owned();
+            }
+            line += " ";
+            line += word;
+        }
+        writeln!(f, "{line}")?;
+    }
+    if warnings.is_empty() { Ok(()) } else { writeln!(f) }
 }
 
 /// What the steps of a refinement did; nothing where there were none.

@@ -15,6 +15,9 @@ pub enum Align {
     Right,
 }
 
+/// Spaces between two columns.
+const GAP: usize = 2;
+
 /// Rows under a heading.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -26,6 +29,21 @@ impl Table {
     /// A table without rows yet.
     pub fn new(columns: &[(&str, Align)]) -> Self {
         Table { columns: columns.iter().map(|&(name, align)| (name.to_owned(), align)).collect(), rows: Vec::new() }
+    }
+
+    /// Characters of the widest line.
+    pub fn width(&self) -> usize {
+        let widths = self.widths();
+        widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
+    }
+
+    /// Of each column.
+    fn widths(&self) -> Vec<usize> {
+        let of = |c: usize, heading: &str| {
+            let cells = self.rows.iter().filter_map(|row| row.get(c)).map(|cell| shortened(cell).chars().count());
+            cells.chain([heading.chars().count()]).max().unwrap_or(0)
+        };
+        self.columns.iter().enumerate().map(|(c, (heading, _))| of(c, heading)).collect()
     }
 
     /// Adds a row of as many cells as there are columns.
@@ -40,15 +58,15 @@ impl fmt::Display for Table {
         let heading = self.columns.iter().map(|(name, _)| Cow::from(name)).collect();
         let rows = self.rows.iter().map(|row| row.iter().map(|cell| shortened(cell)).collect());
         let lines: Vec<Vec<Cow<'_, str>>> = std::iter::once(heading).chain(rows).collect();
-        let length = |row: &Vec<Cow<'_, str>>, c: usize| row.get(c).map_or(0, |cell| cell.chars().count());
-        let widths: Vec<usize> = (0..self.columns.len()).map(|c| lines.iter().map(|row| length(row, c)).max().unwrap_or(0)).collect();
+        let widths = self.widths();
         for row in &lines {
             let mut line = String::new();
             for ((cell, &width), (_, align)) in row.iter().zip(&widths).zip(&self.columns) {
                 line += &match align {
-                    Align::Left => format!("{cell:<width$}  "),
-                    Align::Right => format!("{cell:>width$}  "),
+                    Align::Left => format!("{cell:<width$}"),
+                    Align::Right => format!("{cell:>width$}"),
                 };
+                line += &" ".repeat(GAP);
             }
             writeln!(f, "{}", line.trim_end())?;
         }

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         report("refined", job.simulated_score(&mut ())?);
     }
     let trained = job.train(None, &mut (), &mut ())?;
-    report("trained", trained.last);
+    report("trained", trained.score().cloned());
     std::fs::create_dir_all(recipe.out())?;
     for file in job.export(recipe.out())? {
         println!("written: {}", file.display());

@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let calibrated = job.simulated_score(&mut ())?;
         let trained = job.train(None, &mut (), &mut ());
         let value = |score: Option<quantrain::metric::Score>| score.map_or("no labels".into(), |s| format!("{:.2} %", s.value()));
-        let (trained, restored) = (trained.map_or_else(|error| error.to_string(), |report| value(report.last)), job.restored_layers());
+        let (trained, restored) =
+            (trained.map_or_else(|error| error.to_string(), |report| value(report.score().cloned())), job.restored_layers());
         let name = if restored > 0 { format!("{name} ({restored} layers)") } else { name.into() };
         println!("{name:<28}  {:>10}  {:>10}  {trained:>10}", value(float), value(calibrated));
     }

@@ -1,29 +1,40 @@
 //! Calibration: the float network runs on some images while observers watch, then every quantizer gets its range.
 
-use quantrain_data::{Batch, DataError};
+use quantrain_data::{Batch, DataError, Order};
 use quantrain_engine::{Mode, Monitor, Network, Purpose, Want};
-use quantrain_graph::{QuantizerId, Range, TensorId};
+use quantrain_graph::{Graph, QuantizerId, Range, TensorId};
 
+use crate::images::image_order;
 use crate::observe::ObserverSettings;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::runner::Runner;
-use crate::{RunError, check_images};
+use crate::warning::{FEW_IMAGES, Warning};
+use crate::{RunError, check_images, image_size};
 
-/// Sets the range of every quantizer from the batches that `batches` gives. Returns the number of images seen, and the observers, which
-/// training may go on with.
+/// What a calibration has seen.
+pub struct Calibrated {
+    /// Number of images.
+    pub images: usize,
+    /// The observers, which training may go on with.
+    pub ranges: Ranges,
+    /// What the user should know of the images.
+    pub warnings: Vec<Warning>,
+}
+
+/// Sets the range of every quantizer from the batches that `batches` gives.
 ///
 /// Where ranges show that values cannot share a quantizer ([`quantrain_graph::QuantGraph::separations_by`]), quantizers are placed anew and
 /// the batches are asked for once more. Memory does not grow with the number of images.
 ///
 /// # Errors
-/// A batch cannot be read or does not fit the network, there is none, or values are NaN or infinite.
+/// A batch cannot be read or does not fit the network, there is none, all values of the images are the same, or values are NaN or infinite.
 pub fn calibrate<B>(
     network: &mut Network,
     mut batches: impl FnMut() -> B,
     settings: &ObserverSettings,
     progress: &mut dyn Progress,
-) -> Result<(usize, Ranges), RunError>
+) -> Result<Calibrated, RunError>
 where
     B: Iterator<Item = Result<Batch, DataError>>,
 {
@@ -34,8 +45,9 @@ where
         progress.begin("calibrating what is quantized apart", seen.images as u64);
         seen = observe(network, batches(), settings, progress)?;
     }
+    let warnings = seen.warnings(network)?;
     seen.ranges.apply(network)?;
-    Ok((seen.images, seen.ranges))
+    Ok(Calibrated { images: seen.images, ranges: seen.ranges, warnings })
 }
 
 /// What a pass over the images shows.
@@ -44,6 +56,36 @@ struct Seen {
     ranges: Ranges,
     /// Of each tensor, the least and greatest value.
     extents: Vec<Option<Range>>,
+    constant: ConstantChannels,
+}
+
+impl Seen {
+    /// What the images do not tell.
+    ///
+    /// # Errors
+    /// They tell nothing.
+    fn warnings(&self, network: &Network) -> Result<Vec<Warning>, RunError> {
+        let graph = network.quant_graph().graph();
+        let input = || graph.inputs().first().map_or_else(String::new, |&t| graph.tensor(t).name.clone());
+        let mut warnings = Vec::new();
+        match self.constant.left() {
+            channels if channels.is_empty() => {}
+            channels if channels.len() == self.constant.channels.len() => {
+                return Err(RunError::ConstantInput { input: input(), images: self.images });
+            }
+            channels => warnings.push(Warning::ConstantChannels { input: input(), channels }),
+        }
+        if self.images < FEW_IMAGES {
+            warnings.push(Warning::FewImages { images: self.images });
+        }
+        let is_constant = |t: TensorId| self.extents[t.0].is_some_and(|extent| extent.min == extent.max);
+        let quantized = graph.nodes().iter().map(|node| node.output).filter(|&t| network.quant_graph().quantizer_of(t).is_some());
+        let tensors: Vec<String> = quantized.filter(|&t| is_constant(t)).map(|t| graph.tensor(t).name.clone()).collect();
+        if !tensors.is_empty() {
+            warnings.push(Warning::ConstantTensors { tensors });
+        }
+        Ok(warnings)
+    }
 }
 
 fn observe(
@@ -52,12 +94,14 @@ fn observe(
     settings: &ObserverSettings,
     progress: &mut dyn Progress,
 ) -> Result<Seen, RunError> {
-    let tensors = network.quant_graph().graph().tensors().len();
-    let mut seen = Seen { images: 0, ranges: Ranges::new(network, settings), extents: vec![None; tensors] };
+    let graph = network.quant_graph().graph();
+    let (extents, constant) = (vec![None; graph.tensors().len()], ConstantChannels::of(graph)?);
+    let mut seen = Seen { images: 0, ranges: Ranges::new(network, settings), extents, constant };
     let mut runner = Runner::new(Purpose::Inference);
     for batch in batches {
         let batch = batch?;
         check_images(network, &batch)?;
+        seen.constant.look_at(&batch);
         let (plan, workspace) = runner.plan(network, batch.size)?;
         network.forward(plan, workspace, Mode::FLOAT, &[&batch.images], &mut seen)?;
         seen.images += batch.size;
@@ -73,6 +117,10 @@ fn observe(
 }
 
 impl Monitor for Seen {
+    fn begin(&mut self, images: usize) {
+        self.ranges.begin(images);
+    }
+
     fn want(&self, quantizer: QuantizerId) -> Want {
         self.ranges.want(quantizer)
     }
@@ -92,5 +140,45 @@ impl Monitor for Seen {
     fn extent(&mut self, tensor: TensorId, min: f32, max: f32) {
         let extent = Range::new(min, max);
         self.extents[tensor.0] = Some(self.extents[tensor.0].map_or(extent, |seen| seen.union(extent)));
+    }
+}
+
+/// Which channels of the images have had one value only.
+struct ConstantChannels {
+    /// Values of a channel that lie side by side.
+    run: usize,
+    /// Of each channel the value, where it has had one only.
+    channels: Vec<Option<f32>>,
+    seen: bool,
+}
+
+impl ConstantChannels {
+    fn of(graph: &Graph) -> Result<Self, RunError> {
+        let [height, _, channels] = image_size(graph)?;
+        let run = match image_order(graph)? {
+            Order::HeightWidthChannels => 1,
+            Order::WidthChannelsHeight => height,
+        };
+        Ok(ConstantChannels { run, channels: vec![None; channels], seen: false })
+    }
+
+    /// Costs little where channels are not constant: it then ends with the first pixels.
+    fn look_at(&mut self, batch: &Batch) {
+        let count = self.channels.len();
+        for (c, value) in self.channels.iter_mut().enumerate() {
+            let mut values = batch.images.chunks(self.run).skip(c).step_by(count).flatten();
+            if !self.seen {
+                *value = values.next().copied();
+            }
+            if value.is_some_and(|value| values.any(|v| *v != value)) {
+                *value = None;
+            }
+        }
+        self.seen = true;
+    }
+
+    /// The channels that have had one value.
+    fn left(&self) -> Vec<usize> {
+        self.channels.iter().enumerate().filter(|(_, value)| value.is_some()).map(|(c, _)| c).collect()
     }
 }

@@ -121,7 +121,7 @@ pub enum ObserveError {
         expected: ObserverKind,
     },
     /// No observer has this name.
-    #[error("observer `{name}` is not known; one of min-max, moving-average, percentile, pact2, mean-squared-error expected")]
+    #[error("observer `{name}` is not known; one of min-max, moving-average, percentile, pact2, mean-squared-error, entropy expected")]
     Unknown {
         /// The name.
         name: String,
@@ -280,6 +280,27 @@ pub enum RunError {
         found: Vec<usize>,
         /// Those of the other network.
         expected: Vec<usize>,
+    },
+    /// The loss, a gradient or a value in the network is no longer finite.
+    #[error("training diverged at step {step}: lower train.learning-rate ({rate:e}); {source}")]
+    Diverged {
+        /// The step, from 1.
+        step: u64,
+        /// The recipe's learning rate.
+        rate: f32,
+        /// What was not finite.
+        source: Box<RunError>,
+    },
+    /// All images of a calibration are the same value.
+    #[error(
+        "every value of input `{input}` is the same in all {images} calibration images; are they black, or range, mean and std wrong? Give \
+         images such as the network will see"
+    )]
+    ConstantInput {
+        /// The input.
+        input: String,
+        /// Number of images.
+        images: usize,
     },
     /// The recipe names an output that the network does not have.
     #[error("train.output.name: `{name}` found, one of {} expected", outputs.join(", "))]

@@ -1,15 +1,21 @@
 //! A recipe at work: the network, the images, and what can be done with them.
 
+mod judge;
+mod prepare;
+
+pub use prepare::Prepared;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quantrain_data::{BatchPlan, Dataset, Loader, Preprocess};
+use quantrain_data::{BatchPlan, DataError, Dataset, Loader, Preprocess};
 use quantrain_engine::{EngineError, Mode, Network};
 use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::evaluate::evaluate;
 use crate::export_check::{ExportCheck, check_exports};
+use crate::held_out::Part;
 use crate::images::{WithoutClasses, check_annotations, fixed_batch, image_order, scores_classes};
 use crate::metric::{ByAnnotation, Fidelity, Metric, Score, Sqnr, WithFidelity};
 use crate::model::Model;
@@ -17,12 +23,12 @@ use crate::onnxruntime::OnnxRuntime;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Initialization, Recipe};
-use crate::refine::{CalibrationImages, StepReport, refine};
 use crate::restore::restore_structure;
 use crate::sensitivity::{self, Sensitivity};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::verify::{self, Verification};
-use crate::{RunError, calibrate, check_images, image_size, initialize, restore_batch_norm};
+use crate::warning::Warning;
+use crate::{RunError, check_images, image_size, initialize, restore_batch_norm};
 
 /// Images of an evaluation or calibration batch where the network's file does not fix it; results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
@@ -41,6 +47,13 @@ pub struct Job {
     restored: usize,
     /// The quantizers of the recipe's file, where it is quantized already.
     file_quantizers: FileQuantizers,
+    /// Whether it is opened to be trained.
+    trains: bool,
+    /// What the network as it stands is worth, where it was measured since it changed.
+    worth: Option<Score>,
+    /// Its output SQNR, where that was measured beside.
+    sqnr: Option<Sqnr>,
+    calibration_warnings: Vec<Warning>,
 }
 
 impl Job {
@@ -74,7 +87,7 @@ impl Job {
             let loader = statistics_loader(&recipe, &prepared)?;
             prepared = restore_batch_norm(prepared, loader.batches(0, 0, recipe.data().loader_threads))?;
         }
-        Ok(Job::of(recipe, model, prepared)?.with_ranges_of_weights())
+        Ok(Job { trains: true, ..Job::of(recipe, model, prepared)? }.with_ranges_of_weights())
     }
 
     /// The network of [`Job::for_training`] without its numbers, which [`Job::restore`] brings; needs no images.
@@ -93,12 +106,24 @@ impl Job {
         let file = &model.graph;
         let identity = Identity { network: network_fingerprint(&model.place(&recipe, file.clone())?), recipe: recipe.fingerprint() };
         let restored = graph.nodes().len() - file.nodes().len();
-        let compares = recipe.quantization().enabled && recipe.data().eval.is_some();
+        let compares = recipe.quantization().enabled;
         let reference = compares.then(|| Fidelity::new(QuantGraph::float(file.clone())));
         let metric = Box::new(ByAnnotation::new(recipe.data().ignored_label, reference));
         let net = model.place(&recipe, graph)?;
-        let file_quantizers = model.quantizers;
-        Ok(Job { float: net.clone(), network: Some(Network::new(net)), ranges: None, metric, identity, restored, file_quantizers, recipe })
+        Ok(Job {
+            float: net.clone(),
+            network: Some(Network::new(net)),
+            ranges: None,
+            metric,
+            identity,
+            restored,
+            file_quantizers: model.quantizers,
+            trains: false,
+            worth: None,
+            sqnr: None,
+            calibration_warnings: Vec::new(),
+            recipe,
+        })
     }
 
     /// Takes the limits away that a file gave its weights, unless they are learned from there.
@@ -164,6 +189,7 @@ impl Job {
     /// # Errors
     /// The state is of another network.
     pub fn restore(&mut self, state: &TrainState) -> Result<(), RunError> {
+        self.worth = None;
         restore_network(self.network_mut(), &state.position, &state.tensors)
     }
 
@@ -172,6 +198,7 @@ impl Job {
     /// # Errors
     /// The state is of another network.
     pub fn restore_parameters(&mut self, state: &TrainState) -> Result<(), RunError> {
+        self.worth = None;
         restore_parameters(self.network_mut(), &state.tensors)
     }
 
@@ -206,7 +233,7 @@ impl Job {
         Ok(())
     }
 
-    /// What the float network is worth on the evaluation images; `None` without such images, or where they do not tell.
+    /// What the float network is worth on the images that judge; `None` where they do not tell.
     ///
     /// # Errors
     /// Images cannot be read or do not fit.
@@ -219,21 +246,19 @@ impl Job {
     /// # Errors
     /// The network is not calibrated, images cannot be read or do not fit.
     pub fn simulated_score(&mut self, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
-        self.score(Mode::SIMULATE, None, progress)
+        let mut fidelity = (!self.trains).then(|| Fidelity::new(self.float.clone()));
+        self.worth = self.score(Mode::SIMULATE, fidelity.as_mut(), progress)?;
+        self.sqnr = fidelity.and_then(|f| f.sqnr());
+        Ok(self.worth.clone())
     }
 
-    /// As [`Job::simulated_score`], with the output SQNR against the file's float network beside it: of each output, in dB.
-    ///
-    /// # Errors
-    /// As [`Job::simulated_score`].
-    pub fn simulated_score_and_sqnr(&mut self, progress: &mut dyn Progress) -> Result<(Option<Score>, Option<Sqnr>), RunError> {
-        let mut fidelity = self.recipe.data().eval.is_some().then(|| Fidelity::new(self.float.clone()));
-        let score = self.score(Mode::SIMULATE, fidelity.as_mut(), progress)?;
-        Ok((score, fidelity.and_then(|f| f.sqnr())))
+    /// The output SQNR of the network as simulated against the file's float network, as found by the last [`Job::simulated_score`].
+    pub fn sqnr(&self) -> Option<&Sqnr> {
+        self.sqnr.as_ref()
     }
 
     fn score(&mut self, mode: Mode, fidelity: Option<&mut Fidelity>, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
-        let Some(loader) = self.eval_loader()? else { return Ok(None) };
+        let Some(loader) = self.judge_loader()? else { return Ok(None) };
         let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
         progress.begin(if mode == Mode::FLOAT { "float network" } else { "simulated integers" }, loader.samples() as u64);
         let network = self.network.as_mut().expect("a trainer gives the network back");
@@ -264,43 +289,6 @@ impl Job {
         Ok((target, found))
     }
 
-    /// Finds the range of every quantizer. Returns the number of images used: 0 where the recipe's file is quantized, and its ranges stay.
-    ///
-    /// # Errors
-    /// There are no images, they cannot be read or do not fit, or values are not finite.
-    pub fn calibrate(&mut self, progress: &mut dyn Progress) -> Result<usize, RunError> {
-        if !self.file_quantizers.is_empty() {
-            return Ok(0);
-        }
-        let loader = self.calibration_images()?;
-        let (threads, observer) = (self.recipe.data().loader_threads, self.recipe.quantization().observer);
-        progress.begin("calibrating", loader.samples() as u64);
-        let (images, ranges) = calibrate(self.network_mut(), || loader.batches(0, 0, threads), &observer, progress)?;
-        progress.end();
-        self.ranges = Some(ranges);
-        Ok(images)
-    }
-
-    /// Refines the calibrated network by the recipe's steps; returns what each did, nothing where there are none.
-    ///
-    /// # Errors
-    /// There are fewer than two calibration images, or see [`refine()`].
-    pub fn refine(&mut self, progress: &mut dyn Progress) -> Result<Vec<StepReport>, RunError> {
-        let settings = self.recipe.refine();
-        if settings.steps.is_empty() {
-            return Ok(Vec::new());
-        }
-        let batches = calibration_loader(&self.recipe, self.graph(), None)?.batches(0, 0, self.recipe.data().loader_threads);
-        let images = CalibrationImages::read(batches, settings.held_out)?;
-        let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
-        let refined = refine(net.clone(), &images, self.recipe.quantization().observer, settings, progress);
-        let (net, reports) = refined.map_or_else(|error| (net, Err(error)), |(net, reports)| (net, Ok(reports)));
-        self.network = Some(Network::new(net));
-        // Observers of the calibration have seen other ranges.
-        self.ranges = None;
-        reports
-    }
-
     /// Measures what each quantizer of the calibrated network costs, on the first `images` of the calibration's.
     ///
     /// # Errors
@@ -322,13 +310,13 @@ impl Job {
         progress: &mut dyn Progress,
     ) -> Result<TrainReport, RunError> {
         let loader = self.train_loader()?;
-        let eval = self.eval_loader()?;
+        let eval = self.judge_loader()?;
         let recipe = self.recipe.clone();
         let mut net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
         if let Some(state) = &resume {
             net.place_by(state.position.separations.clone()).map_err(EngineError::from)?;
         }
-        let mut trainer = Trainer::new(&recipe, net, self.ranges.take()).taught_by(&self.float);
+        let mut trainer = Trainer::new(&recipe, net, self.ranges.take()).taught_by(&self.float).worth(self.worth.take());
         let trained = resume.map_or(Ok(()), |state| trainer.restore(state));
         let eval = eval.as_ref().map(|loader| (loader, &mut *self.metric as &mut dyn Metric));
         let report = trained.and_then(|()| trainer.fit(&loader, eval, keeper, progress));
@@ -395,18 +383,13 @@ impl Job {
         let path = training_images(&self.recipe)?;
         let size = self.recipe.train().batch_size;
         let plan = BatchPlan { batch_size: size, shuffle: true, seed: self.recipe.seed(), drop_last: true, limit: data.train_images };
-        loader(&self.recipe, self.graph(), path, plan, true)
-    }
-
-    /// The images of a calibration; where a refinement follows, without those that it holds out.
-    fn calibration_images(&self) -> Result<Loader, RunError> {
-        let (all, refine) = (calibration_loader(&self.recipe, self.graph(), None)?, self.recipe.refine());
-        match refine.steps.is_empty() || all.samples() < 2 {
-            true => Ok(all),
-            false => {
-                let seen = CalibrationImages::seen_of(all.samples(), refine.held_out);
-                calibration_loader(&self.recipe, self.graph(), Some(seen))
+        // Where little is left to train on, all are: the network is then judged on images that it has seen.
+        let part = if Some(path) == calibration_images(&self.recipe).ok() { rest(&self.recipe) } else { Part::All };
+        match loader(&self.recipe, self.graph(), path, plan.clone(), true, part) {
+            Err(RunError::Data(DataError::NoBatches { .. })) if part != Part::All => {
+                loader(&self.recipe, self.graph(), path, plan, true, Part::All)
             }
+            loader => loader,
         }
     }
 
@@ -414,7 +397,7 @@ impl Job {
         let data = self.recipe.data();
         let plan =
             BatchPlan { batch_size: evaluation_batch(self.graph()), shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
-        data.eval.as_ref().map(|path| loader(&self.recipe, self.graph(), path, plan, false)).transpose()
+        data.eval.as_ref().map(|path| loader(&self.recipe, self.graph(), path, plan, false, Part::All)).transpose()
     }
 }
 
@@ -441,12 +424,23 @@ fn evaluation_batch(graph: &Graph) -> usize {
 
 /// Calibration images, so many of them or as many as the recipe says.
 fn calibration_loader(recipe: &Recipe, graph: &Graph, limit: Option<usize>) -> Result<Loader, RunError> {
+    let path = calibration_images(recipe)?;
+    let limit = limit.unwrap_or(recipe.data().calibration_images);
+    let fixed = fixed_batch(graph);
+    // A network of a fixed batch takes whole batches only.
+    let batch_size = fixed.unwrap_or(EVALUATION_BATCH.min(limit));
+    let plan = BatchPlan { batch_size, shuffle: true, seed: recipe.seed(), drop_last: fixed.is_some(), limit: Some(limit) };
+    loader(recipe, graph, path, plan, false, rest(recipe))
+}
+
+fn calibration_images(recipe: &Recipe) -> Result<&Path, RunError> {
     let data = recipe.data();
-    let path = data.calibration.as_ref().or(data.train.as_ref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })?;
-    let limit = limit.unwrap_or(data.calibration_images);
-    let batch_size = evaluation_batch(graph).min(limit);
-    let plan = BatchPlan { batch_size, shuffle: true, seed: recipe.seed(), drop_last: false, limit: Some(limit) };
-    loader(recipe, graph, path, plan, false)
+    data.calibration.as_deref().or(data.train.as_deref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })
+}
+
+/// The images that are not held out to judge.
+fn rest(recipe: &Recipe) -> Part {
+    if recipe.data().eval.is_none() { Part::Rest } else { Part::All }
 }
 
 /// As many training images as a calibration takes, as training sees them: statistics of other images would not stay when it follows the
@@ -461,14 +455,17 @@ fn statistics_loader(recipe: &Recipe, graph: &Graph) -> Result<Loader, RunError>
         drop_last: false,
         limit: Some(limit),
     };
-    loader(recipe, graph, training_images(recipe)?, plan, true)
+    loader(recipe, graph, training_images(recipe)?, plan, true, Part::All)
 }
 
-fn loader(recipe: &Recipe, graph: &Graph, path: &Path, plan: BatchPlan, augment: bool) -> Result<Loader, RunError> {
+fn loader(recipe: &Recipe, graph: &Graph, path: &Path, plan: BatchPlan, augment: bool, part: Part) -> Result<Loader, RunError> {
     let [_, _, channels] = image_size(graph)?;
     let data = recipe.data();
-    let mut dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &data.columns)?);
-    if !scores_classes(graph) {
+    let dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &data.columns)?);
+    let mut dataset = part.of(dataset, data.calibration_images, fixed_batch(graph).unwrap_or(1));
+    // What no label teaches is judged by its distance from the teacher, on images held out.
+    let unlabelled = part == Part::HeldOut && recipe.train().losses.labels.is_none();
+    if unlabelled || !scores_classes(graph) {
         dataset = Arc::new(WithoutClasses(dataset));
     }
     let augmentation = augment.then(|| recipe.augmentation());

@@ -6,6 +6,7 @@ pub mod checkpoint;
 mod error;
 mod evaluate;
 mod export_check;
+mod held_out;
 mod images;
 mod initialize;
 mod job;
@@ -35,9 +36,10 @@ mod sqnr;
 mod test_data;
 mod train;
 pub mod verify;
+mod warning;
 mod whole_file;
 
-pub use calibrate::calibrate;
+pub use calibrate::{Calibrated, calibrate};
 pub use error::{
     CheckError, CheckpointError, FileError, Location, LossError, ObserveError, OptimizerError, RecipeError, RunDirectoryError, RunError,
 };
@@ -46,7 +48,7 @@ pub use export_check::ExportCheck;
 use images::check_images;
 pub use images::image_size;
 pub use initialize::initialize;
-pub use job::Job;
+pub use job::{Job, Prepared};
 pub use model::Model;
 pub use printable::printable;
 pub use progress::Progress;
@@ -55,5 +57,8 @@ pub use read::{EVALUATE, read};
 pub use restore::restore_batch_norm;
 pub use run_directory::{MetricsLog, RunDirectory};
 pub use runner::Runner;
-pub use train::{Keeper, LogLine, Position, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
+pub use train::{
+    Best, Course, EpochScore, Keeper, LogLine, Position, TrainReport, TrainState, Trainer, restore_network, restore_parameters,
+};
+pub use warning::Warning;
 pub use whole_file::write_whole;

@@ -6,10 +6,12 @@
 mod cross_entropy;
 mod distillation;
 mod mean_squared_error;
+mod power;
 
 pub use cross_entropy::CrossEntropy;
 pub use distillation::Distillation;
 pub use mean_squared_error::MeanSquaredError;
+pub(crate) use power::{Power, relative};
 
 use crate::LossError;
 

@@ -5,10 +5,12 @@
 //! [`crate::Job::set_metric`].
 
 mod accuracy;
+mod fall;
 mod fidelity;
 mod segmentation;
 
 pub use accuracy::{Accuracy, Tally};
+pub use fall::{Fall, TOLERANCE};
 pub use fidelity::{Fidelity, OutputSqnr, PartSqnr, Sqnr};
 pub use segmentation::{Confusion, Segmentation};
 
@@ -102,7 +104,10 @@ impl Score {
     pub fn figures(&self) -> Vec<(String, String)> {
         let percent = |name: &str, share: f64| (name.to_owned(), format!("{share:.2} %"));
         match self {
-            Score::Accuracy(a) => vec![percent("top-1", a.top1), percent("top-5", a.top5)],
+            Score::Accuracy(a) => {
+                let with_interval = |name: &str, share, interval| (name.to_owned(), accuracy::with_interval(share, interval));
+                vec![with_interval("top-1", a.top1, a.top1_interval), with_interval("top-5", a.top5, a.top5_interval)]
+            }
             Score::Segmentation(s) => vec![percent("mean IoU", s.mean_iou), percent("pixel accuracy", s.pixel_accuracy)],
             Score::Sqnr(s) => s.sqnr.iter().flat_map(OutputSqnr::figures).collect(),
             Score::Measured(m) => m.figures.iter().map(|f| (f.name.clone(), format!("{:.4}", f.value))).collect(),
@@ -193,7 +198,7 @@ mod tests {
     #[test]
     fn a_score_is_read_back_as_itself() {
         let scores = [
-            Score::Accuracy(Accuracy { top1: 50.0, top5: 100.0, images: 2 }),
+            Score::Accuracy(Accuracy::of(1, 2, 2)),
             Score::Segmentation(Segmentation { mean_iou: 1.0, pixel_accuracy: 2.0, class_iou: vec![None, Some(1.0)], images: 3 }),
             Score::Sqnr(Sqnr { sqnr: vec![OutputSqnr { output: "y".into(), decibels: Some(30.0), parts: Vec::new() }], images: 4 }),
             Score::Measured(Measured { figures: vec![Figure { name: "kept".into(), value: 0.5 }], images: 5 }),

@@ -17,7 +17,7 @@ mod table;
 
 pub use choice::{
     BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName,
-    TrainObserver,
+    TrainObserver, Which,
 };
 pub use error::{CheckError, Location, RecipeError};
 pub use file::{
@@ -262,6 +262,8 @@ impl Losses {
 pub struct Export {
     /// Form of the model.
     pub style: ExportStyle,
+    /// Which network of a training is written.
+    pub checkpoint: Which,
     /// Whether weights are written as the quantized values.
     pub quantized_weights: bool,
     /// Whether encodings are written.

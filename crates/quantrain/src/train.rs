@@ -1,24 +1,28 @@
 //! Training: steps over batches, with what freezes, what is logged and what a resumed run needs.
 
+mod course;
 mod step;
+mod warnings;
 
 use std::time::{Duration, Instant};
 
 use quantrain_data::Loader;
-use quantrain_engine::Network;
+use quantrain_engine::{Mode, Network};
 use quantrain_graph::{QuantGraph, Separation};
 use serde::{Deserialize, Serialize};
 
-use crate::RunError;
 use crate::evaluate::evaluate;
 use crate::learned::LearnedQuantizers;
+use crate::loss::Power;
 use crate::metric::{Metric, Score};
 use crate::observe::ObserverState;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::oscillation::Oscillations;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Which};
+use crate::{LossError, ObserveError, OptimizerError, RunError};
+pub use course::{Best, Course, EpochScore};
 use step::Stepper;
 
 /// Keeps what a training tells: log lines and states to resume from.
@@ -34,6 +38,14 @@ pub trait Keeper {
     /// # Errors
     /// The state cannot be written.
     fn keep(&mut self, state: &TrainState, best: bool) -> Result<(), RunError>;
+
+    /// The last state that was kept as the best by a process before this one; `None` where there is none any more.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    fn best(&mut self) -> Result<Option<TrainState>, RunError> {
+        Ok(None)
+    }
 }
 
 /// Keeps nothing.
@@ -119,8 +131,10 @@ pub struct Position {
     /// Where quantizers are placed apart from the rules of the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub separations: Vec<Separation>,
-    /// The value of the best score so far.
-    pub best: Option<f64>,
+    /// How the training went.
+    pub course: Course,
+    /// Of each output, the power that its distance from the teacher's is relative to.
+    pub(crate) powers: Vec<Power>,
     /// Sum of the losses since the last log line, and their number.
     pub unlogged_loss: (f64, u64),
     /// Sum of the losses of this epoch, and their number.
@@ -130,8 +144,10 @@ pub struct Position {
 /// How a training ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainReport {
-    /// What the network is worth after the last epoch, as simulated.
-    pub last: Option<Score>,
+    /// How it went, from its first step on.
+    pub course: Course,
+    /// Epochs done by the network that the trainer ends with, as the recipe's `export.checkpoint` says; 0 is the one before training.
+    pub exported: u32,
     /// Steps done in this run.
     pub steps: u64,
     /// Time in steps, without evaluation.
@@ -152,6 +168,10 @@ pub struct Trainer<'r> {
     learned: Option<LearnedQuantizers>,
     oscillations: Option<Oscillations>,
     position: Position,
+    /// The network of the best score, where this process has seen it.
+    best: Option<TrainState>,
+    /// What the network is worth before the first step, where it was measured.
+    start: Option<Score>,
 }
 
 impl<'r> Trainer<'r> {
@@ -175,6 +195,8 @@ impl<'r> Trainer<'r> {
             oscillations,
             optimizer: recipe.train().optimizer(),
             position: Position::default(),
+            best: None,
+            start: None,
             recipe,
             network,
             teacher,
@@ -187,8 +209,13 @@ impl<'r> Trainer<'r> {
         Trainer { teacher, ..self }
     }
 
-    /// Trains until the recipe's last epoch, or until the user stops it. After each epoch the metric judges the network on images of its
-    /// own.
+    /// Spares measuring what the network is worth before the first step.
+    pub fn worth(self, start: Option<Score>) -> Self {
+        Trainer { start, ..self }
+    }
+
+    /// Trains until the recipe's last epoch, or until the user stops it. Before the first step and after each epoch the metric judges the
+    /// network on images of its own; the trainer ends with the one that the recipe's `export.checkpoint` names.
     ///
     /// # Errors
     /// Images cannot be read or do not fit, a loss or a gradient is not finite, a state cannot be kept. What was kept before stays.
@@ -205,7 +232,12 @@ impl<'r> Trainer<'r> {
         let mut report = TrainReport::default();
         let mut step = Stepper::new(self.recipe, rates, &self.network)?;
         if self.position.step == 0 {
-            keeper.keep(&self.state(), false)?;
+            let start = match (self.start.take(), &mut eval) {
+                (None, Some(eval)) => self.judge(eval, step.evaluation(), progress)?,
+                (start, _) => start,
+            };
+            let best = self.position.course.begin(start);
+            self.keep(best, keeper)?;
         }
         while self.position.epoch < settings.epochs {
             let epoch = self.position.epoch;
@@ -216,7 +248,7 @@ impl<'r> Trainer<'r> {
             while let Some(batch) = batches.next() {
                 let batch = batch?;
                 let started = Instant::now();
-                let loss = step.run(self, &batch)?;
+                let loss = step.run(self, &batch).map_err(|error| self.diverged(error))?;
                 report.stepping += started.elapsed();
                 batches.recycle(batch);
                 report.steps += 1;
@@ -226,6 +258,7 @@ impl<'r> Trainer<'r> {
                     *sum += f64::from(loss);
                     *count += 1;
                 }
+                self.position.course.step_done(self.position.step, loss);
                 progress.advance(1, &format!("loss {loss:.4}"));
                 if self.position.step.is_multiple_of(settings.log_every) {
                     let (sum, count) = std::mem::take(&mut self.position.unlogged_loss);
@@ -236,7 +269,7 @@ impl<'r> Trainer<'r> {
                 }
                 let stop = progress.stop_requested();
                 if stop || settings.checkpoint_every.is_some_and(|every| self.position.step.is_multiple_of(every)) {
-                    keeper.keep(&self.state(), false)?;
+                    self.keep(false, keeper)?;
                 }
                 if stop {
                     report.waited += batches.waited();
@@ -247,35 +280,82 @@ impl<'r> Trainer<'r> {
             }
             report.waited += batches.waited();
             progress.end();
-            report.last = match &mut eval {
-                Some((eval, metric)) => {
-                    progress.begin("evaluating", eval.samples() as u64);
-                    // What is measured and kept is the network that will be exported.
-                    self.network.widen(None);
-                    let score = evaluate(&mut self.network, step.evaluation(), eval.batches(0, 0, threads), *metric, progress);
-                    progress.end();
-                    if let Err(RunError::Stopped { .. }) = score {
-                        keeper.keep(&self.state(), false)?;
-                        report.stopped = true;
-                        return Ok(report);
-                    }
-                    score?
-                }
-                None => None,
+            let score = match &mut eval {
+                Some(eval) => self.judge(eval, step.evaluation(), progress),
+                None => Ok(None),
             };
+            if let Err(RunError::Stopped { .. }) = score {
+                self.keep(false, keeper)?;
+                report.stopped = true;
+                return Ok(report);
+            }
+            let score = score.map_err(|error| self.diverged(error))?;
             let (sum, count) = std::mem::take(&mut self.position.epoch_loss);
             let loss = (sum / count.max(1) as f64) as f32;
             self.position.epoch += 1;
             self.position.step_in_epoch = 0;
-            keeper.log(&LogLine::Epoch { step: self.position.step, epoch, loss, score: report.last.clone() })?;
-            let value = report.last.as_ref().map(Score::value);
-            let best = value.is_some_and(|value| self.position.best.is_none_or(|best| value > best));
-            if best {
-                self.position.best = value;
-            }
-            keeper.keep(&self.state(), best)?;
+            keeper.log(&LogLine::Epoch { step: self.position.step, epoch, loss, score: score.clone() })?;
+            let done = EpochScore { epoch: self.position.epoch, step: self.position.step, loss, score };
+            let best = self.position.course.epoch_done(done);
+            self.keep(best, keeper)?;
         }
+        report.exported = self.settle(keeper)?;
+        report.course = self.position.course.clone();
         Ok(report)
+    }
+
+    /// What the network that would be exported now is worth.
+    fn judge(
+        &mut self,
+        (eval, metric): &mut (&Loader, &mut dyn Metric),
+        mode: Mode,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Score>, RunError> {
+        progress.begin("evaluating", eval.samples() as u64);
+        self.network.widen(None);
+        let batches = eval.batches(0, 0, self.recipe.data().loader_threads);
+        let score = evaluate(&mut self.network, mode, batches, *metric, progress);
+        progress.end();
+        score
+    }
+
+    fn keep(&mut self, best: bool, keeper: &mut dyn Keeper) -> Result<(), RunError> {
+        let state = self.state();
+        keeper.keep(&state, best)?;
+        if best {
+            // What only a training needs is not kept in memory.
+            let of_network = |name: &str| [PARAMETER, STATISTIC, LIMIT].iter().any(|prefix| name.starts_with(prefix));
+            let tensors = state.tensors.into_iter().filter(|(name, _)| of_network(name)).collect();
+            self.best = Some(TrainState { tensors, ..state });
+        }
+        Ok(())
+    }
+
+    /// Goes back to the best network where the recipe wants it; gives the epochs done by the one that is left.
+    fn settle(&mut self, keeper: &mut dyn Keeper) -> Result<u32, RunError> {
+        let wanted = self.recipe.export().checkpoint == Which::Best;
+        let Some(best) = self.position.course.best.filter(|best| wanted && best.step != self.position.step) else {
+            return Ok(self.position.epoch);
+        };
+        let Some(state) = self.best.take().map_or_else(|| keeper.best(), |state| Ok(Some(state)))? else {
+            return Ok(self.position.epoch);
+        };
+        restore_network(&mut self.network, &state.position, &state.tensors)?;
+        Ok(best.epoch)
+    }
+
+    /// Says at which step values ceased to be finite. What the engine refuses after it has run a step are weights that have none any more.
+    fn diverged(&self, error: RunError) -> RunError {
+        let not_finite = match &error {
+            RunError::Loss(LossError::NotFinite { .. }) | RunError::Optimizer(OptimizerError::NotFinite { .. }) => true,
+            RunError::Range { source, .. } => matches!(source, ObserveError::Nan | ObserveError::Infinite),
+            RunError::Engine(_) => true,
+            _ => false,
+        };
+        match not_finite && self.position.step > 0 {
+            true => RunError::Diverged { step: self.position.step + 1, rate: self.recipe.train().learning_rate, source: Box::new(error) },
+            false => error,
+        }
     }
 
     /// The network as trained so far.

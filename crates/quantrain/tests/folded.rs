@@ -35,7 +35,7 @@ fn train(model: &Path) -> (f64, f64, usize) {
     let mut job = Job::for_training(recipe(model)).unwrap();
     job.calibrate(&mut ()).unwrap();
     let calibrated = job.simulated_score(&mut ()).unwrap();
-    let trained = job.train(None, &mut (), &mut ()).unwrap().last;
+    let trained = job.train(None, &mut (), &mut ()).unwrap().course.epochs.pop().unwrap().score;
     let value = |score: Option<Score>| score.unwrap().value();
     (value(calibrated), value(trained), job.restored_layers())
 }

@@ -87,7 +87,8 @@ fn a_metric_of_the_users_judges_the_network() {
 
     let mut kept = Kept::default();
     let report = job.train(None, &mut kept, &mut ()).unwrap();
-    assert_eq!(kept.1.last().unwrap(), &report.last);
-    // A network taught by itself does not change: only the first epoch is better than none.
-    assert_eq!(kept.0, [false, true, false]);
+    assert_eq!(kept.1.last().unwrap(), &report.course.epochs.last().unwrap().score);
+    // A network taught by itself does not change: no epoch is better than what was there before.
+    assert_eq!((&kept.0[..], report.exported), (&[true, false, false][..], 0));
+    assert_eq!(report.score(), Some(&score));
 }

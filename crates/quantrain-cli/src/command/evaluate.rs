@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::flags::{MachineFlags, NetworkFlags, PreprocessFlags};
 use crate::progress::Console;
-use crate::report::{seconds, sentence};
+use crate::report::{self, seconds, sentence};
 use crate::table::grouped;
 
 /// Measure a float or QDQ ONNX file: accuracy, mean IoU, or without labels the distance from another file's outputs
@@ -48,6 +48,7 @@ pub struct EvaluateReport {
     data: PathBuf,
     #[serde(flatten)]
     score: Score,
+    warnings: Vec<String>,
     seconds: f64,
 }
 
@@ -67,13 +68,18 @@ impl Evaluate {
         let mut job = Job::open(recipe)?;
         self.against.as_deref().map_or(Ok(()), |float| job.compare_with(float))?;
         let score = job.float_score(console)?.ok_or_else(|| CliError::Unlabelled { data: data.clone() })?;
-        Ok(EvaluateReport { model, data, score, seconds: seconds(started.elapsed()) })
+        let warnings = job.warnings_of(&score);
+        Ok(EvaluateReport { model, data, score, warnings, seconds: seconds(started.elapsed()) })
     }
 }
 
 impl fmt::Display for EvaluateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} on {}", self.model.display(), self.data.display())?;
-        writeln!(f, "{}, {} images, {:.1} s", sentence(&self.score), grouped(self.score.images()), self.seconds)
+        writeln!(f, "{}, {} images, {:.1} s", sentence(&self.score), grouped(self.score.images()), self.seconds)?;
+        if !self.warnings.is_empty() {
+            writeln!(f)?;
+        }
+        report::warnings(f, &self.warnings)
     }
 }

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
-use quantrain::recipe::{Overrides, Recipe};
+use clap::Args;
+use quantrain::recipe::{Overrides, Recipe, Which};
 use quantrain::{ExportCheck, FileError, Job, RunDirectory};
 use serde::Serialize;
 
@@ -26,9 +26,9 @@ pub struct Export {
     /// anew [default: the run's]
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Which checkpoint: last or best
-    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, default_value_t = Which::Last)]
-    checkpoint: Which,
+    /// Which checkpoint: best or last [default: the recipe's export.checkpoint]
+    #[arg(long, value_name = "NAME")]
+    checkpoint: Option<Which>,
     /// The folder that files are written to [default: export/ of the run, export/TARGET/ for another target]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -36,15 +36,6 @@ pub struct Export {
     export: ExportFlags,
     #[command(flatten)]
     machine: MachineFlags,
-}
-
-/// Which checkpoint of a run.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Which {
-    /// The newest
-    Last,
-    /// That of the best accuracy
-    Best,
 }
 
 /// What was exported.
@@ -76,9 +67,11 @@ impl Export {
         let open = if run.last_checkpoint().exists() { Job::for_checkpoint } else { Job::open };
         let mut job = open(recipe.clone())?;
         let identity = job.identity();
-        let checkpoint = match self.checkpoint {
-            Which::Last => Checkpoint::last(&run, &identity)?,
-            Which::Best => Some(Checkpoint::read(&run.best_checkpoint(), &identity)?),
+        let checkpoint = match self.checkpoint.unwrap_or(recipe.export().checkpoint) {
+            Which::Best if self.checkpoint.is_some() || run.best_checkpoint().exists() => {
+                Some(Checkpoint::read(&run.best_checkpoint(), &identity)?)
+            }
+            Which::Best | Which::Last => Checkpoint::last(&run, &identity)?,
         };
         let target = self.target.as_deref().map(|name| recipe.for_target(name)).transpose()?;
         let target = target.filter(|other| other.target() != recipe.target() && recipe.quantization().enabled);

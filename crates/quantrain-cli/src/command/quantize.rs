@@ -5,16 +5,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use quantrain::metric::Score;
-use quantrain::refine::StepReport;
-use quantrain::{ExportCheck, Job, RunDirectory, RunError};
+use quantrain::metric::{Score, Sqnr};
+use quantrain::{ExportCheck, Job, Prepared, RunDirectory, RunError, Warning};
 use serde::Serialize;
 
-use crate::coverage::{Coverage, TakenOver, names_before, ranges_from};
+use crate::coverage::{Coverage, TakenOver, ranges_from};
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::progress::Console;
-use crate::report::{self, scores, seconds};
+use crate::report::{self, Exported, JudgedOn, seconds};
 
 /// Calibrate a network and export it, without training (PTQ)
 #[derive(Debug, Args)]
@@ -31,14 +30,12 @@ pub struct QuantizeReport {
     quantized: Coverage,
     #[serde(skip_serializing_if = "Option::is_none")]
     taken_over: Option<TakenOver>,
-    /// 0 where ranges are those of a file that is quantized already.
-    calibration_images: usize,
-    float: Option<Score>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    refinement: Vec<StepReport>,
-    ptq: Option<Score>,
-    /// Output SQNR in dB on the evaluation images; of several outputs that of their mean relative noise.
+    #[serde(flatten)]
+    prepared: Prepared,
+    /// Output SQNR in dB on the images that judge; of several outputs that of their mean relative noise.
     sqnr: Option<f64>,
+    judged_on: JudgedOn,
+    exported: Exported,
     files: Vec<PathBuf>,
     /// What ONNX Runtime says of them; `null` before they are written.
     onnxruntime: Option<ExportCheck>,
@@ -57,22 +54,20 @@ impl Quantize {
         super::start(&recipe)?;
         let mut job = Job::open(recipe.clone())?;
         job.check_data(false)?;
-        let float = job.float_score(console)?;
-        let calibration_images = job.calibrate(console)?;
-        let refinement = job.refine(console)?;
-        let (ptq, sqnr) = job.simulated_score_and_sqnr(console)?;
-
+        let mut prepared = job.prepare(console)?;
+        let sqnr = job.sqnr().map(Sqnr::of_all);
+        prepared.warnings.extend(sqnr.and_then(Warning::of_noise).map(|warning| warning.to_string()));
+        let taken_over = TakenOver::of(job.file_quantizers());
         let run = RunDirectory::create(recipe.out())?;
         let mut report = QuantizeReport {
             run: run.path().into(),
             model: recipe.model().into(),
             quantized: Coverage::of(job.net()),
-            taken_over: TakenOver::of(job.file_quantizers()),
-            calibration_images,
-            float,
-            refinement,
-            ptq,
-            sqnr: sqnr.map(|s| s.of_all()),
+            exported: Exported { network: report::stage(&prepared, taken_over.as_ref()).to_owned(), score: prepared.ptq.clone() },
+            judged_on: JudgedOn::of(&job),
+            taken_over,
+            prepared,
+            sqnr,
             files: Vec::new(),
             onnxruntime: None,
             seconds: 0.0,
@@ -106,17 +101,17 @@ impl fmt::Display for QuantizeReport {
             writeln!(f, "{taken_over}")?;
         }
         write!(f, "{}", self.quantized)?;
-        writeln!(f, "  {}", ranges_from(self.calibration_images))?;
-        writeln!(f)?;
-        report::refinement(f, &self.refinement)?;
-        if self.float.is_some() {
-            let (before, after) = names_before(self.taken_over.as_ref(), !self.refinement.is_empty());
-            writeln!(f, "{}", scores(&[(before, &self.float), (after, &self.ptq)]))?;
+        if let Some(images) = self.prepared.calibration_images {
+            writeln!(f, "  {}", ranges_from(images))?;
         }
-        if let Some(sqnr) = self.sqnr {
-            writeln!(f, "output SQNR {sqnr:.2} dB on the evaluation images")?;
+        writeln!(f)?;
+        report::refinement(f, &self.prepared.refinement)?;
+        report::scores(f, &report::prepared_rows(&self.prepared, self.taken_over.as_ref()), self.judged_on)?;
+        if let (Some(sqnr), Some(Score::Accuracy(_) | Score::Segmentation(_)) | None) = (self.sqnr, &self.prepared.ptq) {
+            writeln!(f, "output SQNR {sqnr:.2} dB on the same images")?;
             writeln!(f)?;
         }
+        report::warnings(f, &self.prepared.warnings)?;
         report::files(f, &self.run, &self.files)?;
         self.onnxruntime.iter().try_for_each(|check| report::export_check(f, check))?;
         writeln!(f, "{:.1} s", self.seconds)

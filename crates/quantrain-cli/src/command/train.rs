@@ -9,16 +9,15 @@ use clap::Args;
 use quantrain::checkpoint::Identity;
 use quantrain::metric::Score;
 use quantrain::recipe::Recipe;
-use quantrain::refine::StepReport;
-use quantrain::{ExportCheck, Job, RunDirectory};
-use serde::{Deserialize, Serialize};
+use quantrain::{EpochScore, ExportCheck, Job, Prepared, RunDirectory};
+use serde::Serialize;
 
-use crate::coverage::{Coverage, TakenOver, names_before, ranges_from};
+use crate::coverage::{Coverage, TakenOver, ranges_from};
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::keeper::{Checkpoint, RunKeeper};
 use crate::progress::Console;
-use crate::report::{self, scores, seconds, sentence};
+use crate::report::{self, Exported, JudgedOn, seconds, sentence};
 
 /// Calibrate a network, train it quantization-aware (QAT) and export it
 #[derive(Debug, Args)]
@@ -29,6 +28,9 @@ pub struct Train {
     #[arg(long, help_heading = "Run", conflicts_with = "overwrite")]
     resume: bool,
 }
+
+/// Epochs of a longer training that the table shows.
+const EPOCHS_SHOWN: usize = 20;
 
 /// A trained network.
 #[derive(Debug, Serialize)]
@@ -44,13 +46,19 @@ pub struct TrainReport {
     #[serde(skip_serializing_if = "is_zero")]
     restored_batch_norm: usize,
     #[serde(flatten)]
-    before: Before,
-    /// After quantization-aware training, as simulated.
+    before: Prepared,
+    /// After the last epoch of quantization-aware training, as simulated.
     qat: Option<Score>,
-    /// After training without quantization.
+    /// After the last epoch of training without quantization.
     #[serde(skip_serializing_if = "Option::is_none")]
     trained_float: Option<Score>,
+    judged_on: JudgedOn,
     epochs: u32,
+    /// Loss and score of each epoch.
+    course: Vec<EpochScore>,
+    /// Epochs done by the best network; 0 is the one before training.
+    best: Option<u32>,
+    exported: Option<Exported>,
     /// Steps done by this process.
     steps: u64,
     /// Time in steps, without reading images ahead and evaluation.
@@ -61,16 +69,6 @@ pub struct TrainReport {
     /// What ONNX Runtime says of them; `null` before they are written.
     onnxruntime: Option<ExportCheck>,
     seconds: f64,
-}
-
-/// What is known before the first step.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Before {
-    calibration_images: Option<usize>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    refinement: Vec<StepReport>,
-    float: Option<Score>,
-    ptq: Option<Score>,
 }
 
 impl Train {
@@ -88,9 +86,9 @@ impl Train {
         let checkpoint = interrupted.as_ref().map_or(Ok(None), |run| Checkpoint::last(run, &identity))?;
         job.check_data(true)?;
         let mut report = TrainReport::new(&recipe, &mut job);
-        report.before = match interrupted.filter(|_| checkpoint.is_some()).and_then(|run| Before::stored(&run)) {
+        report.before = match interrupted.filter(|_| checkpoint.is_some()).and_then(|run| stored(&run)) {
             Some(before) => before,
-            None => Before::measure(&recipe, &mut job, console)?,
+            None => prepare(&mut job, console)?,
         };
         report.cover(&mut job);
         let run = match &checkpoint {
@@ -120,27 +118,20 @@ impl Train {
     }
 }
 
-impl Before {
-    /// What an interrupted run has measured.
-    fn stored(run: &RunDirectory) -> Option<Self> {
-        serde_json::from_slice(&fs::read(run.summary()).ok()?).ok()
-    }
-
-    fn measure(recipe: &Recipe, job: &mut Job, console: &mut Console) -> Result<Self, CliError> {
-        let mut before = Before { float: job.float_score(console)?, ..Before::default() };
-        let taken_over = TakenOver::of(job.file_quantizers());
-        note(console, names_before(taken_over.as_ref(), false).0, &before.float);
-        if recipe.quantization().enabled {
-            before.calibration_images = Some(job.calibrate(console)?);
-            before.refinement = job.refine(console)?;
-            before.ptq = job.simulated_score(console)?;
-            note(console, names_before(taken_over.as_ref(), !before.refinement.is_empty()).1, &before.ptq);
-        }
-        Ok(before)
-    }
+/// What an interrupted run has measured.
+fn stored(run: &RunDirectory) -> Option<Prepared> {
+    serde_json::from_slice(&fs::read(run.summary()).ok()?).ok()
 }
 
-fn note(console: &Console, what: &str, score: &Option<Score>) {
+fn prepare(job: &mut Job, console: &mut Console) -> Result<Prepared, CliError> {
+    let prepared = job.prepare(console)?;
+    for (what, score) in report::prepared_rows(&prepared, TakenOver::of(job.file_quantizers()).as_ref()) {
+        note(console, &what, score);
+    }
+    Ok(prepared)
+}
+
+fn note(console: &Console, what: &str, score: Option<&Score>) {
     if let Some(score) = score {
         console.note(&format!("{what}: {}", sentence(score)));
     }
@@ -174,14 +165,23 @@ impl Work<'_> {
         report.steps = trained.steps;
         report.stepping_seconds = seconds(trained.stepping);
         report.waiting_seconds = seconds(trained.waited);
-        let quantized = self.recipe.quantization().enabled;
-        let score = match trained.last {
-            Some(score) => Some(score),
-            None if quantized => self.job.simulated_score(console)?,
-            None => self.job.float_score(console)?,
+        let last = trained.course.epochs.last().and_then(|epoch| epoch.score.clone());
+        *(if self.recipe.quantization().enabled { &mut report.qat } else { &mut report.trained_float }) = last;
+        let network = match trained.exported {
+            0 => report::stage(&report.before, report.taken_over.as_ref()).to_owned(),
+            epoch => format!("epoch {epoch}"),
         };
-        *(if quantized { &mut report.qat } else { &mut report.trained_float }) = score;
         report.cover(&mut self.job);
+        report.exported = Some(Exported { network, score: trained.score().cloned() });
+        for warning in trained.warnings(self.recipe, report.before.after_calibration().as_ref()) {
+            let warning = warning.to_string();
+            // A run that is resumed after its end has said so before.
+            if !report.before.warnings.contains(&warning) {
+                report.before.warnings.push(warning);
+            }
+        }
+        report.best = trained.course.best.map(|best| best.epoch);
+        report.course = trained.course.epochs;
         report.files = self.job.export(&self.run.exports())?;
         self.run.note_exports(&report.files)?;
         report.onnxruntime = Some(self.job.check_export(&report.files)?);
@@ -201,9 +201,13 @@ impl TrainReport {
             quantized: recipe.quantization().enabled.then(|| Coverage::of(job.net())),
             taken_over: TakenOver::of(job.file_quantizers()),
             restored_batch_norm: job.restored_layers(),
-            before: Before::default(),
+            before: Prepared::default(),
             qat: None,
             trained_float: None,
+            judged_on: JudgedOn::of(job),
+            course: Vec::new(),
+            best: None,
+            exported: None,
             epochs: recipe.train().epochs,
             steps: 0,
             stepping_seconds: 0.0,
@@ -217,6 +221,21 @@ impl TrainReport {
     /// Takes down what is quantized: ranges may have changed the rules.
     fn cover(&mut self, job: &mut Job) {
         self.quantized = self.quantized.take().map(|_| Coverage::of(job.net()));
+    }
+
+    /// The networks from the first to the one that was exported.
+    fn rows(&self) -> Vec<(String, Option<&Score>)> {
+        let mut rows = report::prepared_rows(&self.before, self.taken_over.as_ref());
+        let every = self.course.len().div_ceil(EPOCHS_SHOWN).max(1);
+        let is_best = |epoch: &EpochScore| Some(epoch.epoch) == self.best;
+        for epoch in &self.course {
+            if is_best(epoch) || (self.course.len() - epoch.epoch as usize).is_multiple_of(every) {
+                let best = if is_best(epoch) { " (best)" } else { "" };
+                rows.push((format!("epoch {}{best}", epoch.epoch), epoch.score.as_ref()));
+            }
+        }
+        rows.extend(self.exported.as_ref().map(|exported| (format!("exported: {}", exported.network), exported.score.as_ref())));
+        rows
     }
 
     fn write_summary(&mut self, run: &RunDirectory, started: Instant) -> Result<(), CliError> {
@@ -242,12 +261,8 @@ impl fmt::Display for TrainReport {
         }
         writeln!(f)?;
         report::refinement(f, &self.before.refinement)?;
-        let trained = if self.qat.is_some() { &self.qat } else { &self.trained_float };
-        let (before, after) = names_before(self.taken_over.as_ref(), !self.before.refinement.is_empty());
-        let rows = [(before, &self.before.float), (after, &self.before.ptq), ("trained", trained)];
-        if rows.iter().any(|(_, score)| score.is_some()) {
-            writeln!(f, "{}", scores(&rows))?;
-        }
+        report::scores(f, &self.rows(), self.judged_on)?;
+        report::warnings(f, &self.before.warnings)?;
         report::files(f, &self.run, &self.files)?;
         self.onnxruntime.iter().try_for_each(|check| report::export_check(f, check))?;
         let step = 1e3 * self.stepping_seconds / self.steps.max(1) as f64;

@@ -192,6 +192,7 @@ fn a_loss_gone_nan_keeps_the_last_good_checkpoint() {
         let message = text(&output.stderr);
         assert_eq!((output.status.code(), message.lines().count()), (Some(2), 1), "{message}");
         assert!(message.contains(expected) && message.contains("; the checkpoint of step "), "{message}");
+        assert!(message.contains("training diverged at step 2: lower train.learning-rate (1e30); "), "{message}");
         let checkpoint = fs::read(fixture.path("run/checkpoints/last.safetensors")).unwrap();
         let again = fixture.run(&[&train[..], &["--resume"]].concat());
         assert_eq!(text(&again.stderr), message, "a resumed run goes the same way");

@@ -38,7 +38,7 @@ fn a_full_disk_leaves_no_run_behind() {
 #[test]
 fn a_disk_that_fills_up_in_training_keeps_the_last_checkpoint() {
     let fixture = Fixture::new();
-    fixture.recipe("recipe.toml", "disk/run", "[train]\nepochs = 3\nbatch-size = 16\ncheckpoint-every = 1\n");
+    fixture.recipe("recipe.toml", "disk/run", "[train]\nepochs = 100\nbatch-size = 16\ncheckpoint-every = 1\n");
     // Once the first checkpoint is there, something else takes the room that is left.
     let script = "\"$QUANTRAIN\" train recipe.toml & pid=$!; until [ -e disk/run/checkpoints/last.safetensors ]; do sleep 0.001; done; \
                   head -c 100000000 /dev/zero > disk/other 2> /dev/null; wait $pid; code=$?; rm disk/other; ls -A disk/run/checkpoints; \

@@ -10,3 +10,4 @@ mod interruption;
 mod quantized_files;
 mod reports;
 mod tasks;
+mod worse;

@@ -17,7 +17,7 @@ fn position() -> Position {
     let scheme = quantrain_graph::Target::onnxruntime().activations();
     let observers = ObserverKind::ALL.map(|kind| {
         let mut observer = kind.build(&scheme);
-        observer.observe(&[0.1, -0.7, 1e-9, 3.3333]);
+        observer.observe(&[0.1, -0.7, 1e-9, 3.3333], 1);
         (kind.to_string(), observer.state())
     });
     Position { step: u64::MAX, best: Some(88.57), range: (f32::MIN_POSITIVE, 0.1), observers: observers.into() }

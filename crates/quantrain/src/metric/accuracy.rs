@@ -13,8 +13,40 @@ pub struct Accuracy {
     pub top1: f64,
     /// Percent of images whose label is among the five highest scores.
     pub top5: f64,
+    /// Where the true share of `top1` is, by Wilson's interval at 95 %: other images of the same kind give figures in it.
+    pub top1_interval: [f64; 2],
+    /// The same of `top5`.
+    pub top5_interval: [f64; 2],
     /// Number of images.
     pub images: usize,
+}
+
+/// The standard normal distribution has 95 % within so many standard deviations.
+const DEVIATIONS: f64 = 1.959964;
+
+impl Accuracy {
+    /// Of so many images that were right, first and among the first five.
+    pub fn of(first: usize, five: usize, images: usize) -> Self {
+        let percent = |n: usize| 100.0 * n as f64 / images.max(1) as f64;
+        let [top1_interval, top5_interval] = [first, five].map(|right| wilson_interval(right, images));
+        Accuracy { top1: percent(first), top5: percent(five), top1_interval, top5_interval, images }
+    }
+}
+
+/// `(p + z²/2n ± z·√(p(1 − p)/n + z²/4n²)) / (1 + z²/n)` in percent (Wilson 1927); everything is possible without images.
+fn wilson_interval(right: usize, images: usize) -> [f64; 2] {
+    let n = images as f64;
+    if images == 0 {
+        return [0.0, 100.0];
+    }
+    let (p, z) = (right as f64 / n, DEVIATIONS);
+    let (middle, half) = (p + z * z / (2.0 * n), z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt());
+    [middle - half, middle + half].map(|limit| (100.0 * limit / (1.0 + z * z / n)).clamp(0.0, 100.0))
+}
+
+/// A share and half of its interval, as people read it.
+pub(super) fn with_interval(share: f64, [low, high]: [f64; 2]) -> String {
+    format!("{share:.2} ± {:.2} %", (high - low) / 2.0)
 }
 
 /// Counts right answers batch by batch.
@@ -52,8 +84,7 @@ impl Tally {
 
     /// The shares in percent.
     pub fn accuracy(&self) -> Accuracy {
-        let percent = |n: usize| 100.0 * n as f64 / self.images.max(1) as f64;
-        Accuracy { top1: percent(self.first), top5: percent(self.five), images: self.images }
+        Accuracy::of(self.first, self.five, self.images)
     }
 }
 
@@ -92,14 +123,25 @@ mod tests {
     fn the_first_of_equal_scores_wins() {
         let mut tally = Tally::default();
         Tally::add(&mut tally, &[1.0, 1.0, 0.0, 1.0, 1.0, 0.0], &[0, 1]).unwrap();
-        assert_eq!(tally.accuracy(), Accuracy { top1: 50.0, top5: 100.0, images: 2 });
+        assert_eq!(tally.accuracy(), Accuracy::of(1, 2, 2));
     }
 
     #[test]
     fn an_ignored_label_does_not_count() {
         let mut tally = Tally::new(Some(7));
         Tally::add(&mut tally, &[1.0, 0.0, 1.0, 0.0], &[7, 0]).unwrap();
-        assert_eq!(tally.accuracy(), Accuracy { top1: 100.0, top5: 100.0, images: 1 });
+        assert_eq!(tally.accuracy(), Accuracy::of(1, 1, 1));
+    }
+
+    #[test]
+    fn the_interval_is_wilsons() {
+        // As statsmodels' proportion_confint(356, 400, method="wilson") has it.
+        let close = |found: [f64; 2], expected: [f64; 2]| found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 0.01);
+        let accuracy = Accuracy::of(356, 400, 400);
+        assert!(close(accuracy.top1_interval, [85.55, 91.70]), "{accuracy:?}");
+        assert!(close(accuracy.top5_interval, [99.05, 100.0]), "{accuracy:?}");
+        assert_eq!(with_interval(accuracy.top1, accuracy.top1_interval), "89.00 ± 3.07 %");
+        assert_eq!(wilson_interval(0, 0), [0.0, 100.0]);
     }
 
     #[test]

@@ -43,16 +43,23 @@ pub struct PartSqnr {
 impl Sqnr {
     /// Of all outputs, in dB: that of their mean relative noise, a joined one counted by its parts.
     pub fn of_all(&self) -> f64 {
-        let each = |o: &OutputSqnr| match &o.parts[..] {
-            [] => vec![o.decibels],
-            parts => parts.iter().map(|p| p.decibels).collect(),
-        };
-        let each: Vec<Option<f64>> = self.sqnr.iter().flat_map(each).collect();
-        sqnr::of_all(each.into_iter())
+        sqnr::of_all(self.figures().into_iter().map(|(_, decibels)| decibels))
+    }
+
+    /// Name and dB of each output, of a joined one those of its parts.
+    pub fn figures(&self) -> Vec<(&str, Option<f64>)> {
+        self.sqnr.iter().flat_map(OutputSqnr::each).collect()
     }
 }
 
 impl OutputSqnr {
+    fn each(&self) -> Vec<(&str, Option<f64>)> {
+        match &self.parts[..] {
+            [] => vec![(self.output.as_str(), self.decibels)],
+            parts => parts.iter().map(|p| (p.part.as_str(), p.decibels)).collect(),
+        }
+    }
+
     /// As people read it: of the output, and of each part.
     pub fn figures(&self) -> Vec<(String, String)> {
         let whole = (format!("SQNR of {}", self.output), text(self.decibels));

@@ -50,6 +50,7 @@ impl TryFrom<RecipeFile> for Recipe {
             train: train(&file.train, file.data.ignored_label)?,
             export: Export {
                 style: given("export.style", file.export.style)?,
+                checkpoint: given("export.checkpoint", file.export.checkpoint)?,
                 quantized_weights: given("export.quantized-weights", file.export.quantized_weights)?,
                 encodings: given("export.encodings", file.export.encodings)?,
                 opset: optional("export.opset", file.export.opset, "13 to 23", |set| quantrain_onnx::OPERATOR_SETS.contains(&set))?,

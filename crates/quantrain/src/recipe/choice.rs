@@ -60,7 +60,7 @@ choices! {
     TrainObserver {
         /// Nothing: the calibrated ranges stay.
         None = "none",
-        /// The moving average of the batches' extrema.
+        /// The moving average of the extrema of 64 images.
         MovingAverage = "moving-average",
         /// The devkit's running range.
         Pact2 = "pact2",
@@ -144,6 +144,14 @@ choices! {
         File = "file",
         /// Random ones after He et al.
         He = "he",
+    }
+
+    /// Which network of a training.
+    Which {
+        /// That of the best score, the one before training included.
+        Best = "best",
+        /// That after the last step.
+        Last = "last",
     }
 
     /// The form of an exported model.

@@ -6,7 +6,7 @@ use quantrain_graph::BiasLimit;
 
 use super::choice::{
     BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName,
-    TrainObserver,
+    TrainObserver, Which,
 };
 use super::size::Size;
 use super::table::{Default, recipe_tables};
@@ -79,7 +79,7 @@ recipe_tables! {
         "train-observer" train_observer: TrainObserver, words "none at 5 bits or fewer and where ranges are learned, pact2 where the target's scales are powers of two, else moving-average", example "\"moving-average\"";
         /// Percent of the values that the percentile observer keeps, above 50 to 100; half of the rest is cut at each end.
         "percentile" percentile: f64, "99.99";
-        /// Share of a new batch in the moving average of ranges, above 0 to 1.
+        /// Share of 64 new images in the moving average of ranges, above 0 to 1; fewer have less, whatever the batch.
         "moving-average-rate" moving_average_rate: f64, "0.01";
         /// How ranges of activations are learned along with the weights, instead of observed, until they freeze: lsq (step size), lsq-plus (step
         /// size and offset, where codes have a zero point), pact (clip limit) or tqt (logarithm of the limit, where scales are powers of two).
@@ -110,8 +110,8 @@ recipe_tables! {
         /// Training images: a parquet file with an image column, an IDX file (-images-idx3-ubyte, .gz too), an .npz file or a folder; several
         /// with commas between them.
         "train" train: PathBuf, words "none, training needs it", example "\"train.parquet\"";
-        /// Images that accuracy is measured on.
-        "eval" eval: PathBuf, words "none, evaluation needs it", example "\"test.parquet\"";
+        /// Images that networks are judged on.
+        "eval" eval: PathBuf, words "a fifth of the calibration images, which calibration and training then leave out", example "\"test.parquet\"";
         /// Images that ranges are calibrated on; labels are not used.
         "calibration" calibration: PathBuf, words "the training images", example "\"train.parquet\"";
         /// Column of the images in a parquet file.
@@ -216,8 +216,8 @@ recipe_tables! {
         "label-smoothing" label_smoothing: f64, "0.0";
         /// Weight of each class in the cross entropy, above 0: one number for each class.
         "class-weights" class_weights: Vec<f64>, words "all 1", example "[1.0, 2.5]";
-        /// What is minimised: cross-entropy with the labels; or the distance from the float network's outputs, as mean-squared-error, cosine
-        /// (angle) or distillation (Kullback-Leibler divergence of probabilities), which need no labels.
+        /// What is minimised: cross-entropy with the labels; or the distance from the float network's outputs, as mean-squared-error (relative to
+        /// each output's own mean square), cosine (angle) or distillation (Kullback-Leibler divergence of probabilities), which need no labels.
         "loss" loss: LossName, "\"cross-entropy\"";
         /// Share of the distance from the float network's outputs in a loss that has one, above 0 to 1; the rest is cross-entropy.
         "distillation-weight" distillation_weight: f64, "1.0";
@@ -259,6 +259,9 @@ recipe_tables! {
     "export" ExportFile {
         /// Form of the exported model: qdq (QuantizeLinear and DequantizeLinear) or clip (float with Clip at the ranges, for TIDL's import).
         "style" style: ExportStyle, "\"qdq\"";
+        /// Which network of a training is exported: best (that of the best score after an epoch, or the one before training where none is better)
+        /// or last.
+        "checkpoint" checkpoint: Which, "\"best\"";
         /// Whether weights are written as the quantized values, in float.
         "quantized-weights" quantized_weights: bool, "false";
         /// Whether scales and zero points are also written as encodings in JSON.

@@ -120,6 +120,7 @@ const ROWS: &[Row] = &[
     ("train.output.loss", "name = 'a'", "'mean-squared-error'", |r| show(r.train().losses.outputs[0].distance)),
     ("train.output.weight", "name = 'a'", "2", |r| show(r.train().losses.outputs[0].weight)),
     ("export.style", "", "'clip'", |r| show(r.export().style)),
+    ("export.checkpoint", "", "'last'", |r| show(r.export().checkpoint)),
     ("export.quantized-weights", "", "true", |r| show(r.export().quantized_weights)),
     ("export.encodings", "", "true", |r| show(r.export().encodings)),
     ("export.opset", "", "21", |r| show(r.export().opset)),

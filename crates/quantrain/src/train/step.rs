@@ -5,7 +5,7 @@ use quantrain_engine::{BatchNormMode, GradientPath, Mode, Network, Parameter, Pu
 
 use super::Trainer;
 use crate::learned::LearnedQuantizers;
-use crate::loss::{CrossEntropy, Distillation};
+use crate::loss::{CrossEntropy, Distillation, Power, relative};
 use crate::optimizer::ParameterView;
 use crate::recipe::{self, Recipe};
 use crate::runner::{Runner, read_outputs};
@@ -79,7 +79,7 @@ impl<'r> Stepper<'r> {
         if let Some(teacher) = teacher {
             self.teacher_runner.outputs(teacher, Mode::FLOAT, batch.size, &batch.images, &mut self.taught)?;
         }
-        let loss = self.loss(batch)?;
+        let loss = self.loss(batch, &mut position.powers)?;
         let gradients: Vec<&[f32]> = self.gradients.iter().map(Vec::as_slice).collect();
         let (plan, workspace) = self.runner.plan(network, batch.size)?;
         network.backward(plan, workspace, mode, &gradients);
@@ -103,8 +103,9 @@ impl<'r> Stepper<'r> {
         Ok(loss)
     }
 
-    /// The weighted sum of the recipe's losses; leaves its gradients in `self.gradients`.
-    fn loss(&mut self, batch: &Batch) -> Result<f32, RunError> {
+    /// The weighted sum of the recipe's losses; leaves its gradients in `self.gradients`. Squared errors are relative to `powers`, of the
+    /// teacher's outputs so far.
+    fn loss(&mut self, batch: &Batch, powers: &mut Vec<Power>) -> Result<f32, RunError> {
         for (gradient, output) in self.gradients.iter_mut().zip(&self.outputs) {
             gradient.clear();
             gradient.resize(output.len(), 0.0);
@@ -117,9 +118,19 @@ impl<'r> Stepper<'r> {
             total += weight * labelled(cross_entropy, batch, output, self.widths[0], gradient)?;
             gradient.iter_mut().for_each(|g| *g *= weight);
         }
-        let taught = self.distances.iter().zip(&self.outputs).zip(&self.taught).zip(&mut self.gradients).zip(&self.widths);
-        for ((((distance, output), taught), gradient), &row) in taught {
+        powers.resize(self.taught.len(), Power::default());
+        let of_output = |((distance, power), taught): ((&Option<(f32, Distillation)>, &mut Power), &Vec<f32>)| {
+            matches!(distance, Some((_, Distillation::MeanSquaredError))).then(|| {
+                power.add(taught);
+                *power
+            })
+        };
+        let squared: Vec<_> = self.distances.iter().zip(powers).zip(&self.taught).map(of_output).collect();
+        let factors = relative(&squared);
+        let taught = self.distances.iter().zip(factors).zip(&self.outputs).zip(&self.taught).zip(&mut self.gradients).zip(&self.widths);
+        for (((((distance, factor), output), taught), gradient), &row) in taught {
             let Some((weight, distance)) = distance else { continue };
+            let weight = weight * factor;
             let width = match distance {
                 // Probabilities are those of a row, be it an image's or a pixel's.
                 Distillation::KullbackLeibler { .. } => row,

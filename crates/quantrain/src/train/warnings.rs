@@ -1,0 +1,50 @@
+//! What the user should know of a training that did not help, and what to change.
+
+use super::{Course, TrainReport};
+use crate::metric::Score;
+use crate::recipe::{BatchNorm, Recipe};
+use crate::warning::Warning;
+
+impl TrainReport {
+    /// What the network that the trainer ended with is worth.
+    pub fn score(&self) -> Option<&Score> {
+        self.course.score(self.exported)
+    }
+
+    /// Where the exported network is not better than the one before training, or worse than the calibrated one.
+    pub fn warnings(&self, recipe: &Recipe, calibrated: Option<&Score>) -> Vec<Warning> {
+        let (course, quantized) = (&self.course, recipe.quantization().enabled);
+        let exported = self.score();
+        let last = course.epochs.last().and_then(|epoch| epoch.score.as_ref());
+        if let (0, Some(last)) = (self.exported, last) {
+            let fall = course.fall_of(last).filter(|fall| fall.is_much());
+            let advice = if fall.is_some() { course.advice(recipe) } else { course.advice_for_more(recipe) };
+            return vec![Warning::TrainingInVain { fall, advice }];
+        }
+        let fall =
+            exported.zip(calibrated.filter(|_| quantized).or(course.start.as_ref())).and_then(|(after, before)| after.fall_from(before));
+        let worse = fall.filter(|fall| fall.is_much()).map(|fall| Warning::ExportedWorse { fall, advice: course.advice(recipe) });
+        worse.into_iter().collect()
+    }
+}
+
+impl Course {
+    /// What to change where training makes a network worse.
+    fn advice(&self, recipe: &Recipe) -> String {
+        let rate = recipe.train().learning_rate;
+        let rate = format!("lower train.learning-rate (it is {rate}; try {})", rate / 10.0);
+        if let Some(step) = self.diverged {
+            return format!("training diverged at step {step}: {rate}");
+        }
+        let follows = recipe.quantization().enabled && recipe.quantization().batch_norm != BatchNorm::Frozen;
+        let norm = if follows { ", or set quantization.batch-norm to \"frozen\"" } else { "" };
+        let clip = if recipe.train().gradient_clip.is_none() { ", or set train.gradient-clip" } else { "" };
+        format!("{rate}{norm}{clip}")
+    }
+
+    /// What to change where it does not make it better.
+    fn advice_for_more(&self, recipe: &Recipe) -> String {
+        let train = recipe.train();
+        format!("try another train.learning-rate (it is {}), more epochs or images, or leave training out", train.learning_rate)
+    }
+}
