@@ -285,6 +285,18 @@ pub enum PlacementError {
         /// The pattern.
         pattern: String,
     },
+    /// A quantizer that is taken over from a file is of a kind that the target does not have.
+    #[error(
+        "tensor `{tensor}` has {found} in the file, which {target} does not have; quantize the float network for it, or name another target"
+    )]
+    NotInTarget {
+        /// The tensor.
+        tensor: String,
+        /// What the target lacks.
+        found: &'static str,
+        /// The target.
+        target: String,
+    },
     /// A bias does not fit 32 bits on the scale of its inputs and weights.
     #[error("node `{node}`: bias {bias} on scale {scale} does not fit 32 bits; widen the range of the weights")]
     BiasOverflow {

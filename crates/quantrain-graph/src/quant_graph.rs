@@ -161,7 +161,10 @@ impl QuantGraph {
     /// and training moves them like any other. `graph` is what [`Graph::split_quantizers`] left of the file, whatever was added since.
     ///
     /// Scales are those of the file; weights have the file's as limits ([`QuantGraph::set_weight_limits`]).
-    pub fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bias_limit: BiasLimit) -> Self {
+    ///
+    /// # Errors
+    /// A kind of quantizer that the target does not have.
+    pub fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bias_limit: BiasLimit) -> Result<Self, PlacementError> {
         crate::take_over::take_over(graph, target, file, bias_limit)
     }
 

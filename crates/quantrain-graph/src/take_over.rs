@@ -5,7 +5,7 @@ use crate::block;
 use crate::graph::{Graph, StoredCodes};
 use crate::pass::{self, FuseActivations, Fusion};
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
-use crate::{BiasLimit, Granularity, Op, Quantizer, Range, ScaleKind, Scheme, Sign, Target};
+use crate::{BiasLimit, Granularity, Op, PlacementError, Quantizer, Range, ScaleKind, Scheme, Sign, Target};
 
 /// The quantizers of a file, by the names of the tensors in the network between them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,12 +53,13 @@ impl Graph {
     }
 }
 
-pub(crate) fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bias_limit: BiasLimit) -> QuantGraph {
+pub(crate) fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bias_limit: BiasLimit) -> Result<QuantGraph, PlacementError> {
     let mut quantizers: Vec<ActivationQuantizer> = Vec::new();
     let mut numbers: Vec<Quantizer> = Vec::new();
     let mut of_tensor = vec![None; graph.tensors().len()];
     for (name, q) in &file.activations {
         let Some(tensor) = graph.find(name) else { continue };
+        check(&target, name, &scheme(&target.activations(), q, Granularity::PerTensor), &target.activations())?;
         // Tensors of the same numbers share a quantizer, as codes move between them.
         let known = numbers.iter().position(|known| known == q).unwrap_or_else(|| {
             let (scheme, range) = trained(scheme(&target.activations(), q, Granularity::PerTensor), q);
@@ -81,11 +82,14 @@ pub(crate) fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bia
             let reason = if block.is_some() { FloatReason::FloatInFile } else { FloatReason::of_file(&graph.node(unit.core).op) };
             float.extend(unit.nodes().map(|n| (n, reason.clone())));
         }
+        if let Some((scheme, block)) = quantizer.zip(block) {
+            check(&target, &graph.tensor(block.weight).name, &scheme, &target.weights())?;
+        }
         weights.push(quantizer.map(|scheme| WeightQuantizer { scheme, bias_limit }));
         limits.push(limit.flatten());
     }
     let fusions = file.fusions.clone();
-    QuantGraph {
+    Ok(QuantGraph {
         graph,
         target,
         units,
@@ -98,7 +102,21 @@ pub(crate) fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bia
         weight_limits: limits,
         settings: None,
         separations: Vec::new(),
-    }
+    })
+}
+
+/// Refuses what the target's schemes do not allow.
+fn check(target: &Target, tensor: &str, scheme: &Scheme, allowed: &Scheme) -> Result<(), PlacementError> {
+    let found = if allowed.scale == ScaleKind::PowerOfTwo && scheme.scale == ScaleKind::Free {
+        "a scale that is no power of two"
+    } else if allowed.symmetric && !scheme.symmetric {
+        "a zero point"
+    } else if allowed.granularity == Granularity::PerTensor && scheme.granularity == Granularity::PerChannel {
+        "a scale for each channel"
+    } else {
+        return Ok(());
+    };
+    Err(PlacementError::NotInTarget { tensor: tensor.into(), found, target: target.name().into() })
 }
 
 /// The scheme that training goes on with, and the range that gives the numbers of the file.

@@ -40,7 +40,7 @@ impl Model {
     /// The network of `graph` (the model's own, or what training made of it) with the quantizers that the recipe or the file says.
     ///
     /// # Errors
-    /// The target does not allow the recipe's widths.
+    /// The target does not allow the recipe's widths, or has no quantizers of the file's kinds.
     pub fn place(&self, recipe: &Recipe, graph: Graph) -> Result<QuantGraph, RunError> {
         let settings = recipe.settings();
         Ok(match (recipe.quantization().enabled, self.is_quantized()) {
@@ -48,7 +48,7 @@ impl Model {
             (true, false) => QuantGraph::prepare(graph, recipe.target().clone(), &settings)?,
             (true, true) => {
                 let bias_limit = settings.bias_limit.unwrap_or(recipe.target().bias_limit());
-                QuantGraph::take_over(graph, recipe.target().clone(), &self.quantizers, bias_limit)
+                QuantGraph::take_over(graph, recipe.target().clone(), &self.quantizers, bias_limit)?
             }
         })
     }

@@ -30,7 +30,34 @@ fn network(weights: Vec<Quantizer>) -> Graph {
 
 fn taken(graph: Graph) -> QuantGraph {
     let (graph, file) = graph.split_quantizers();
-    QuantGraph::take_over(graph, Target::onnxruntime(), &file, BiasLimit::Off)
+    QuantGraph::take_over(graph, Target::onnxruntime(), &file, BiasLimit::Off).unwrap()
+}
+
+#[test]
+fn kinds_that_the_target_does_not_have_are_refused() {
+    let of = |activation: Quantizer, weights: Vec<Quantizer>| {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[2]);
+        let x = pair(&mut b, x, activation, "x_pair");
+        let w = b.constant("w", &[2, 2], vec![0.5; 4]).unwrap();
+        b.stored_codes(w, StoredCodes { centred: vec![1; 4], quantizers: weights, axis: 0 });
+        let gemm = Gemm { alpha: 1.0, beta: 1.0, transpose_a: false, transpose_b: true };
+        let y = b.node("gemm", Op::Gemm(gemm), &[x, w], "gemm").unwrap();
+        let y = pair(&mut b, y, quantizer(0.5, 0, -128, 127), "y");
+        b.output(y);
+        let (graph, file) = b.finish().unwrap().split_quantizers();
+        QuantGraph::take_over(graph, Target::tidl_pow2(), &file, BiasLimit::Off)
+    };
+    let even = quantizer(0.5, 0, -128, 127);
+    assert!(of(even, vec![even]).is_ok() && of(quantizer(0.5, 0, 0, 255), vec![even]).is_ok());
+    for (activation, weights, what) in [
+        (quantizer(0.3, 0, 0, 255), vec![even], "no power of two"),
+        (quantizer(0.5, 3, 0, 255), vec![even], "a zero point"),
+        (even, vec![even, even], "a scale for each channel"),
+    ] {
+        let found = of(activation, weights).unwrap_err();
+        assert!(matches!(found, PlacementError::NotInTarget { .. }) && found.to_string().contains(what), "{found}");
+    }
 }
 
 #[test]
