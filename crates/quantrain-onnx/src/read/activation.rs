@@ -5,7 +5,7 @@ use quantrain_graph::{Dim, Op};
 
 use super::array::{Array, Constant};
 use super::node::{NodeReader, Operand};
-use super::quantize::clip_codes;
+use super::quantize::{clip_codes, relu_codes};
 use crate::NodeError;
 
 /// Readers of functions without attributes.
@@ -18,7 +18,6 @@ macro_rules! functions {
 }
 
 functions! {
-    relu Relu,
     sigmoid Sigmoid,
     hard_swish HardSwish,
     tanh Tanh,
@@ -35,6 +34,10 @@ functions! {
     ceil Ceil,
     round Round,
     sign Sign,
+}
+
+pub(super) fn relu(node: &mut NodeReader) -> Result<(), NodeError> {
+    if relu_codes(node)? { Ok(()) } else { add(node, Activation::Relu) }
 }
 
 pub(super) fn elu(node: &mut NodeReader) -> Result<(), NodeError> {

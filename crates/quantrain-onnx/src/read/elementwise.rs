@@ -6,6 +6,7 @@ use quantrain_graph::op::{Activation, Binary};
 use super::array::Constant;
 use super::expand::unexpanded;
 use super::node::{NodeReader, Operand};
+use super::quantize::extreme_of_codes;
 use crate::NodeError;
 
 pub(super) fn add(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -29,11 +30,11 @@ pub(super) fn prelu(node: &mut NodeReader) -> Result<(), NodeError> {
 }
 
 pub(super) fn min(node: &mut NodeReader) -> Result<(), NodeError> {
-    variadic(node, Binary::Min)
+    if extreme_of_codes(node, false)? { Ok(()) } else { variadic(node, Binary::Min) }
 }
 
 pub(super) fn max(node: &mut NodeReader) -> Result<(), NodeError> {
-    variadic(node, Binary::Max)
+    if extreme_of_codes(node, true)? { Ok(()) } else { variadic(node, Binary::Max) }
 }
 
 pub(super) fn sum(node: &mut NodeReader) -> Result<(), NodeError> {

@@ -1,5 +1,5 @@
-//! QuantizeLinear and DequantizeLinear, and a Clip on the codes between them: around an activation they become FakeQuantize, constants
-//! become float constants that remember their codes.
+//! QuantizeLinear and DequantizeLinear, and what leaves some of the codes between them unused (Clip, Relu, Min, Max): around an activation they
+//! become FakeQuantize, constants become float constants that remember their codes.
 
 use quantrain_graph::op::FakeQuantize;
 use quantrain_graph::{GraphError, Op, Quantizer, QuantizerError, Rounding, Shape, StoredCodes};
@@ -56,21 +56,48 @@ pub(super) fn dequantize_linear(node: &mut NodeReader) -> Result<(), NodeError> 
 
 /// Clip on integers, if it is one: codes between QuantizeLinear and DequantizeLinear, or those of a constant, are fewer than their type has.
 pub(super) fn clip_codes(node: &mut NodeReader) -> Result<bool, NodeError> {
-    let value = node.value(0)?;
-    let is_codes = match &value {
-        Some(Value::Codes(_) | Value::Constant(Constant::Integers(_))) => true,
-        Some(Value::Stored(stored)) => !tensor::is_float(stored),
-        _ => false,
-    };
-    if !is_codes {
+    if !is_codes(node, 0)? {
         return Ok(false);
     }
-    let low = limit(node, 1, "min")?.unwrap_or(i64::from(i32::MIN));
-    let high = limit(node, 2, "max")?.unwrap_or(i64::from(i32::MAX));
+    let low = limit(node, 1, "min")?.unwrap_or(i64::MIN);
+    let high = limit(node, 2, "max")?.unwrap_or(i64::MAX);
     if low > high {
         return Err(NodeError::Value { what: "min", found: low.to_string(), expected: format!("at most max, which is {high}") });
     }
-    if let Some(Value::Codes(codes)) = value {
+    narrow(node, 0, (low, high))
+}
+
+/// Relu on integers, if it is one.
+pub(super) fn relu_codes(node: &mut NodeReader) -> Result<bool, NodeError> {
+    Ok(is_codes(node, 0)? && narrow(node, 0, (0, i64::MAX))?)
+}
+
+/// Min or Max of what a QuantizeLinear made and a number, if it is one.
+pub(super) fn extreme_of_codes(node: &mut NodeReader, is_max: bool) -> Result<bool, NodeError> {
+    if node.input_count() != 2 {
+        return Ok(false);
+    }
+    for (codes, number) in [(0, 1), (1, 0)] {
+        if matches!(node.value(codes)?, Some(Value::Codes(_))) {
+            let Some(limit) = limit(node, number, "the other operand")? else { return Ok(false) };
+            return narrow(node, codes, if is_max { (limit, i64::MAX) } else { (i64::MIN, limit) });
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an input holds codes, or may become some: integers of the file.
+fn is_codes(node: &mut NodeReader, position: usize) -> Result<bool, NodeError> {
+    Ok(match node.value(position)? {
+        Some(Value::Codes(_) | Value::Constant(Constant::Integers(_))) => true,
+        Some(Value::Stored(stored)) => !tensor::is_float(stored),
+        _ => false,
+    })
+}
+
+/// The codes of an input without those beyond the limits; always true.
+fn narrow(node: &mut NodeReader, position: usize, (low, high): (i64, i64)) -> Result<bool, NodeError> {
+    if let Some(Value::Codes(codes)) = node.value(position)? {
         let narrowed = |q: &Quantizer| {
             let (least, greatest) = (i64::from(q.qmin()), i64::from(q.qmax()));
             let within = |limit: i64| i32::try_from(limit.clamp(least, greatest)).unwrap_or(0);
@@ -79,9 +106,9 @@ pub(super) fn clip_codes(node: &mut NodeReader) -> Result<bool, NodeError> {
         let quantizers = codes.quantizers.iter().map(narrowed).collect::<Result<_, _>>()?;
         node.define(Value::Codes(Codes { quantizers, ..codes }))?;
     } else {
-        let integers = node.constant_numbers(0)?.ok_or(NodeError::InputMissing { position: 0 })?;
+        let integers = node.constant_numbers(position)?.ok_or(NodeError::InputMissing { position })?;
         let clipped = fixed(integers)?.map(|n| Number::Fixed(n.clamp(low, high)));
-        node.model.clipped.insert(node.output()?.into(), (low, high));
+        node.model.clipped.insert(node.output()?.into(), (low.max(i32::MIN.into()), high.min(i32::MAX.into())));
         node.define_constant(Constant::Integers(clipped))?;
     }
     Ok(true)

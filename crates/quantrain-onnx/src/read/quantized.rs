@@ -13,6 +13,9 @@ const MICROSOFT: &str = "com.microsoft";
 /// Operators that move codes as they are, by their first input.
 const MOVING: [&str; 8] = ["Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"];
 
+/// Operators that leave codes what they are, but for fewer of them.
+const NARROWING: [&str; 4] = ["Clip", "Max", "Min", "Relu"];
+
 /// The integer operators that are rewritten: domain, name, what they become.
 pub(super) const OPERATORS: [(&str, &str, &str); 10] = [
     ("", "QLinearConv", "Conv"),
@@ -26,6 +29,9 @@ pub(super) const OPERATORS: [(&str, &str, &str); 10] = [
     (MICROSOFT, "QLinearMul", "Mul"),
     (MICROSOFT, "QLinearSigmoid", "Sigmoid"),
 ];
+
+/// Scales of one tensor, at most: those that the file has.
+const MOST_SCALES: usize = 1 << 20;
 
 /// Names of scale and zero point.
 type Numbers = [String; 2];
@@ -65,11 +71,13 @@ impl Expander {
         let (domain, name) = (node.domain.as_deref().unwrap_or_default(), node.op_type.as_deref().unwrap_or_default());
         let is_default = matches!(domain, "" | "ai.onnx");
         if is_default && name == "QuantizeLinear" {
-            self.codes.insert(node.output.first()?.clone(), numbers(1)?);
+            let (codes, scale) = (node.output.first()?, input(1)?);
+            let zero = input(2).unwrap_or_else(|| self.zero(graph, node, codes, &scale));
+            self.codes.insert(codes.clone(), [scale, zero]);
             return None;
         }
-        if is_default && name == "Clip" {
-            let numbers = self.codes.get(node.input.first()?)?.clone();
+        if is_default && NARROWING.contains(&name) {
+            let numbers = node.input.iter().find_map(|input| self.codes.get(input))?.clone();
             self.codes.insert(node.output.first()?.clone(), numbers);
             return None;
         }
@@ -135,6 +143,20 @@ impl Expander {
             self.node("DequantizeLinear", inputs, &real, axis.map(|a| int("axis", a)).into_iter().collect());
         }
         real
+    }
+
+    /// The zero points of a QuantizeLinear that names none: 0 of the type that it says, for each scale.
+    fn zero(&mut self, graph: &GraphProto, node: &NodeProto, codes: &str, scale: &str) -> String {
+        let asked = node.attribute.iter().find(|a| a.name.as_deref() == Some("output_dtype")).and_then(|a| i32::try_from(a.i?).ok());
+        let kind = asked.filter(|&kind| kind != 0).unwrap_or(data_type::UINT8);
+        let dims = graph.initializer.iter().find(|t| t.name.as_deref() == Some(scale)).map_or_else(Vec::new, |t| t.dims.clone());
+        let count = dims.iter().fold(1usize, |n, &d| n.saturating_mul(usize::try_from(d).unwrap_or(0)));
+        // Codes of 4 bits lie in pairs.
+        let listed = if matches!(kind, data_type::INT4 | data_type::UINT4) { count.div_ceil(2) } else { count };
+        let name = format!("{codes}|no zero");
+        let int32_data = vec![0; listed.min(MOST_SCALES)];
+        self.initializers.push(TensorProto { name: Some(name.clone()), dims, data_type: Some(kind), int32_data, ..TensorProto::default() });
+        name
     }
 
     /// The name of the real values of a bias, 32-bit codes on the scale of its sums.

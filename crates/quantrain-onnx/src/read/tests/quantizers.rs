@@ -63,6 +63,32 @@ fn a_clip_on_codes_leaves_fewer_codes() {
 }
 
 #[test]
+fn relu_min_and_max_on_codes_leave_fewer_too() {
+    let with = |nodes: &[(&str, [&str; 2], &str)]| {
+        let model = image().floats("s", &[], &[0.5]).raw("z", &[], data_type::INT8, vec![0]);
+        let model = model.raw("low", &[], data_type::INT8, vec![0xf9]).raw("high", &[], data_type::INT8, vec![7]);
+        let mut model = model.node("QuantizeLinear", &["x", "s", "z"], "q", vec![]);
+        for (op, inputs, output) in nodes {
+            let inputs: Vec<&str> = inputs.iter().copied().filter(|i| !i.is_empty()).collect();
+            model = model.node(op, &inputs, output, vec![]);
+        }
+        let found = quantizers(&model.node("DequantizeLinear", &["c", "s", "z"], "y", vec![]).read().unwrap())[0];
+        (found.qmin(), found.qmax())
+    };
+    assert_eq!(with(&[("Relu", ["q", ""], "c")]), (0, 127));
+    assert_eq!(with(&[("Min", ["q", "high"], "m"), ("Max", ["low", "m"], "c")]), (-7, 7));
+}
+
+#[test]
+fn codes_without_a_zero_point_are_moved_as_others() {
+    let model = image().floats("s", &[], &[0.5]).node("QuantizeLinear", &["x", "s"], "q", vec![]);
+    let model = model.node("MaxPool", &["q"], "p", vec![ints("kernel_shape", &[2, 2])]);
+    let graph = model.node("DequantizeLinear", &["p", "s"], "y", vec![]).read().unwrap();
+    assert_eq!(graph.nodes().iter().map(|n| n.op.name()).collect::<Vec<_>>(), ["FakeQuantize", "MaxPool", "FakeQuantize"]);
+    assert_eq!(quantizers(&graph), [Quantizer::new(0.5, 0, 0, 255, Rounding::HalfToEven).unwrap()]);
+}
+
+#[test]
 fn the_pair_of_onnx_runtime_has_types_that_onnx_has_later() {
     for (kind, zero, limits) in [(data_type::INT4, vec![0], (-8, 7)), (data_type::UINT16, vec![0, 1], (0, 65535))] {
         let mut model = image().floats("s", &[], &[0.5]).raw("z", &[], kind, zero);
