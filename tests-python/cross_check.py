@@ -424,6 +424,13 @@ def check_forms(tally, programs, folder):
         report = programs.quantrain("verify", folder / "form.onnx", *flags)
         apart = [report["differ_integer"], report["differ_onnxruntime"]]
         tally.check(apart == [0, 0], f"form: {name}", f"{apart[0]} and {apart[1]} of {report['codes']} codes apart")
+    flags[1] = folder / "unlabelled.npz"
+    for name, quant, same in quantizer_forms.quants():
+        onnx.save(quant, folder / "quant.onnx")
+        onnx.save(same, folder / "same.onnx")
+        report = programs.quantrain("evaluate", folder / "quant.onnx", "--against", folder / "same.onnx", *flags[:6])
+        ratio = report["sqnr"][0]["decibels"]
+        tally.check(ratio is None, f"form: {name}", "as in ONNX's own operators" if ratio is None else f"{ratio:.1f} dB from ONNX's own operators")
 
 
 def check_exports(tally, programs, folder):

@@ -88,7 +88,7 @@ class Form:
         info = helper.make_tensor_value_info
         value = info("x", TensorProto.FLOAT, ["N", 3, SIZE, SIZE])
         graph = helper.make_graph(self.nodes, "g", [value], [info(output, TensorProto.FLOAT, ["N", 10])], self.constants)
-        imports = [helper.make_opsetid("", self.opset), *([helper.make_opsetid(MICROSOFT, 1)] if self.domain else [])]
+        imports = [helper.make_opsetid("", self.opset), *([helper.make_opsetid(self.domain, 1)] if self.domain else [])]
         return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
 
@@ -167,6 +167,19 @@ def scales_of_channels():
     return form.model(form.head(form.pair(x, "depthwise_pair", 1 / 32, 128)))
 
 
+def on_codes(name, operators, zero=True):
+    """Operators on the codes between QuantizeLinear and DequantizeLinear; the numbers may have no zero point."""
+    form = Form(name)
+    x = form.pair("x", "x_pair", 1 / 64, 128)
+    weights, _ = form.weights("w", (8, 3, 3, 3))
+    numbers = form.numbers("sums", 1 / 32, 0, TensorProto.INT8) if zero else [form.constant("sums_scale", np.float32(1 / 32))]
+    codes = form.node("QuantizeLinear", [convolution(form, x, weights), *numbers], "codes")
+    for at, (op, limit, attributes) in enumerate(operators):
+        limits = [] if limit is None else [form.constant(f"limit{at}", limit, TensorProto.INT8)]
+        codes = form.node(op, [codes, *limits], f"codes{at}", **attributes)
+    return form.model(form.head(form.node("DequantizeLinear", [codes, *numbers], "sums_real")))
+
+
 BETWEEN = {
     "Relu": lambda f, x: f.node("Relu", [x], "between"),
     "Clip of codes' values": lambda f, x: f.node("Clip", [x, f.constant("low", np.float32(0)), f.constant("high", np.float32(1.5))], "between"),
@@ -204,15 +217,81 @@ def forms():
         "ONNX Runtime's pair, weights of 4 bits": four,
         "ONNX Runtime's pair, activations of 16 bits": sixteen,
         "activations with scales of channels": scales_of_channels(),
+        "Relu on codes": on_codes("relu", [("Relu", None, {})]),
+        "Min and Max on codes": on_codes("extremes", [("Min", 7, {}), ("Max", -7, {})]),
+        "MaxPool of codes without a zero point": on_codes("pool", [("MaxPool", None, {"kernel_shape": [2, 2]})], zero=False),
     }
     types = [(TensorProto.UINT8, 0), (TensorProto.UINT8, 128), (TensorProto.INT8, 0), (TensorProto.INT8, -20)]
     return named | dict(between_pairs(op, kind, zero) for op in BETWEEN for kind, zero in types)
+
+
+QONNX = "qonnx.custom_op.general"
+# How qonnx 1.0.0 rounds, in ONNX's operators, of a value that is clamped already.
+ROUNDINGS = {
+    "ROUND": lambda f, t: f.step("Round", t),
+    "CEIL": lambda f, t: f.step("Ceil", t),
+    "FLOOR": lambda f, t: f.step("Floor", t),
+    "UP": lambda f, t: f.away(t, "Ceil", 0),
+    "DOWN": lambda f, t: f.away(t, "Floor", 0),
+    "HALF_UP": lambda f, t: f.away(t, "Floor", 0.5),
+    "HALF_DOWN": lambda f, t: f.away(t, "Ceil", -0.5),
+}
+
+
+class Quant(Form):
+    """A network of Quant, or of the same in ONNX's own operators."""
+
+    def __init__(self, name, in_onnx):
+        super().__init__(name)
+        self.in_onnx, self.domain = in_onnx, "" if in_onnx else QONNX
+
+    def step(self, op, *inputs):
+        return self.node(op, list(inputs), f"step{len(self.nodes)}")
+
+    def away(self, t, op, half):
+        size = self.step("Add", self.step("Abs", t), self.constant(f"half{len(self.nodes)}", np.float32(half)))
+        return self.step("Mul", self.step("Sign", t), self.step(op, size))
+
+    def quant(self, x, name, scale, zero, bits, signed, narrow, mode):
+        values = {"scale": scale, "zero": zero, "bits": bits}
+        number = {what: self.constant(f"{name}_{what}", np.asarray(value, np.float32)) for what, value in values.items()}
+        if not self.in_onnx:
+            attributes = dict(signed=signed, narrow=narrow, rounding_mode=mode, domain=QONNX)
+            return self.node("Quant", [x, *number.values()], name, **attributes)
+        limits = [narrow - 2 ** (bits - 1), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1 - narrow]
+        limits = [self.constant(f"{name}_{what}", np.float32(limit)) for what, limit in zip(["low", "high"], limits)]
+        t = self.step("Add", self.step("Div", x, number["scale"]), number["zero"])
+        t = ROUNDINGS[mode](self, self.step("Clip", t, *limits))
+        return self.node("Mul", [self.step("Sub", t, number["zero"]), number["scale"]], name)
+
+
+def quants():
+    """Networks of Quant, each beside the same in ONNX's own operators."""
+    for mode in ROUNDINGS:
+        for zero, signed, by_channel in [(0, 0, False), (0, 1, False), (4, 1, False), (3, 0, False), (0, 0, True)]:
+            yield f"Quant, {mode}, zero point {zero}{', signed' * signed}{', by channel' * by_channel}", *(
+                quant_network(mode, zero, signed, by_channel, in_onnx) for in_onnx in [False, True]
+            )
+
+
+def quant_network(mode, zero, signed, by_channel, in_onnx):
+    form = Quant("quant", in_onnx)
+    weights = form.constant("w", form.random.uniform(-1, 1, (8, 3, 3, 3)).astype(np.float32))
+    powers = 2.0 ** form.random.integers(-1, 2, 8)
+    x = form.quant("x", "x_quant", 1 / 8, 0, 8, 1, 0, "ROUND")
+    x = convolution(form, x, form.quant(weights, "w_quant", powers.reshape(8, 1, 1, 1) / 8, 0, 4, 1, 1, mode))
+    scale = powers.reshape(1, 8, 1, 1) / 4 if by_channel else 0.25
+    x = form.quant(form.step("Relu", x), "relu_quant", scale, zero, 4, signed, 0, mode)
+    x = form.step("Flatten", form.step("GlobalAveragePool", x))
+    classifier = form.constant("classifier", form.random.uniform(-1, 1, (10, 8)).astype(np.float32))
+    return form.model(form.node("Gemm", [x, classifier], "logits", transB=1))
 
 
 def images(path):
     """Images for all of them."""
     pixels = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), np.uint8)
     np.savez(path, images=pixels, labels=np.arange(12) % 10)
+    np.savez(path.with_name("unlabelled.npz"), images=pixels)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ fn inspect_shows_the_quantizers_of_the_file() {
     let operators: Vec<&Value> = report["units"].as_array().unwrap().iter().flat_map(|u| u["operators"].as_array().unwrap()).collect();
     assert!(!operators.iter().any(|op| *op == "FakeQuantize"), "{operators:?}");
     assert_eq!(report["quantized"]["float"], serde_json::json!([]));
-    assert_eq!(report["taken_over"]["constants"], 8, "weights and biases of four layers");
+    assert_eq!(report["taken_over"]["constants"], 7, "weights of four layers, three with a bias");
     assert!(report["units"].as_array().unwrap().iter().all(|u| u["range"].is_array()), "{report}");
     assert!(text(&fixture.run(&["inspect", file]).stdout).contains("the file is quantized: its own quantizers of"));
 }
