@@ -2,6 +2,7 @@
 
 mod float;
 mod narrow;
+mod paired;
 mod wide;
 
 use std::sync::Arc;
@@ -27,6 +28,31 @@ pub enum Accumulator {
     I64,
 }
 
+/// How products of bytes become sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Products {
+    /// Each is added as it is.
+    #[default]
+    Exact,
+    /// They are added in pairs, each of which saturates at 16 bits, as ONNX Runtime's default session has it on x86-64 without VNNI.
+    SaturatingPairs,
+}
+
+/// The arithmetic of a device, where it may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arithmetic {
+    /// From sums to codes.
+    pub formula: Formula,
+    /// From products to sums.
+    pub products: Products,
+}
+
+impl From<Formula> for Arithmetic {
+    fn from(formula: Formula) -> Self {
+        Arithmetic { formula, products: Products::Exact }
+    }
+}
+
 /// What is known of a block's sums before any image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockReport {
@@ -43,6 +69,7 @@ pub struct BlockReport {
 /// A block, whatever the batch.
 pub(crate) enum Block {
     Narrow(narrow::Narrow),
+    Paired(paired::Paired),
     Wide(wide::Wide),
     Float(float::Float),
 }
@@ -68,7 +95,7 @@ pub(crate) struct Ends {
 }
 
 /// Lowers unit `u`; `None` where it is no block.
-pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula: Formula) -> Result<Option<WithReport>, LowerError> {
+pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], arithmetic: Arithmetic) -> Result<Option<WithReport>, LowerError> {
     let (graph, unit) = (net.graph(), net.units()[u]);
     let Some(shape) = convolution::shape(graph, &unit, 1)? else { return Ok(None) };
     let input = unit.inputs(graph).next().and_then(|t| grids[t.0]);
@@ -85,7 +112,7 @@ pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula:
     let output = match ends.output {
         Some(grid) => {
             let rounding = grid.quantizer.rounding();
-            let requantizer = Requantizer::new(formula, &node, input.scale(), weight_scales, grid.scale(), rounding)?;
+            let requantizer = Requantizer::new(arithmetic.formula, &node, input.scale(), weight_scales, grid.scale(), rounding)?;
             let steps = (ends.clip.0 / grid.scale(), ends.clip.1 / grid.scale());
             Output::Codes { requantizer, grid, limits: grid.clipped_limits(steps) }
         }
@@ -93,12 +120,16 @@ pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula:
     };
     let is_narrow = input.kind == crate::buffer::Kind::Bytes && codes.weights.iter().all(|w| i8::try_from(*w).is_ok());
     let fits = output.fits_32_bits(bound);
-    let block = if is_narrow && fits {
+    let is_signed = quantized.weight.quantizers.iter().all(|q| q.qmin() < 0 && q.zero_point() == 0);
+    let is_paired = arithmetic.products == Products::SaturatingPairs && is_signed && paired::Paired::applies(&shape, &codes);
+    let block = if is_narrow && fits && is_paired {
+        Block::Paired(paired::Paired::new(shape, &codes, output))
+    } else if is_narrow && fits {
         Block::Narrow(narrow::Narrow::new(shape, &codes, output))
     } else {
         Block::Wide(wide::Wide::new(shape, codes, output))
     };
-    let accumulator = if matches!(block, Block::Narrow(_)) { Accumulator::I32 } else { Accumulator::I64 };
+    let accumulator = if matches!(block, Block::Narrow(_) | Block::Paired(_)) { Accumulator::I32 } else { Accumulator::I64 };
     Ok(Some((Arc::new(block), Some(BlockReport { node, bound, bias, accumulator }))))
 }
 
@@ -117,6 +148,7 @@ impl Kernel for OfBatch {
     fn run(&self, x: &[crate::buffer::View], y: &mut Buffer) {
         match self.block.as_ref() {
             Block::Narrow(b) => b.run(&self.shape, x[0], y),
+            Block::Paired(b) => b.run(&self.shape, x[0], y),
             Block::Wide(b) => b.run(&self.shape, x[0], y),
             Block::Float(b) => b.run(&self.shape, x[0], y),
         }

@@ -44,7 +44,7 @@ mod requantize;
 #[doc = include_str!("../../../docs/tidl-arithmetic.md")]
 pub mod tidl;
 
-pub use block::{Accumulator, BlockReport};
+pub use block::{Accumulator, Arithmetic, BlockReport, Products};
 pub use error::{LowerError, RunError};
 pub use program::{CodeMonitor, IntegerProgram};
 pub use quantrain_lowering::Unsupported;

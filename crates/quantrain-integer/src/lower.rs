@@ -5,11 +5,10 @@ use std::sync::Arc;
 use quantrain_graph::{Dim, Graph, Op, QuantGraph, Shape, TensorId};
 
 use crate::LowerError;
-use crate::block::{self, Block, BlockReport};
+use crate::block::{self, Arithmetic, Block, BlockReport};
 use crate::buffer::Kind;
 use crate::grid::Grid;
 use crate::op::{self, Kernel, Site};
-use crate::requantize::Formula;
 
 /// What does not depend on the batch.
 pub(crate) struct Lowered {
@@ -38,7 +37,7 @@ pub(crate) struct Step {
 }
 
 impl Lowered {
-    pub fn new(net: &QuantGraph, formula: Formula) -> Result<Self, LowerError> {
+    pub fn new(net: &QuantGraph, arithmetic: Arithmetic) -> Result<Self, LowerError> {
         let mut of_quantizer = Vec::new();
         for q in net.quantizers() {
             let quantizer = q.quantizer()?.ok_or_else(|| LowerError::NotCalibrated { tensor: q.tensor.clone() })?;
@@ -49,7 +48,7 @@ impl Lowered {
         let grids: Vec<Option<Grid>> = (0..graph.tensors().len()).map(grid).collect();
         let (mut blocks, mut reports) = (Vec::new(), Vec::new());
         for u in 0..net.units().len() {
-            let (block, report) = block::lower(net, u, &grids, formula)?.unzip();
+            let (block, report) = block::lower(net, u, &grids, arithmetic)?.unzip();
             blocks.push(block);
             reports.extend(report.flatten());
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quantrain_graph::{QuantGraph, Quantizer, TensorId};
 use rayon::prelude::*;
 
-use crate::block::BlockReport;
+use crate::block::{Arithmetic, Block, BlockReport};
 use crate::buffer::{Buffer, Pool};
 use crate::grid::{centred, scale};
 use crate::lower::{Lowered, Schedule};
@@ -54,15 +54,15 @@ impl IntegerProgram {
     /// A quantizer has no range, codes do not fit, a factor does not fit the formula, or there is a form of an operator that nothing here
     /// computes.
     pub fn lower(net: &QuantGraph) -> Result<Self, LowerError> {
-        IntegerProgram::lower_with(net, net.target().requantize().into())
+        IntegerProgram::lower_with(net, Formula::from(net.target().requantize()))
     }
 
-    /// Lowers a calibrated network, with another formula than its target's.
+    /// Lowers a calibrated network, with another formula than its target's, or other sums.
     ///
     /// # Errors
     /// See [`IntegerProgram::lower`].
-    pub fn lower_with(net: &QuantGraph, formula: Formula) -> Result<Self, LowerError> {
-        let lowered = Lowered::new(net, formula)?;
+    pub fn lower_with(net: &QuantGraph, arithmetic: impl Into<Arithmetic>) -> Result<Self, LowerError> {
+        let lowered = Lowered::new(net, arithmetic.into())?;
         let schedule = Arc::new(lowered.schedule(net, 1)?);
         Ok(IntegerProgram { net: net.clone(), lowered, schedules: Mutex::new(vec![schedule]), pools: Mutex::default() })
     }
@@ -70,6 +70,11 @@ impl IntegerProgram {
     /// The network that was lowered.
     pub fn quant_graph(&self) -> &QuantGraph {
         &self.net
+    }
+
+    /// Whether some sum may saturate: pairs of products are added in 16 bits, and the weights of a block reach that far.
+    pub fn may_saturate(&self) -> bool {
+        self.lowered.blocks.iter().flatten().any(|block| matches!(**block, Block::Paired(_)))
     }
 
     /// Of each block with integer weights, the bound of its sums and what they are made in; in the order they run.

@@ -8,8 +8,8 @@ use prost::Message;
 use crate::ReadError;
 use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
-/// The nodes of a file by what they write.
-pub struct Makers(HashMap<String, (String, Option<String>)>);
+/// The nodes of a file by what they write: operators and inputs.
+pub struct Makers(HashMap<String, (String, Vec<String>)>);
 
 /// How a file, or what a runtime's optimizer made of it, computes the codes of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,35 +30,49 @@ impl Makers {
         let bytes = std::fs::read(path).map_err(|source| ReadError::Io { file: path.into(), source })?;
         let mut makers = HashMap::new();
         for node in nodes(path, &bytes)? {
-            let input = node.input.first().cloned();
-            let op = node.op_type.unwrap_or_default();
-            node.output.into_iter().for_each(|output| drop(makers.insert(output, (op.clone(), input.clone()))));
+            let (op, inputs) = (node.op_type.unwrap_or_default(), node.input);
+            node.output.into_iter().for_each(|output| drop(makers.insert(output, (op.clone(), inputs.clone()))));
         }
         Ok(Makers(makers))
     }
 
     /// What computes the codes of a tensor; `None` for a tensor that no node writes.
     pub fn of(&self, codes: &str) -> Option<Maker> {
-        let (mut op, mut input) = self.behind_layout(codes)?;
-        if let Some(rounded) = input.filter(|_| op == "Clip").and_then(|x| self.behind_layout(x)).filter(|(op, _)| *op == "QuantizeLinear")
-        {
-            (op, input) = rounded;
-        }
+        let (op, inputs) = self.behind_layout(codes)?;
         if op != "QuantizeLinear" {
             return Some(Maker::Integer(op.into()));
         }
-        let maker = input.and_then(|input| self.behind_layout(input));
+        let maker = inputs.first().and_then(|input| self.behind_layout(input));
         Some(Maker::Float(maker.map_or("input", |(op, _)| op).into()))
     }
 
+    /// Whether what computes the codes of a tensor reads weights that are integers: as they are, or behind a DequantizeLinear.
+    pub fn have_integer_weights(&self, codes: &str) -> bool {
+        match self.behind_layout(codes) {
+            Some(("QuantizeLinear", inputs)) => {
+                let weights = inputs.first().and_then(|input| self.behind_activation(input)).and_then(|(_, inputs)| inputs.get(1));
+                weights.and_then(|w| self.behind_layout(w)).is_some_and(|(op, _)| op == "DequantizeLinear")
+            }
+            maker => maker.is_some(),
+        }
+    }
+
+    /// The operator that a tensor is from, a fused activation and its axes' order aside.
+    fn behind_activation<'a>(&'a self, tensor: &'a str) -> Option<(&'a str, &'a [String])> {
+        match self.behind_layout(tensor)? {
+            ("Relu" | "Clip", inputs) => self.behind_layout(inputs.first()?),
+            maker => Some(maker),
+        }
+    }
+
     /// The operator that a tensor is from, its axes' order aside.
-    fn behind_layout<'a>(&'a self, mut tensor: &'a str) -> Option<(&'a str, Option<&'a str>)> {
+    fn behind_layout<'a>(&'a self, mut tensor: &'a str) -> Option<(&'a str, &'a [String])> {
         // No path is longer than there are nodes.
         for _ in 0..=self.0.len() {
-            let (op, input) = self.0.get(tensor)?;
-            match input {
+            let (op, inputs) = self.0.get(tensor)?;
+            match inputs.first() {
                 Some(input) if op == "Transpose" && self.0.contains_key(input) => tensor = input,
-                input => return Some((op, input.as_deref())),
+                _ => return Some((op, inputs)),
             }
         }
         None
@@ -165,5 +179,6 @@ mod tests {
         assert_eq!(makers.of("s"), Some(Maker::Float("input".into())));
         assert_eq!(makers.of("c"), Some(Maker::Float("Add".into())), "a Clip on codes leaves some unused");
         assert_eq!(makers.of("x"), None);
+        assert!(makers.have_integer_weights("q") && !makers.have_integer_weights("r"));
     }
 }

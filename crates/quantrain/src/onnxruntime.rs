@@ -11,7 +11,7 @@ use ort::session::builder::SessionBuilder;
 use ort::value::{Tensor, ValueRef};
 use thiserror::Error;
 
-pub(crate) use self::inner::InnerSession;
+pub(crate) use self::inner::{InnerRun, InnerSession};
 pub use self::library::Library;
 
 /// ONNX Runtime cannot be used.
@@ -187,11 +187,6 @@ impl OnnxRuntime {
     /// How its sessions are opened.
     pub(crate) fn options(&self) -> SessionOptions {
         self.opener.options
-    }
-
-    /// The session of [`OnnxRuntime::inner`], where it was opened.
-    pub(crate) fn opened_inner(&self) -> Option<&InnerSession> {
-        self.inner.as_ref()
     }
 
     /// A session that hands out the codes of inner tensors.

@@ -1,27 +1,36 @@
 //! The simulation, the integer program and ONNX Runtime side by side, code for code.
 
+mod cause;
 mod compare;
 mod origin;
 
+pub use cause::{Cause, CauseCount};
 pub use origin::InnerComparison;
 
 use quantrain_data::{Batch, DataError};
-use quantrain_engine::{Mode, Network, Purpose};
-use quantrain_graph::{Graph, QuantGraph, Target};
+use quantrain_engine::{Network, Purpose};
+use quantrain_graph::{Graph, QuantGraph, Target, TensorId};
 use quantrain_integer::IntegerProgram;
 use serde::Serialize;
 
+use self::cause::Hypotheses;
 use self::compare::{Outputs, Tensors};
 use self::origin::Origins;
-use crate::images::extents_in_memory;
+use crate::images::{extents_in_memory, fixed_batch};
 use crate::metric::{Tally, first_of};
 use crate::onnxruntime::OnnxRuntime;
 use crate::progress::Progress;
 use crate::runner::Runner;
 use crate::{RunError, check_images};
 
-/// Images that are run at once: every tensor of the simulation is kept.
+/// Images that are run at once, at most.
 const BATCH: usize = 8;
+
+/// Codes that ONNX Runtime hands out at once; of larger images there are fewer in a batch.
+const CODES: usize = 32 << 20;
+
+/// Images, of those whose outputs ONNX Runtime gives differently, for which the causes are computed.
+const EXPLAINED_IMAGES: usize = 32;
 
 /// Images, of those whose outputs ONNX Runtime gives differently, in which its inner tensors are compared.
 const INNER_IMAGES: usize = 256;
@@ -54,6 +63,8 @@ pub struct OutputComparison {
     pub differ: usize,
     /// The largest difference: in codes, or of values.
     pub largest: f64,
+    /// Why, of the codes in the first images that differ: what each cause would give, computed for the whole network.
+    pub causes: Vec<CauseCount>,
 }
 
 /// What three ways to run one network have in common.
@@ -89,6 +100,9 @@ pub struct Verification {
     pub inner_fused_otherwise: usize,
     /// The inner tensors that differ there, in the order they are computed.
     pub inner: Vec<InnerComparison>,
+    /// Why ONNX Runtime's inner tensors were not compared although outputs differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_inner: Option<String>,
 }
 
 impl Verification {
@@ -100,6 +114,18 @@ impl Verification {
     /// The first operator that ONNX Runtime computes otherwise, of those that were looked at: it gives other codes of the same.
     pub fn first_difference(&self) -> Option<&InnerComparison> {
         self.inner.iter().find(|t| t.begins > 0)
+    }
+
+    /// The causes of differences, of outputs and of inner tensors, most frequent first.
+    pub fn causes(&self) -> Vec<Cause> {
+        let all = self.outputs.iter().map(|o| &o.causes).chain(self.inner.iter().map(|t| &t.causes)).flatten();
+        let mut counts: Vec<CauseCount> = Vec::new();
+        all.for_each(|found| match counts.iter_mut().find(|count| count.cause == found.cause) {
+            Some(count) => count.codes += found.codes,
+            None => counts.push(*found),
+        });
+        counts.sort_by_key(|count| (std::cmp::Reverse(count.codes), count.cause));
+        counts.into_iter().map(|count| count.cause).collect()
     }
 }
 
@@ -121,41 +147,53 @@ pub fn verify(
     batches: impl Iterator<Item = Result<Batch, DataError>>,
     progress: &mut dyn Progress,
 ) -> Result<Verification, RunError> {
+    let file = runtime.is_some().then(|| graph.clone());
     let net = QuantGraph::adopt(graph, target)?;
     if net.quantizers().is_empty() {
         return Err(RunError::NothingToVerify);
     }
     let program = IntegerProgram::lower(&net)?;
+    let exact = runtime.as_ref().is_some_and(|runtime| runtime.options().exact);
+    let hypotheses = file.map(|file| Hypotheses::new(file, &net, exact)).transpose()?;
+    let at_once = images_at_once(&net);
     let float = net.float_nodes().iter().map(|(n, _)| net.graph().node(*n)).map(|n| format!("{} ({})", n.name, n.op.name())).collect();
     let mut network = Network::new(net);
     let mut tensors = Tensors::new(network.quant_graph());
     let mut outputs = Outputs::new(network.quant_graph());
     let mut origins = Origins::new(network.quant_graph());
-    let mut runner = Runner::new(Purpose::Inspection);
+    let mut runner = Runner::new(Purpose::Inference);
     let mut tallies = [Tally::default(); 3];
     let mut predictions = [0; 2];
-    let (mut images, mut labelled) = (0, true);
+    let (mut images, mut labelled, mut explained, mut without_inner) = (0, true, 0, None);
     for batch in batches {
         let batch = batch?;
         check_images(&network, &batch)?;
         labelled &= batch.labels.len() == batch.size;
         let image = batch.images.len() / batch.size.max(1);
-        for (part, x) in batch.images.chunks(BATCH * image.max(1)).enumerate() {
+        for (part, x) in batch.images.chunks(at_once * image.max(1)).enumerate() {
             let size = x.len() / image;
-            let (plan, workspace) = runner.plan(&network, size)?;
-            network.forward(plan, workspace, Mode::SIMULATE, &[x], &mut ())?;
-            let integer = program.run(size, &[x], &mut tensors.monitor(&network, plan, workspace))?;
-            let mut logits = vec![network.output(plan, workspace, 0), integer[0].clone()];
-            if let Some(runtime) = runtime.as_deref_mut() {
+            let plan = runner.plan(&network, size)?;
+            let mut lockstep = tensors.beside(&mut network, plan, x)?;
+            let integer = program.run(size, &[x], &mut lockstep)?;
+            let mut logits = vec![lockstep.finish()?, integer[0].clone()];
+            if let Some((runtime, hypotheses)) = runtime.as_deref_mut().zip(hypotheses.as_ref()) {
                 let shape = extents_in_memory(network.quant_graph().graph(), size)?;
                 let found = runtime.run(x, &shape)?;
-                if outputs.compare(&integer, &found)? > 0 && origins.images() < INNER_IMAGES {
-                    origins.compare(&program, runtime, x, &shape, &found)?;
+                let differs = outputs.compare(&integer, &found)? > 0;
+                if differs && explained < EXPLAINED_IMAGES {
+                    outputs.explain(&integer, &found, &hypotheses.predict(size, x)?);
+                    explained += size;
+                }
+                if differs && origins.images() < INNER_IMAGES && without_inner.is_none() {
+                    match origins.compare(&program, hypotheses, runtime, x, &shape, &found) {
+                        Err(RunError::OnnxRuntime(error)) => without_inner = Some(error.to_string()),
+                        compared => compared?,
+                    }
                 }
                 logits.extend(found.into_iter().next());
             }
             if labelled {
-                let labels = &batch.labels[part * BATCH..][..size];
+                let labels = &batch.labels[part * at_once..][..size];
                 tallies.iter_mut().zip(&logits).try_for_each(|(tally, logits)| tally.add(logits, labels))?;
             }
             let first: Vec<Vec<usize>> = logits.iter().map(|l| first_of(l, size)).collect();
@@ -192,6 +230,15 @@ pub fn verify(
         outputs,
         inner_images: origins.images(),
         inner_fused_otherwise: origins.fused_otherwise(),
-        inner: origins.finish(runtime),
+        inner: origins.finish(),
+        without_inner,
     })
+}
+
+/// Images that are run at once.
+fn images_at_once(net: &QuantGraph) -> usize {
+    let graph = net.graph();
+    let quantized = (0..graph.tensors().len()).map(TensorId).filter(|&t| net.quantizer_of(t).is_some());
+    let codes: usize = quantized.map(|t| graph.tensor(t).shape.elements(1)).sum();
+    fixed_batch(graph).unwrap_or_else(|| (CODES / codes.max(1)).clamp(1, BATCH))
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use quantrain::onnxruntime::{Library, OnnxRuntime, SessionOptions};
 use quantrain::recipe::{Overrides, Recipe};
-use quantrain::verify::Verification;
+use quantrain::verify::{CauseCount, Verification};
 use quantrain::{Job, RunError};
 use serde::Serialize;
 
@@ -129,7 +129,7 @@ impl VerifyReport {
         for t in self.found.inner.iter().filter(|t| t.begins > 0).take(WORST) {
             let begins = format!("{} of {}", grouped(t.begins), grouped(t.codes));
             let runs_as = t.runs_as.clone().unwrap_or_else(|| "?".into());
-            table.row(vec![t.tensor.clone(), t.operator.into(), runs_as, begins, grouped(t.largest as usize), t.reason.clone()]);
+            table.row(vec![t.tensor.clone(), t.operator.into(), runs_as, begins, grouped(t.largest as usize), causes(&t.causes)]);
         }
         table
     }
@@ -162,7 +162,10 @@ impl fmt::Display for VerifyReport {
         for o in &found.outputs {
             let (differ, values) = (grouped(o.differ), grouped(o.values));
             match o.quantized {
-                true => writeln!(f, "ONNX Runtime, output `{}`: {differ} of {values} codes differ, by at most {}", o.output, o.largest)?,
+                true => {
+                    let why = if o.causes.is_empty() { String::new() } else { format!(": {}", causes(&o.causes)) };
+                    writeln!(f, "ONNX Runtime, output `{}`: {differ} of {values} codes differ, by at most {}{why}", o.output, o.largest)?;
+                }
                 false => writeln!(
                     f,
                     "ONNX Runtime, output `{}` (float): the largest difference of {values} values is {:.3e}",
@@ -171,17 +174,17 @@ impl fmt::Display for VerifyReport {
             }
         }
         if let Some(first) = found.first_difference() {
-            let images = grouped(found.inner_images);
-            writeln!(
-                f,
-                "ONNX Runtime differs first at `{}` ({}): {}; seen in {images} images",
-                first.tensor, first.operator, first.reason
-            )?;
+            let (images, why) = (grouped(found.inner_images), causes(&first.causes));
+            writeln!(f, "ONNX Runtime differs first at `{}` ({}): {why}; seen in {images} images", first.tensor, first.operator)?;
             if found.inner_fused_otherwise > 0 {
                 let values = grouped(found.inner_fused_otherwise);
                 writeln!(f, "handing inner tensors out changed {values} values of outputs: the optimizer fused otherwise there")?;
             }
             writeln!(f, "\n{}", self.origins())?;
+        }
+        found.causes().iter().try_for_each(|cause| writeln!(f, "{}: {}", cause.name(), cause.text()))?;
+        if let Some(reason) = &found.without_inner {
+            writeln!(f, "inner tensors were not compared: {reason}")?;
         }
         if !found.float_operators.is_empty() {
             writeln!(f, "in float, as the file has no quantizer behind them: {}", found.float_operators.join(", "))?;
@@ -191,4 +194,11 @@ impl fmt::Display for VerifyReport {
         }
         write!(f, "\n{}", self.accuracies())
     }
+}
+
+/// Causes with the number of their codes, most frequent first.
+fn causes(counts: &[CauseCount]) -> String {
+    let mut counts = counts.to_vec();
+    counts.sort_by_key(|count| (std::cmp::Reverse(count.codes), count.cause));
+    counts.iter().map(|count| format!("{} {}", count.cause.name(), grouped(count.codes))).collect::<Vec<_>>().join(", ")
 }

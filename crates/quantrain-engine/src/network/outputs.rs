@@ -27,8 +27,9 @@ impl Network {
         }
     }
 
-    /// What the buffer of `tensor` holds after a forward by a plan for [`crate::Purpose::Inspection`], and its scale: centred codes of a
-    /// quantized tensor in a simulated run, else real values. `None` for a constant, and for a tensor inside a block.
+    /// What the buffer of `tensor` holds, and its scale: centred codes of a quantized tensor in a simulated run, else real values. It is there
+    /// once its unit has run, after a whole forward only by a plan for [`crate::Purpose::Inspection`]. `None` for a constant, and for a tensor
+    /// inside a block.
     pub fn values_of<'w>(&self, plan: &Plan, workspace: &'w Workspace, tensor: TensorId) -> Option<(&'w [f32], f32)> {
         let buffer = plan.values[tensor.0]?;
         Some((workspace.memory.get(buffer), workspace.scales[tensor.0]))

@@ -1,7 +1,7 @@
 //! One network by several formulas.
 
-use quantrain_graph::{Settings, Target};
-use quantrain_integer::{Formula, IntegerProgram, LowerError};
+use quantrain_graph::{GraphBuilder, QuantGraph, Range, Settings, Target};
+use quantrain_integer::{Arithmetic, Formula, IntegerProgram, LowerError, Products};
 
 use crate::compare::{Codes, calibrate, prepare};
 use crate::generate::draw;
@@ -51,4 +51,27 @@ fn what_cannot_run_is_an_error() {
 
 fn calibrated(net: &quantrain_graph::QuantGraph, x: &[f32]) -> quantrain_graph::QuantGraph {
     calibrate(net.clone(), 1, &[x], 1.0)
+}
+
+#[test]
+fn pairs_of_products_saturate_where_the_arithmetic_says_so() {
+    let mut b = GraphBuilder::new("pair");
+    let x = b.input("x", &[2, 1, 1]);
+    let y = b.convolution("y", x, 1, [1, 1]).weights(vec![1.0, 1.0]).done().unwrap();
+    b.output(y);
+    let target = Target::named("onnxruntime-vnni").unwrap();
+    let mut net = QuantGraph::prepare(b.finish().unwrap(), target, &Settings::default()).unwrap();
+    // Scales 1, 1/127 and 2.
+    let ranges = [Range::new(0.0, 255.0), Range::new(0.0, 510.0)];
+    net.quantizers_mut().iter_mut().zip(ranges).for_each(|(q, range)| q.range = Some(range));
+    let sum = |products, x: [f32; 2]| {
+        let arithmetic = Arithmetic { formula: Formula::Multiply, products };
+        let program = IntegerProgram::lower_with(&net, arithmetic).unwrap();
+        assert_eq!(program.may_saturate(), products == Products::SaturatingPairs);
+        program.run(1, &[&x], &mut ()).unwrap()[0][0]
+    };
+    assert_eq!(sum(Products::Exact, [255.0, 255.0]), 510.0);
+    // 32767/127 = 258.008, in steps of 2.
+    assert_eq!(sum(Products::SaturatingPairs, [255.0, 255.0]), 258.0);
+    assert_eq!(sum(Products::SaturatingPairs, [100.0, 100.0]), 200.0);
 }

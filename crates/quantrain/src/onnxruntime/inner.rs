@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use ort::session::{Session, SessionOutputs};
-use ort::value::ValueRef;
+use ort::value::DynValue;
 use quantrain_onnx::{Maker, Makers, code_tensors, with_outputs};
 
 use super::{OnnxRuntimeError, Opener, in_memory_order};
@@ -19,8 +19,11 @@ pub(crate) struct InnerSession {
     makers: Makers,
 }
 
-/// Codes by the name of their output, and the outputs of 32-bit floats.
-type Inner = (HashMap<String, Vec<i32>>, Vec<Vec<f32>>);
+/// What a run of an [`InnerSession`] hands out.
+pub(crate) struct InnerRun<'s> {
+    values: SessionOutputs<'s>,
+    outputs: &'s HashMap<String, String>,
+}
 
 impl InnerSession {
     pub(crate) fn open(opener: &Opener) -> Result<Self, OnnxRuntimeError> {
@@ -36,29 +39,39 @@ impl InnerSession {
         Ok(InnerSession { session, outputs: tensors.into_iter().collect(), makers: Makers::read(optimized.path())? })
     }
 
-    /// The codes of every quantized tensor by the name of its output, and the file's own outputs, as they lie in memory.
-    pub(crate) fn run(&mut self, opener: &Opener, images: &[f32], shape: &[usize; 4]) -> Result<Inner, OnnxRuntimeError> {
+    /// Runs images of `[N, H, W, C]`.
+    pub(crate) fn run(&mut self, opener: &Opener, images: &[f32], shape: &[usize; 4]) -> Result<InnerRun<'_>, OnnxRuntimeError> {
         let input = opener.input(images, shape)?;
-        let outputs: SessionOutputs = self.session.run(ort::inputs![input]).map_err(|e| opener.refused(e.to_string()))?;
-        let integers = outputs.iter().filter_map(|(name, value)| Some((name.to_owned(), codes(&value)?))).collect();
-        let reals = outputs.values().filter_map(|value| value.try_extract_tensor::<f32>().ok().map(|(s, x)| in_memory_order(s, x)));
-        Ok((integers, reals.collect()))
-    }
-
-    /// The output that a tensor's codes are.
-    pub(crate) fn output_of(&self, tensor: &str) -> Option<&str> {
-        self.outputs.get(tensor).map(String::as_str)
+        let values = self.session.run(ort::inputs![input]).map_err(|e| opener.refused(e.to_string()))?;
+        Ok(InnerRun { values, outputs: &self.outputs })
     }
 
     /// What computes the codes of a tensor.
     pub(crate) fn maker(&self, tensor: &str) -> Option<Maker> {
-        self.makers.of(self.output_of(tensor)?)
+        self.makers.of(self.outputs.get(tensor)?)
+    }
+
+    /// Whether what computes the codes of a tensor has weights that are integers.
+    pub(crate) fn has_integer_weights(&self, tensor: &str) -> bool {
+        self.outputs.get(tensor).is_some_and(|codes| self.makers.have_integer_weights(codes))
+    }
+}
+
+impl InnerRun<'_> {
+    /// The codes of a tensor, as they lie in memory.
+    pub(crate) fn codes(&self, tensor: &str) -> Option<Vec<i32>> {
+        codes(self.values.get(self.outputs.get(tensor)?)?)
+    }
+
+    /// The file's own outputs, those of 32-bit floats.
+    pub(crate) fn reals(&self) -> Vec<Vec<f32>> {
+        self.values.values().filter_map(|value| value.try_extract_tensor::<f32>().ok().map(|(s, x)| in_memory_order(s, x))).collect()
     }
 }
 
 /// The integers of an output; `None` where it has none.
-fn codes(value: &ValueRef) -> Option<Vec<i32>> {
-    fn of<T: ort::value::PrimitiveTensorElementType + Copy + Into<i32>>(value: &ValueRef) -> Option<Vec<i32>> {
+fn codes(value: &DynValue) -> Option<Vec<i32>> {
+    fn of<T: ort::value::PrimitiveTensorElementType + Copy + Into<i32>>(value: &DynValue) -> Option<Vec<i32>> {
         let (shape, codes) = value.try_extract_tensor::<T>().ok()?;
         Some(in_memory_order(shape, codes).into_iter().map(Into::into).collect())
     }
