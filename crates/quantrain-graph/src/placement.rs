@@ -213,7 +213,7 @@ fn layer_settings<'s>(
     for layer in layers {
         let mut any = false;
         for (u, unit) in units.iter().enumerate() {
-            if unit.nodes().any(|n| matches(&layer.pattern, &graph.node(n).name)) {
+            if unit.nodes().any(|n| quantrain_pattern::matches(&layer.pattern, &graph.node(n).name)) {
                 found[u] = Some(layer);
                 any = true;
             }
@@ -223,22 +223,6 @@ fn layer_settings<'s>(
         }
     }
     Ok(found)
-}
-
-/// Whether `name` fits `pattern`, in which `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-    for part in middle {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }
 
 /// Blocks that no other block comes before, and blocks that no other block comes after.
