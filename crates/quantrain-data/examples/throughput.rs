@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use quantrain_data::{BatchPlan, Channels, Columns, Loader, Preprocess};
+use quantrain_data::{BatchPlan, Channels, Loader, Preprocess, ReadOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let number = |at: usize| rest.get(at).map(|text| text.parse::<usize>()).transpose();
     let (crop, limit) = (number(0)?.filter(|&side| side > 0), number(1)?);
     let started = Instant::now();
-    let dataset = quantrain_data::open(Path::new(path), &Columns::default())?;
+    let dataset = quantrain_data::open(Path::new(path), &ReadOptions::default())?;
     println!("{}, opened in {:.0?}", dataset.describe(), started.elapsed());
     let channels = Channels::Exactly(dataset.sample(0)?.image.channels);
     let crop = crop.map(|side| [side, side]);

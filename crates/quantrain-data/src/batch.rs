@@ -1,6 +1,7 @@
 //! Batches of an epoch, in order, made ahead by background threads
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::preprocess::Pipeline;
 use crate::random::Random;
-use crate::{Annotation, Augment, BoundingBox, DataError, Dataset, Preprocess};
+use crate::selection::spread;
+use crate::survey::look;
+use crate::{Annotation, Augment, BoundingBox, DataError, Dataset, OnBadSample, Preprocess, Survey};
 
 /// Which samples make which batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +24,8 @@ pub struct BatchPlan {
     pub seed: u64,
     /// Whether a last batch that is not full is left out.
     pub drop_last: bool,
-    /// Uses only the first so many samples of the epoch's order: of the dataset, or, shuffled,
-    /// random ones (others in each epoch).
+    /// Uses only so many samples, drawn by (seed, epoch) and spread over the classes where they are
+    /// known without decoding. A smaller limit gives some of the samples of a larger one.
     pub limit: Option<usize>,
 }
 
@@ -64,10 +67,13 @@ pub struct Loader {
     work: Arc<Work>,
 }
 
+#[derive(Clone)]
 struct Work {
     dataset: Arc<dyn Dataset>,
     pipeline: Pipeline,
     plan: BatchPlan,
+    /// Samples that are never used.
+    skipped: BTreeSet<usize>,
 }
 
 impl Loader {
@@ -80,11 +86,61 @@ impl Loader {
         if plan.batch_size == 0 {
             return Err(DataError::BatchSize);
         }
-        let work = Work { dataset, pipeline, plan };
-        if work.batches() == 0 {
-            let batch_size = work.plan.batch_size;
-            return Err(DataError::NoBatches { samples: work.samples(), batch_size });
+        let work = Work { dataset, pipeline, plan, skipped: BTreeSet::new() };
+        work.gives_batches()?;
+        Ok(Self { work: Arc::new(work) })
+    }
+
+    /// Looks at the samples that `epochs` use, or all where that is no range, before they are needed; those that cannot be used are an error,
+    /// or left out of every epoch.
+    ///
+    /// # Errors
+    /// A sample that cannot be used, or nothing is left.
+    pub fn surveyed(self, on_bad: OnBadSample, epochs: Option<Range<u64>>, threads: usize) -> Result<(Self, Survey), DataError> {
+        let mut work = Arc::unwrap_or_clone(self.work);
+        let (mut survey, mut seen) = (Survey::default(), BTreeSet::new());
+        loop {
+            // What is drawn in the place of samples left out is looked at in turn.
+            let used: BTreeSet<usize> = match &epochs {
+                Some(epochs) => epochs.clone().flat_map(|epoch| work.order(epoch)).collect(),
+                None => (0..work.dataset.len()).collect(),
+            };
+            let new: Vec<usize> = used.difference(&seen).copied().collect();
+            if new.is_empty() {
+                break;
+            }
+            let mut bad = Vec::new();
+            for (&index, found) in new.iter().zip(look(&*work.dataset, &work.pipeline, on_bad, &new, threads)) {
+                match found {
+                    Ok(turned) => survey.turned += usize::from(turned),
+                    Err(error) => bad.push((index, error)),
+                }
+            }
+            survey.looked_at += new.len();
+            seen.extend(new);
+            if on_bad == OnBadSample::Error {
+                let count = bad.len();
+                if let Some((_, first)) = bad.into_iter().next() {
+                    return Err(DataError::BadSamples { first: Box::new(first), count, of: survey.looked_at });
+                }
+                continue;
+            }
+            work.skipped.extend(bad.iter().map(|(index, _)| *index));
+            survey.skipped.extend(bad);
         }
+        work.gives_batches()?;
+        Ok((Self { work: Arc::new(work) }, survey))
+    }
+
+    /// The same samples, but at most so many of them, in batches of this size.
+    ///
+    /// # Errors
+    /// The plan gives no batch.
+    pub fn limited(&self, limit: usize, batch_size: usize) -> Result<Self, DataError> {
+        let mut work = Work::clone(&self.work);
+        work.plan.limit = Some(work.plan.limit.map_or(limit, |old| old.min(limit)));
+        work.plan.batch_size = batch_size;
+        work.gives_batches()?;
         Ok(Self { work: Arc::new(work) })
     }
 
@@ -123,9 +179,16 @@ impl Loader {
 }
 
 impl Work {
+    fn gives_batches(&self) -> Result<(), DataError> {
+        match self.batches() {
+            0 => Err(DataError::NoBatches { samples: self.samples(), batch_size: self.plan.batch_size }),
+            _ => Ok(()),
+        }
+    }
+
     /// Samples that the plan uses.
     fn samples(&self) -> usize {
-        self.plan.limit.unwrap_or(usize::MAX).min(self.dataset.len())
+        self.plan.limit.unwrap_or(usize::MAX).min(self.dataset.len() - self.skipped.len())
     }
 
     fn batches(&self) -> usize {
@@ -133,20 +196,31 @@ impl Work {
         if self.plan.drop_last { samples / size } else { samples.div_ceil(size) }
     }
 
-    /// The shuffled indices of an epoch; none for the dataset's own order.
-    fn order(&self, epoch: u64) -> Option<Vec<usize>> {
-        let mut random = Random::of_order(self.plan.seed, epoch);
-        self.plan.shuffle.then(|| random.permutation(self.dataset.len()))
+    /// The indices of an epoch.
+    fn order(&self, epoch: u64) -> Vec<usize> {
+        let length = self.dataset.len();
+        let mut order = match self.plan.shuffle || self.plan.limit.is_some() {
+            true => Random::of_order(self.plan.seed, epoch).permutation(length),
+            false => (0..length).collect(),
+        };
+        order.retain(|index| !self.skipped.contains(index));
+        if let Some(limit) = self.plan.limit {
+            order = spread(&order, limit, |index| self.dataset.class(index));
+        }
+        if !self.plan.shuffle {
+            order.sort_unstable();
+        }
+        order
     }
 
     /// Makes batch `number` in the buffers of `batch`.
-    fn fill(&self, epoch: u64, order: Option<&[usize]>, number: usize, mut batch: Batch) -> Result<Batch, DataError> {
+    fn fill(&self, epoch: u64, order: &[usize], number: usize, mut batch: Batch) -> Result<Batch, DataError> {
         let first = number * self.plan.batch_size;
         let last = first.saturating_add(self.plan.batch_size).min(self.samples());
         batch.number = number;
         batch.size = last - first;
         batch.indices.clear();
-        batch.indices.extend((first..last).map(|at| order.map_or(at, |order| order[at])));
+        batch.indices.extend(&order[first..last]);
         batch.labels.clear();
         let mut masks = batch.masks.take().unwrap_or_default();
         masks.clear();
@@ -200,7 +274,7 @@ pub struct Batches {
 struct Queue {
     work: Arc<Work>,
     epoch: u64,
-    order: Option<Vec<usize>>,
+    order: Vec<usize>,
     end: usize,
     /// Batches claimed and not yet taken, at most.
     ahead: usize,
@@ -233,7 +307,7 @@ impl Queue {
     /// A worker: claims a number, makes the batch, until the end or until stopped.
     fn run(&self) {
         while let Some((number, spare)) = self.claim() {
-            let fill = || self.work.fill(self.epoch, self.order.as_deref(), number, spare);
+            let fill = || self.work.fill(self.epoch, &self.order, number, spare);
             let batch = panic::catch_unwind(AssertUnwindSafe(fill));
             self.state().ready.insert(number, batch);
             self.arrival.notify_one();

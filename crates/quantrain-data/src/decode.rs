@@ -9,7 +9,10 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::Image;
+use crate::orientation::Orientation;
+use crate::{Exif, Image};
+
+pub(crate) mod header;
 
 /// Pixels an image may have: what a header claims is allocated only up to here (192 MiB of RGB).
 pub(crate) const MAX_PIXELS: usize = 1 << 26;
@@ -32,9 +35,11 @@ pub enum DecodeError {
         /// Height in the header.
         height: usize,
     },
-    /// A JPEG without its end marker. Decoders fill the missing part with gray.
-    #[error("truncated JPEG: no end marker in {length} bytes; fetch the file again")]
+    /// An image without its end marker. Decoders fill the missing part with gray.
+    #[error("truncated {kind}: no end marker in {length} bytes; fetch the file again")]
     Truncated {
+        /// JPEG or PNG.
+        kind: &'static str,
         /// Bytes there are.
         length: usize,
     },
@@ -62,6 +67,15 @@ pub(crate) fn image(bytes: &[u8]) -> Result<Image, DecodeError> {
     } else {
         Err(DecodeError::Format { start: bytes.iter().take(4).copied().collect() })
     }
+}
+
+/// Decodes an image as [`image`] does, with the way to turn it upright where that is asked for.
+pub(crate) fn oriented(bytes: &[u8], exif: Exif) -> Result<(Image, Orientation), DecodeError> {
+    let orientation = match exif {
+        Exif::Apply => header::orientation(bytes),
+        Exif::Ignore => Orientation::default(),
+    };
+    Ok((image(bytes)?, orientation))
 }
 
 /// Decodes a mask: the stored numbers of a gray PNG, or the indices of a palette, as classes.
@@ -101,7 +115,7 @@ fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
 fn jpeg(bytes: &[u8]) -> Result<Image, DecodeError> {
     // The decoder is lenient, as files in the wild hold odd markers; a missing end is another matter.
     if !bytes.windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
-        return Err(DecodeError::Truncated { length: bytes.len() });
+        return Err(DecodeError::Truncated { kind: "JPEG", length: bytes.len() });
     }
     let failed = |error| DecodeError::Jpeg(format!("{error:?}"));
     let options =

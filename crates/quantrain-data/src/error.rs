@@ -46,22 +46,59 @@ pub enum DataError {
         /// As given.
         path: PathBuf,
     },
+    /// A pipe, a device or a folder where a file should be.
+    #[error("{}: not a regular file; data are read from files and folders only", path.display())]
+    NotAFile {
+        /// As given.
+        path: PathBuf,
+    },
+    /// An encoded image of an absurd length.
+    #[error("{}: {length} bytes in an encoded image, at most {limit} are read; is it one?", file.display())]
+    LargeImage {
+        /// The file.
+        file: PathBuf,
+        /// Its bytes.
+        length: u64,
+        /// Bytes that are read.
+        limit: u64,
+    },
+    /// A folder with files, none of which is an image that is read.
+    #[error("{}: no JPEG or PNG images there, but {left_out}; convert them", folder.display())]
+    NoImages {
+        /// As given.
+        folder: PathBuf,
+        /// Files of each ending.
+        left_out: String,
+    },
+    /// Class folders that the known classes do not have.
+    #[error(
+        "{data}: no known class: {unknown}; the known ones are {known}, by `data.classes` or the training images; \
+         rename the folders, or list all classes in `data.classes`"
+    )]
+    UnknownClasses {
+        /// Where.
+        data: String,
+        /// The first few.
+        unknown: String,
+        /// The first few.
+        known: String,
+    },
     /// A pattern or a folder that holds no dataset.
     #[error("{}: no files of a dataset there; expected parquet, IDX or images", path.display())]
     NoFiles {
         /// As given.
         path: PathBuf,
     },
-    /// A folder with several IDX datasets.
+    /// A folder with several IDX datasets, or with the parts of one.
     #[error("{}: holds several datasets; name one of them: {}", folder.display(), files.join(", "))]
     SeveralDatasets {
         /// As given.
         folder: PathBuf,
-        /// Names of the image files.
+        /// Names of the files or folders.
         files: Vec<String>,
     },
     /// A folder with images both directly and in class folders.
-    #[error("{}: images beside class folders; move them into a class or away", folder.display())]
+    #[error("{}: images beside folders of images; move them into a class or away", folder.display())]
     MixedFolder {
         /// As given.
         folder: PathBuf,
@@ -119,15 +156,18 @@ pub enum DataError {
         /// The parser's reason.
         source: ParquetError,
     },
-    /// The header claims so much data that the file cannot hold it.
-    #[error("{}: claims {claimed} bytes of data in a file of {length}; it is damaged", file.display())]
-    Inflated {
+    /// A file that unpacks to more than it may.
+    #[error(
+        "{}: unpacks to {claimed} bytes, at most {} MiB are allowed; if that is right, raise `data.unpack-limit`",
+        file.display(), limit >> 20
+    )]
+    Unpacks {
         /// The file.
         file: PathBuf,
-        /// Bytes claimed.
+        /// Bytes that its headers tell of.
         claimed: u64,
-        /// Bytes there are.
-        length: u64,
+        /// Bytes allowed.
+        limit: u64,
     },
     /// A column ends early or goes on.
     #[error("{}: column `{column}` has {found} rows, the file has {expected}", file.display())]
@@ -258,6 +298,16 @@ pub enum DataError {
     Inconsistent {
         /// Index.
         sample: usize,
+    },
+    /// Samples that cannot be used, found before the first batch.
+    #[error("{first} ({count} such among {of} samples); mend them, or leave them out with `data.on-bad-sample = \"skip\"`")]
+    BadSamples {
+        /// What is wrong with the first.
+        first: Box<DataError>,
+        /// Bad ones.
+        count: usize,
+        /// Samples looked at.
+        of: usize,
     },
     /// An image of other channels than the network's.
     #[error(
@@ -406,7 +456,7 @@ pub enum DataError {
     /// A plan that gives no batch: no samples, a limit of 0, or all of them dropped.
     #[error(
         "no batches: {samples} samples do not fill one batch of {batch_size}; \
-         lower the batch size, raise the limit or keep the last batch"
+         lower `train.batch-size`, raise `data.train-images`, or set `train.last-batch = \"keep\"`"
     )]
     NoBatches {
         /// Samples used.

@@ -54,6 +54,8 @@ pub(crate) const JPEG: &[u8] = &[
 pub(crate) enum Rows {
     Images(&'static str, Vec<Option<Vec<u8>>>),
     Integers(&'static str, Vec<Option<i64>>),
+    /// Images that lie in files of these names.
+    Files(&'static str, Vec<&'static str>),
 }
 
 /// Writes a file of two row groups: the columns, whole, twice.
@@ -62,6 +64,7 @@ pub(crate) fn write_parquet(path: &Path, columns: &[Rows]) {
         .iter()
         .map(|column| match column {
             Rows::Images(name, _) => format!("optional group {name} {{ optional binary bytes; }} "),
+            Rows::Files(name, _) => format!("optional group {name} {{ optional binary bytes; optional binary path; }} "),
             Rows::Integers(name, _) => format!("optional int64 {name}; "),
         })
         .collect();
@@ -72,6 +75,17 @@ pub(crate) fn write_parquet(path: &Path, columns: &[Rows]) {
     for _ in 0..2 {
         let mut group = writer.next_row_group().expect("a row group");
         for column in columns {
+            if let Rows::Files(_, paths) = column {
+                let mut out = group.next_column().expect("a column").expect("as in the schema");
+                let nothing = vec![1; paths.len()];
+                out.typed::<ByteArrayType>().write_batch(&[], Some(&nothing), None).expect("no values");
+                out.close().expect("a column");
+                let values: Vec<ByteArray> = paths.iter().map(|path| path.as_bytes().to_vec().into()).collect();
+                let mut out = group.next_column().expect("a column").expect("as in the schema");
+                out.typed::<ByteArrayType>().write_batch(&values, Some(&vec![2; paths.len()]), None).expect("a value each");
+                out.close().expect("a column");
+                continue;
+            }
             let mut out = group.next_column().expect("a column").expect("as in the schema");
             let written = match column {
                 Rows::Images(_, rows) => {
@@ -79,6 +93,7 @@ pub(crate) fn write_parquet(path: &Path, columns: &[Rows]) {
                     let values: Vec<ByteArray> = rows.iter().flatten().cloned().map(Into::into).collect();
                     out.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None)
                 }
+                Rows::Files(..) => continue,
                 Rows::Integers(_, rows) => {
                     let levels: Vec<i16> = rows.iter().map(|row| i16::from(row.is_some())).collect();
                     let values: Vec<i64> = rows.iter().flatten().copied().collect();

@@ -1,6 +1,6 @@
 //! Cutting, resizing, shifting and mirroring; image, mask and boxes alike
 
-use crate::{Annotation, BoundingBox, Image, Sample, resize};
+use crate::{Annotation, BoundingBox, Image, Sample, Scaling, resize};
 
 /// A rectangle of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +84,8 @@ pub(crate) fn flip(image: &mut Image) {
 
 /// Everything known of a sample moves with its image.
 impl Sample {
-    /// At `height` x `width`: bilinear for the image, nearest for a mask.
-    pub(crate) fn resize(self, [height, width]: [usize; 2]) -> Self {
+    /// At `height` x `width`; a mask takes the nearest pixels.
+    pub(crate) fn resize(self, [height, width]: [usize; 2], scaling: Scaling) -> Self {
         let (from, Sample { image, annotation }) = ([self.image.height, self.image.width], self);
         if from == [height, width] {
             return Sample { image, annotation };
@@ -95,7 +95,7 @@ impl Sample {
             |mask| resize::nearest(&mask, height, width),
             |b| BoundingBox { left: b.left * across, top: b.top * down, right: b.right * across, bottom: b.bottom * down, ..b },
         );
-        Sample { image: resize::bilinear(image, height, width), annotation }.clipped()
+        Sample { image: resize::resize(image, height, width, scaling), annotation }.clipped()
     }
 
     /// The part inside `window`, which must lie within the image.
@@ -216,7 +216,7 @@ mod tests {
         let boxes = vec![of(0.0, 0.0, 1.0, 1.0), of(1.0, 1.0, 3.0, 2.0)];
         let sample = || Sample { image: Image::black(4, 8, 3), annotation: Annotation::Boxes(boxes.clone()) };
         assert_eq!(corners(&sample().flip()), [[7.0, 0.0, 8.0, 1.0], [5.0, 1.0, 7.0, 2.0]]);
-        assert_eq!(corners(&sample().resize([8, 4])), [[0.0, 0.0, 0.5, 2.0], [0.5, 2.0, 1.5, 4.0]]);
+        assert_eq!(corners(&sample().resize([8, 4], Scaling::default())), [[0.0, 0.0, 0.5, 2.0], [0.5, 2.0, 1.5, 4.0]]);
         assert_eq!(corners(&sample().crop(Window { top: 1, left: 2, height: 2, width: 4 })), [[0.0, 0.0, 1.0, 1.0]]);
         let outside = Outside { image: Border::Filled(0), mask: Border::Repeated };
         assert_eq!(corners(&sample().place(-1, -1, [3, 3], outside)), [[1.0, 1.0, 2.0, 2.0], [2.0, 2.0, 3.0, 3.0]]);

@@ -6,10 +6,10 @@
 //!
 //! ```no_run
 //! use std::{path::Path, sync::Arc};
-//! use quantrain_data::{Augment, BatchPlan, Columns, Loader, Preprocess};
+//! use quantrain_data::{Augment, BatchPlan, Loader, Preprocess, ReadOptions};
 //!
 //! # fn main() -> Result<(), quantrain_data::DataError> {
-//! let dataset = quantrain_data::open(Path::new("cifar10_train.parquet"), &Columns::default())?;
+//! let dataset = quantrain_data::open(Path::new("cifar10_train.parquet"), &ReadOptions::default())?;
 //! println!("{}", dataset.describe());
 //! let preprocess = Preprocess {
 //!     mean: vec![0.485, 0.456, 0.406],
@@ -35,10 +35,13 @@
 //! | what | where |
 //! |---|---|
 //! | [`open`] a path: parquet, IDX, NumPy archives, folders of images; all are a [`Dataset`] | `reader` |
-//! | JPEG and PNG to pixels | `decode` |
+//! | JPEG and PNG to pixels, upright | `decode`, `orientation` |
+//! | [`number_by_name`]: one number for a class in all datasets | `classes` |
 //! | [`Preprocess`]: channels, resize, crop, mean and standard deviation | `preprocess` |
 //! | [`Augment`]: random crops, flips and colours | `augment` |
 //! | [`Loader`], [`Batches`]: the order of an epoch, threads, buffers | `batch` |
+//! | which samples a limit leaves, spread over classes | `selection` |
+//! | [`Survey`]: a look at samples before they are needed | `survey` |
 //! | [`DataError`]: everything that can go wrong | `error` |
 //!
 //! **Same bits every time.** The order of an epoch depends on (seed, epoch), the augmentation of a
@@ -53,23 +56,31 @@
 
 mod augment;
 mod batch;
+mod classes;
 mod color;
 mod decode;
 mod error;
 #[cfg(test)]
 mod fixture;
 mod geometry;
+mod orientation;
 mod preprocess;
 mod random;
 mod reader;
 mod resize;
 mod sample;
+mod selection;
+mod survey;
 
 pub use augment::Augment;
 pub use batch::{Batch, BatchPlan, Batches, Loader};
+pub use classes::{number_by_name, number_by_value};
 pub use decode::DecodeError;
 pub use error::DataError;
-pub use preprocess::{Channels, Order, PixelRange, Preprocess};
+pub use orientation::Exif;
+pub use preprocess::{ChannelOrder, Channels, Order, PixelRange, Preprocess, Resize};
 pub use random::Random;
-pub use reader::{BoxForm, Columns, open};
-pub use sample::{Annotation, BoundingBox, Dataset, Image, Sample};
+pub use reader::{BoxForm, Columns, ReadOptions, open};
+pub use resize::{Filter, Scaling};
+pub use sample::{Annotation, BoundingBox, Dataset, Glance, Image, Sample};
+pub use survey::{OnBadSample, Survey};

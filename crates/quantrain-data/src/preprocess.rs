@@ -1,9 +1,9 @@
 //! From a stored image to a network's input
 
 use crate::decode::MAX_PIXELS;
-use crate::geometry::Window;
+use crate::geometry::{Border, Outside, Window};
 use crate::random::Random;
-use crate::{Annotation, Augment, DataError, Image, Sample, color};
+use crate::{Annotation, Augment, DataError, Image, Sample, Scaling, color};
 
 /// What 255 becomes before mean and standard deviation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,9 +40,10 @@ impl Channels {
 /// each operation rounded to `f32`. The default takes RGB images as they are, to 0..1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocess {
-    /// Length of the shorter side after resizing, the longer one in proportion, rounded down.
-    /// Bilinear with antialiasing, equal to Pillow's; masks take the nearest pixel.
-    pub resize: Option<usize>,
+    /// The size that images get; masks take the nearest pixel.
+    pub resize: Option<Resize>,
+    /// What their new pixels are made of.
+    pub scaling: Scaling,
     /// Height and width of the part kept from the centre, the odd pixel to the lower right.
     pub crop: Option<[usize; 2]>,
     /// The range that `mean` and `std` are given for.
@@ -53,6 +54,8 @@ pub struct Preprocess {
     pub std: Vec<f32>,
     /// What the network wants, and whether images that differ are converted.
     pub channels: Channels,
+    /// The order of three channels; `mean` and `std` are in it too.
+    pub channel_order: ChannelOrder,
     /// How the values of an image lie in memory.
     pub order: Order,
 }
@@ -61,14 +64,44 @@ impl Default for Preprocess {
     fn default() -> Self {
         Self {
             resize: None,
+            scaling: Scaling::default(),
             crop: None,
             range: PixelRange::Unit,
             mean: vec![0.0],
             std: vec![1.0],
             channels: Channels::Exactly(3),
+            channel_order: ChannelOrder::default(),
             order: Order::default(),
         }
     }
+}
+
+/// The size that images get before they are cropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resize {
+    /// The shorter side has this length, the longer one is in proportion, rounded down.
+    ShorterSide(usize),
+    /// Height and width, whatever they were.
+    Stretch([usize; 2]),
+    /// As large as fits into this height and width, in proportion, in the middle of it, the odd pixel below and to the right.
+    Letterbox {
+        /// Height and width.
+        size: [usize; 2],
+        /// The value of the pixels around the image.
+        fill: u8,
+        /// The class of these pixels in a mask.
+        class: u8,
+    },
+}
+
+/// The order of three channels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red, as OpenCV reads files.
+    Bgr,
 }
 
 /// How the values of an image lie in memory, outermost axis first.
@@ -82,11 +115,13 @@ pub enum Order {
 }
 
 /// The checked form of [`Preprocess`] and [`Augment`], the only one that runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pipeline {
-    resize: Option<usize>,
+    resize: Option<Resize>,
+    scaling: Scaling,
     crop: Option<[usize; 2]>,
     channels: Channels,
+    channel_order: ChannelOrder,
     augment: Option<Augment>,
     order: Order,
     /// The value of each of 256 pixels, for each channel.
@@ -103,7 +138,13 @@ impl Pipeline {
             1..=MAX_SIDE => Ok(()),
             _ => Err(DataError::Side { what, found, limit: MAX_SIDE }),
         };
-        given.resize.map_or(Ok(()), |found| side("resize", found))?;
+        match given.resize {
+            None => {}
+            Some(Resize::ShorterSide(found)) => side("resize", found)?,
+            Some(Resize::Stretch([height, width]) | Resize::Letterbox { size: [height, width], .. }) => {
+                side("resize height", height).and(side("resize width", width))?;
+            }
+        }
         given.crop.map_or(Ok(()), |[height, width]| side("crop height", height).and(side("crop width", width)))?;
         let channels = given.channels.count();
         if !matches!(channels, 1 | 3) {
@@ -121,8 +162,16 @@ impl Pipeline {
             }
         }
         let tables = mean.iter().zip(&std).map(|(mean, std)| table(given.range, *mean, *std));
-        let (augment, tables) = (augment.cloned(), tables.collect());
-        Ok(Self { resize: given.resize, crop: given.crop, channels: given.channels, augment, order: given.order, tables })
+        Ok(Self {
+            resize: given.resize,
+            scaling: given.scaling,
+            crop: given.crop,
+            channels: given.channels,
+            channel_order: given.channel_order,
+            order: given.order,
+            tables: tables.collect(),
+            augment: augment.cloned(),
+        })
     }
 
     /// Everything but the values: channels, geometry and augmentation of sample `index`.
@@ -134,18 +183,38 @@ impl Pipeline {
             check_mask(index, &sample.image, mask)?;
         }
         let sample = Sample { image: self.converted(index, sample.image)?, ..sample };
-        let full = self.resized(index, &sample.image)?;
-        let Some(augment) = &self.augment else { return self.centred(index, sample.resize(full)) };
+        let full = self.resized(index, [sample.image.height, sample.image.width])?;
+        let Some(augment) = &self.augment else { return Ok(self.ordered(self.centred(index, self.resize(sample, full))?)) };
         let size = self.crop.unwrap_or(full);
         let sample = match (augment.window(&sample.image, random), augment.scaled(full, random)) {
-            (Some(window), _) => sample.crop(window).resize(size),
+            (Some(window), _) => sample.crop(window).resize(size, self.scaling),
             (None, Some(scaled)) => {
                 allowed(index, scaled)?;
-                augment.part(sample.resize(scaled), size, random)
+                let sample = if matches!(self.resize, Some(Resize::Letterbox { .. })) { self.resize(sample, full) } else { sample };
+                augment.part(sample.resize(scaled, self.scaling), size, random)
             }
-            (None, None) => self.centred(index, sample.resize(full))?,
+            (None, None) => self.centred(index, self.resize(sample, full))?,
         };
-        Ok(augment.apply(sample, random))
+        Ok(self.ordered(augment.apply(sample, random)))
+    }
+
+    /// The sample at the size that [`Pipeline::resized`] gave.
+    fn resize(&self, sample: Sample, size: [usize; 2]) -> Sample {
+        let Some(Resize::Letterbox { fill, class, .. }) = self.resize else { return sample.resize(size, self.scaling) };
+        let from = [sample.image.height, sample.image.width];
+        let factor = (size[0] as f64 / from[0] as f64).min(size[1] as f64 / from[1] as f64);
+        let inner: [usize; 2] = std::array::from_fn(|axis| ((from[axis] as f64 * factor).round_ties_even() as usize).clamp(1, size[axis]));
+        let before = |axis: usize| -(((size[axis] - inner[axis]) / 2) as isize);
+        let outside = Outside { image: Border::Filled(fill), mask: Border::Filled(class) };
+        sample.resize(inner, self.scaling).place(before(0), before(1), size, outside)
+    }
+
+    /// The sample with its channels in the network's order.
+    fn ordered(&self, mut sample: Sample) -> Sample {
+        if self.channel_order == ChannelOrder::Bgr && sample.image.channels == 3 {
+            sample.image.pixels.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
+        }
+        sample
     }
 
     /// The values of an image that [`Pipeline::prepare`] gave, one for each of its bytes.
@@ -184,11 +253,24 @@ impl Pipeline {
         }
     }
 
+    /// Whether an image of this size can be used, before it is decoded.
+    pub(crate) fn fits(&self, index: usize, size: [usize; 2]) -> Result<(), DataError> {
+        let [height, width] = self.resized(index, size)?;
+        let random_part = self.augment.as_ref().is_some_and(|augment| augment.scale.is_some() || augment.resized_crop.is_some());
+        match self.crop.filter(|_| !random_part) {
+            Some(crop) if height < crop[0] || width < crop[1] => Err(DataError::SmallerThanCrop { sample: index, height, width, crop }),
+            _ => Ok(()),
+        }
+    }
+
     /// Height and width after `resize`.
-    fn resized(&self, sample: usize, image: &Image) -> Result<[usize; 2], DataError> {
-        let (height, width) = (image.height, image.width);
-        let Some(side) = self.resize else { return Ok([height, width]) };
-        let size = if height <= width { [side, side * width / height] } else { [side * height / width, side] };
+    fn resized(&self, sample: usize, [height, width]: [usize; 2]) -> Result<[usize; 2], DataError> {
+        let size = match self.resize {
+            None => return Ok([height, width]),
+            Some(Resize::Stretch(size) | Resize::Letterbox { size, .. }) => size,
+            Some(Resize::ShorterSide(side)) if height <= width => [side, side * width / height.max(1)],
+            Some(Resize::ShorterSide(side)) => [side * height / width.max(1), side],
+        };
         allowed(sample, size)
     }
 

@@ -1,5 +1,7 @@
 //! What a dataset gives: images and what is known about them
 
+use std::sync::Arc;
+
 use crate::DataError;
 
 /// An image of 8-bit channels, rows top to bottom, pixels left to right, channels innermost (HWC).
@@ -94,4 +96,69 @@ pub trait Dataset: Send + Sync {
 
     /// One line for people: where the samples come from, how many, annotated how.
     fn describe(&self) -> String;
+
+    /// The class of a sample as a whole, where it is known without decoding.
+    fn class(&self, index: usize) -> Option<i64> {
+        let _ = index;
+        None
+    }
+
+    /// The names of the classes, by number; none where classes are numbers only.
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+
+    /// What the header of a sample's image says, without decoding it.
+    ///
+    /// # Errors
+    /// An index past the end, an image that is missing, damaged at its start or cut off.
+    fn glance(&self, index: usize) -> Result<Glance, DataError> {
+        let _ = index;
+        Ok(Glance::default())
+    }
+
+    /// What people should know of the files: what was left out, what is missing.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What an image's header says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Height and width as [`Dataset::sample`] gives it; none where no header tells.
+    pub size: Option<[usize; 2]>,
+    /// Whether the image is turned upright by its EXIF orientation.
+    pub turned: bool,
+}
+
+/// A dataset that is shared.
+impl<D: Dataset + ?Sized> Dataset for Arc<D> {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample, DataError> {
+        (**self).sample(index)
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
+
+    fn class(&self, index: usize) -> Option<i64> {
+        (**self).class(index)
+    }
+
+    fn class_names(&self) -> &[String] {
+        (**self).class_names()
+    }
+
+    fn glance(&self, index: usize) -> Result<Glance, DataError> {
+        (**self).glance(index)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        (**self).notes()
+    }
 }

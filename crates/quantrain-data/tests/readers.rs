@@ -6,7 +6,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use quantrain_data::{Annotation, Columns, DataError, Dataset, open};
+use quantrain_data::{Annotation, DataError, Dataset, ReadOptions, open};
 use tempfile::{TempDir, tempdir};
 
 fn folder() -> TempDir {
@@ -19,7 +19,7 @@ fn write(path: &Path, bytes: &[u8]) {
 }
 
 fn try_open(path: &Path) -> Result<Box<dyn Dataset>, DataError> {
-    open(path, &Columns::default())
+    open(path, &ReadOptions::default())
 }
 
 fn error(path: &Path) -> DataError {
@@ -216,14 +216,16 @@ fn npz(arrays: &[(&str, &str, &[usize], &[u8])], deflated: bool) -> Vec<u8> {
         array.extend(header.as_bytes());
         array.extend(*bytes);
         let size = array.len() as u32;
+        let mut checksum = flate2::Crc::new();
+        checksum.update(&array);
         if deflated {
             let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::default());
             encoder.write_all(&array).expect("memory takes it");
             array = encoder.finish().expect("memory takes it");
         }
         let name = format!("{name}.npy");
-        let mut fields = vec![20, 0, 0, 0, if deflated { 8 } else { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        for word in [array.len() as u32, size] {
+        let mut fields = vec![20, 0, 0, 0, if deflated { 8 } else { 0 }, 0, 0, 0, 0, 0];
+        for word in [checksum.sum(), array.len() as u32, size] {
             fields.extend(word.to_le_bytes());
         }
         fields.extend((name.len() as u16).to_le_bytes());
@@ -264,6 +266,33 @@ fn an_npz_file_holds_images_with_labels_or_masks() {
         write(&path, &npz(&[images, ("masks", "|u1", &[2, 1, 2], &[1, 2, 3, 4])], deflated));
         let sample = try_open(&path).expect("a dataset").sample(1).expect("a sample");
         assert!(matches!(sample.annotation, Annotation::Mask(mask) if mask.pixels == [3, 4]));
+    }
+}
+
+#[test]
+fn a_changed_byte_of_an_npz_file_is_found() {
+    let folder = folder();
+    let path = folder.path().join("some.npz");
+    let mut bytes = npz(&[("images", "|u1", &[2, 2, 3], &PIXELS)], false);
+    let at = bytes.windows(PIXELS.len()).position(|window| window == PIXELS).expect("the pixels");
+    bytes[at + 5] ^= 1;
+    write(&path, &bytes);
+    assert!(error(&path).to_string().contains("checksum"), "{}", error(&path));
+}
+
+#[test]
+fn what_unpacks_to_too_much_is_refused_until_the_limit_is_raised() {
+    let folder = folder();
+    let packed = [
+        ("a-images-idx3-ubyte.gz", gzip(&idx(&[100, 100, 10], &[0; 100_000]))),
+        ("a.npz", npz(&[("images", "|u1", &[100, 100, 10], &[0; 100_000])], true)),
+    ];
+    for (name, bytes) in packed {
+        let path = folder.path().join(name);
+        write(&path, &bytes);
+        let limited = |unpack_limit| open(&path, &ReadOptions { unpack_limit, ..ReadOptions::default() });
+        assert!(matches!(limited(50_000), Err(DataError::Unpacks { limit: 50_000, .. })), "{name}");
+        assert_eq!(limited(200_000).expect("a dataset").len(), 100, "{name}");
     }
 }
 

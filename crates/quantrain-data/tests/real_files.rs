@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quantrain_data::{Annotation, Augment, Batch, BatchPlan, Channels, Columns, DataError, Dataset, Loader, PixelRange, Preprocess, open};
+use quantrain_data::{
+    Annotation, Augment, Batch, BatchPlan, Channels, DataError, Dataset, Loader, PixelRange, Preprocess, ReadOptions, open,
+};
 
 /// A file beside the repository, or a line that says what is missing.
 fn shared(test: &str, name: &str) -> Option<PathBuf> {
@@ -20,7 +22,7 @@ fn present(test: &str, path: PathBuf) -> Option<PathBuf> {
 }
 
 fn opened(path: &Path) -> Box<dyn Dataset> {
-    open(path, &Columns::default()).expect("a dataset")
+    open(path, &ReadOptions::default()).expect("a dataset")
 }
 
 fn batches(dataset: Box<dyn Dataset>, preprocess: &Preprocess, plan: BatchPlan) -> Vec<Batch> {
@@ -136,11 +138,11 @@ fn memory_does_not_grow_with_the_number_of_samples() {
 #[test]
 fn rows_behind_a_hash_are_a_dataset_of_their_own() {
     let Some(file) = shared("rows", "imagenet_sample_500.parquet") else { return };
-    let all = open(&file, &Columns::default()).unwrap();
-    let some = open(Path::new(&format!("{}#100..", file.display())), &Columns::default()).unwrap();
+    let all = open(&file, &ReadOptions::default()).unwrap();
+    let some = open(Path::new(&format!("{}#100..", file.display())), &ReadOptions::default()).unwrap();
     assert_eq!(some.len(), all.len() - 100);
     assert_eq!(some.sample(0).unwrap().annotation, all.sample(100).unwrap().annotation);
-    assert!(matches!(open(Path::new(&format!("{}#900..", file.display())), &Columns::default()), Err(DataError::Empty { .. })));
+    assert!(matches!(open(Path::new(&format!("{}#900..", file.display())), &ReadOptions::default()), Err(DataError::Empty { .. })));
 }
 
 #[test]

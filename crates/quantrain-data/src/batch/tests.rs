@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::fixture::patterned;
-use crate::{Channels, Image, Sample};
+use crate::{Channels, Glance, Image, Sample};
 
 /// Images that tell their index, and a count of those decoded.
 struct Numbered {
@@ -98,6 +98,95 @@ fn a_shuffled_epoch_holds_each_sample_once() {
         let labels: Vec<i64> = batch.indices.iter().map(|&index| index as i64).collect();
         assert_eq!(batch.labels, labels);
         assert_eq!(batch.images[0], batch.indices[0] as f32 / 255.0);
+    }
+}
+
+/// Ten classes of ten, one after the other.
+struct Sorted(Numbered);
+
+impl Dataset for Sorted {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample, DataError> {
+        self.0.sample(index)
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn class(&self, index: usize) -> Option<i64> {
+        Some(index as i64 / 10)
+    }
+}
+
+#[test]
+fn a_limit_draws_from_all_classes() {
+    for shuffle in [false, true] {
+        let plan = BatchPlan { batch_size: 10, shuffle, limit: Some(20), ..BatchPlan::default() };
+        let batches = collect(loader(Sorted(Numbered::new(100)), plan).batches(0, 0, 1));
+        let indices: Vec<usize> = batches.iter().flat_map(|batch| batch.indices.clone()).collect();
+        let mut counts = [0; 10];
+        indices.iter().for_each(|index| counts[index / 10] += 1);
+        assert_eq!(counts, [2; 10], "{shuffle}");
+        assert_eq!(indices.is_sorted(), !shuffle);
+    }
+}
+
+/// Every seventh sample cannot be read; every second of these shows it in its header.
+struct Damaged;
+
+impl Dataset for Damaged {
+    fn len(&self) -> usize {
+        100
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample, DataError> {
+        match index % 7 {
+            0 => Err(DataError::Inconsistent { sample: index }),
+            _ => Ok(Sample { image: patterned(6, 5, 1), annotation: Annotation::None }),
+        }
+    }
+
+    fn describe(&self) -> String {
+        "damaged".into()
+    }
+
+    fn glance(&self, index: usize) -> Result<Glance, DataError> {
+        match index % 14 {
+            0 => Err(DataError::Inconsistent { sample: index }),
+            _ => Ok(Glance { size: Some([6, 5]), turned: index % 10 == 1 }),
+        }
+    }
+}
+
+#[test]
+fn damaged_samples_are_an_error_before_the_first_batch() {
+    let found = loader(Damaged, BatchPlan::default()).surveyed(OnBadSample::Error, None, 3).err();
+    match found {
+        Some(DataError::BadSamples { first, count: 8, of: 100 }) => assert!(matches!(*first, DataError::Inconsistent { sample: 0 })),
+        other => panic!("{other:?}"),
+    }
+    let small = Preprocess { crop: Some([7, 5]), ..gray() };
+    let small = Loader::new(Arc::new(Damaged), &small, None, BatchPlan::default()).expect("good parameters");
+    assert!(matches!(small.surveyed(OnBadSample::Skip, None, 1), Err(DataError::NoBatches { samples: 0, .. })));
+}
+
+#[test]
+fn damaged_samples_are_left_out_of_every_epoch_and_the_limit_is_kept() {
+    let plan = BatchPlan { batch_size: 10, shuffle: true, limit: Some(40), ..BatchPlan::default() };
+    let drawn = loader(Damaged, plan.clone()).surveyed(OnBadSample::Skip, Some(0..1), 3).expect("enough are left");
+    let all = loader(Damaged, BatchPlan { limit: None, ..plan }).surveyed(OnBadSample::Skip, None, 1).expect("enough are left");
+    assert_eq!((all.0.samples(), all.1.skipped.len(), all.1.looked_at), (85, 15, 100));
+    assert_eq!((drawn.0.samples(), drawn.1.skipped.len() < 15), (40, true));
+    for (loader, epochs) in [(drawn.0, 0..1), (all.0, 0..3)] {
+        for epoch in epochs {
+            let batches = collect(loader.batches(epoch, 0, 2));
+            assert_eq!(batches.iter().map(|batch| batch.size).sum::<usize>(), loader.samples());
+            assert!(batches.iter().flat_map(|batch| &batch.indices).all(|index| index % 7 != 0));
+        }
     }
 }
 

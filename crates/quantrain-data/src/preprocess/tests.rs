@@ -1,6 +1,6 @@
 use super::*;
 use crate::fixture::patterned;
-use crate::{geometry, resize};
+use crate::{BoundingBox, geometry, resize};
 
 fn pipeline(given: Preprocess) -> Pipeline {
     Pipeline::new(&given, None).expect("good parameters")
@@ -63,7 +63,7 @@ fn each_bad_parameter_has_its_error() {
     }
     let crop = error(Preprocess { crop: Some([224, 0]), ..base() });
     assert!(matches!(crop, DataError::Side { what: "crop width", found: 0, .. }));
-    let resize = error(Preprocess { resize: Some(1 << 20), ..base() });
+    let resize = error(Preprocess { resize: Some(Resize::ShorterSide(1 << 20)), ..base() });
     assert!(matches!(resize, DataError::Side { what: "resize", .. }));
     let channels = error(Preprocess { channels: Channels::Convert(4), ..base() });
     assert!(matches!(channels, DataError::Channels { found: 4 }));
@@ -85,10 +85,10 @@ fn channels_are_converted_only_when_asked() {
 
 #[test]
 fn the_shorter_side_is_resized_then_the_centre_is_cut() {
-    let given = Preprocess { resize: Some(8), crop: Some([8, 6]), ..Preprocess::default() };
+    let given = Preprocess { resize: Some(Resize::ShorterSide(8)), crop: Some([8, 6]), ..Preprocess::default() };
     let image = patterned(20, 31, 3);
     let sample = prepare(&pipeline(given), image.clone(), Annotation::Class(4)).expect("it fits");
-    let resized = resize::bilinear(image, 8, 12);
+    let resized = resize::resize(image, 8, 12, Scaling::default());
     let window = Window { top: 0, left: 3, height: 8, width: 6 };
     assert_eq!(sample.image, geometry::crop(resized, window));
     assert_eq!(sample.annotation, Annotation::Class(4));
@@ -118,6 +118,40 @@ fn a_resized_crop_has_the_size_of_the_crop_or_of_the_image() {
 }
 
 #[test]
+fn a_letterboxed_image_keeps_its_proportions_and_lies_in_the_middle() {
+    let resize = Resize::Letterbox { size: [7, 8], fill: 9, class: 255 };
+    let pipeline = pipeline(Preprocess { resize: Some(resize), channels: Channels::Exactly(1), ..Preprocess::default() });
+    let gray = Image { height: 4, width: 8, channels: 1, pixels: vec![200; 32] };
+    let found = prepare(&pipeline, gray.clone(), Annotation::Mask(Image { pixels: vec![3; 32], ..gray })).expect("a sample");
+    // Four rows of seven: one above, two below.
+    let expected = |outside, inside| [vec![outside; 8], vec![inside; 32], vec![outside; 16]].concat();
+    assert_eq!((found.image.height, found.image.width, found.image.pixels), (7, 8, expected(9, 200)));
+    assert!(matches!(found.annotation, Annotation::Mask(mask) if mask.pixels == expected(255, 3)));
+    let of = BoundingBox { left: 0.0, top: 0.0, right: 8.0, bottom: 4.0, class: 1 };
+    let boxed = prepare(&pipeline, Image::black(4, 8, 1), Annotation::Boxes(vec![of])).expect("a sample");
+    assert_eq!(boxed.annotation, Annotation::Boxes(vec![BoundingBox { top: 1.0, bottom: 5.0, ..of }]));
+}
+
+#[test]
+fn a_stretched_image_has_the_size_asked_for() {
+    let pipeline = pipeline(Preprocess { resize: Some(Resize::Stretch([3, 4])), ..Preprocess::default() });
+    let found = prepare(&pipeline, patterned(7, 9, 3), Annotation::None).expect("a sample");
+    assert_eq!(found.image, resize::resize(patterned(7, 9, 3), 3, 4, Scaling::default()));
+}
+
+#[test]
+fn blue_comes_first_where_that_is_asked_for() {
+    let given =
+        Preprocess { channel_order: ChannelOrder::Bgr, range: PixelRange::Byte, mean: vec![1.0, 2.0, 3.0], ..Preprocess::default() };
+    let pipeline = pipeline(given);
+    let image = Image { height: 1, width: 1, channels: 3, pixels: vec![10, 20, 30] };
+    let found = prepare(&pipeline, image, Annotation::None).expect("a sample").image;
+    let mut values = [0.0; 3];
+    pipeline.values(&found, &mut values);
+    assert_eq!(values, [29.0, 18.0, 7.0]);
+}
+
+#[test]
 fn each_bad_sample_has_its_error() {
     let given = Preprocess { crop: Some([5, 5]), ..Preprocess::default() };
     let pipeline = pipeline(given);
@@ -128,7 +162,7 @@ fn each_bad_sample_has_its_error() {
     assert!(matches!(lying, DataError::Inconsistent { sample: 3 }));
     let mask = error(patterned(6, 6, 3), Annotation::Mask(patterned(6, 5, 1)));
     assert!(matches!(mask, DataError::MaskSize { found: [6, 5, 1], expected: [6, 6, 1], .. }));
-    let thin = Pipeline::new(&Preprocess { resize: Some(4096), ..Preprocess::default() }, None);
+    let thin = Pipeline::new(&Preprocess { resize: Some(Resize::ShorterSide(4096)), ..Preprocess::default() }, None);
     let result = prepare(&thin.expect("good parameters"), patterned(1, 9999, 3), Annotation::None);
     assert!(matches!(result, Err(DataError::ResizedTooLarge { .. })));
 }

@@ -3,14 +3,13 @@
 //! A header of big-endian numbers: 0, 0, 8 (unsigned bytes), the number of dimensions, then each
 //! dimension in 32 bits; then the bytes. A gzipped file has no random access, so all bytes are held.
 
-use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::{name_of, read_error};
-use crate::{Annotation, DataError, Dataset, Image, Sample};
+use super::{ReadOptions, file, name_of, read_error};
+use crate::{Annotation, DataError, Dataset, Glance, Image, Sample};
 
 /// Gray images and, if a file of them lies beside it, labels.
 pub(super) struct Idx {
@@ -27,12 +26,12 @@ pub(super) fn is_images(name: &str) -> bool {
 }
 
 impl Idx {
-    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let ([count, height, width], pixels) = read::<3>(path)?;
+    pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
+        let ([count, height, width], pixels) = read::<3>(path, options)?;
         let labels = match labels_of(path) {
             None => None,
             Some(file) => {
-                let ([found], labels) = read::<1>(&file)?;
+                let ([found], labels) = read::<1>(&file, options)?;
                 if found != count {
                     return Err(DataError::LabelCount { file, labels: found, images: count });
                 }
@@ -56,15 +55,18 @@ fn labels_of(images: &Path) -> Option<PathBuf> {
 }
 
 /// Reads a file of `N` dimensions: them, and their product in bytes.
-fn read<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>), DataError> {
+fn read<const N: usize>(path: &Path, options: &ReadOptions) -> Result<([usize; N], Vec<u8>), DataError> {
     let mut start = [0; 2];
-    let mut file = File::open(path).map_err(|source| read_error(path, source))?;
+    let mut file = file::open(path)?;
+    let length = file.metadata().map_err(|source| read_error(path, source))?.len();
     let found = fill(&mut file, &mut start).map_err(|source| read_error(path, source))?;
     let file = BufReader::new(io::Cursor::new(start).take(found as u64).chain(file));
-    if start == [0x1f, 0x8b] { read_plain(path, MultiGzDecoder::new(file)) } else { read_plain(path, file) }
+    let limit = options.limit_of(length);
+    if start == [0x1f, 0x8b] { read_plain(path, MultiGzDecoder::new(file), limit) } else { read_plain(path, file, u64::MAX) }
 }
 
-fn read_plain<const N: usize>(path: &Path, mut reader: impl Read) -> Result<([usize; N], Vec<u8>), DataError> {
+/// Reads what is unpacked, at most `limit` bytes of it.
+fn read_plain<const N: usize>(path: &Path, mut reader: impl Read, limit: u64) -> Result<([usize; N], Vec<u8>), DataError> {
     let failed = |source| read_error(path, source);
     let dimensions = N as u8;
     let mut magic = [0; 4];
@@ -87,8 +89,9 @@ fn read_plain<const N: usize>(path: &Path, mut reader: impl Read) -> Result<([us
     }
     // What the header claims is not allocated ahead: the bytes grow as they come.
     let mut bytes = Vec::new();
-    match reader.take(expected.saturating_add(1)).read_to_end(&mut bytes) {
+    match reader.take(expected.min(limit).saturating_add(1)).read_to_end(&mut bytes) {
         Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(failed(error)),
+        _ if bytes.len() as u64 > limit => Err(DataError::Unpacks { file: path.into(), claimed: expected, limit }),
         _ if bytes.len() as u64 == expected => {
             bytes.shrink_to_fit();
             Ok((sizes, bytes))
@@ -121,8 +124,7 @@ impl Dataset for Idx {
         let size = self.height * self.width;
         let pixels = self.pixels.chunks_exact(size).nth(index);
         let pixels = pixels.ok_or(DataError::OutOfRange { index, length: self.len() })?.to_vec();
-        let class = self.labels.as_ref().and_then(|labels| labels.get(index));
-        let annotation = class.map_or(Annotation::None, |&class| Annotation::Class(class.into()));
+        let annotation = self.class(index).map_or(Annotation::None, Annotation::Class);
         let image = Image { height: self.height, width: self.width, channels: 1, pixels };
         Ok(Sample { image, annotation })
     }
@@ -131,5 +133,13 @@ impl Dataset for Idx {
         let labels = if self.labels.is_some() { "labels beside them" } else { "no labels" };
         let (height, width) = (self.height, self.width);
         format!("{}: {} images of {height} x {width}, {labels}", name_of(&self.path), self.len())
+    }
+
+    fn class(&self, index: usize) -> Option<i64> {
+        self.labels.as_ref()?.get(index).copied().map(i64::from)
+    }
+
+    fn glance(&self, _: usize) -> Result<Glance, DataError> {
+        Ok(Glance { size: Some([self.height, self.width]), turned: false })
     }
 }

@@ -3,12 +3,11 @@
 mod archive;
 mod array;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use self::array::Array;
-use super::{name_of, read_error};
-use crate::{Annotation, DataError, Dataset, Image, Sample};
+use super::{ReadOptions, file, name_of};
+use crate::{Annotation, DataError, Dataset, Glance, Image, Sample};
 
 /// `images`, bytes of `[N, H, W]` or `[N, H, W, 1 or 3]`, and `labels`, integers of `[N]`, or `masks`, bytes of `[N, H, W]`.
 pub(super) struct Npz {
@@ -25,10 +24,14 @@ enum Known {
 }
 
 impl Npz {
-    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let bytes = fs::read(path).map_err(|source| read_error(path, source))?;
+    pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
+        let bytes = file::read(path)?;
         let not_npz = |reason: String| DataError::NotNpz { file: path.into(), reason };
         let entries = archive::entries(&bytes).map_err(not_npz)?;
+        let (claimed, limit) = (entries.iter().map(|entry| entry.size as u64).sum(), options.limit_of(bytes.len() as u64));
+        if claimed > limit {
+            return Err(DataError::Unpacks { file: path.into(), claimed, limit });
+        }
         let names: Vec<&str> = entries.iter().map(|e| e.name.trim_end_matches(".npy")).collect();
         let find = |name: &str| {
             let entry = names.iter().position(|found| *found == name).map(|at| &entries[at]);
@@ -86,5 +89,17 @@ impl Dataset for Npz {
             Known::Masks(_) => "masks",
         };
         format!("{}: {} images, {annotated}", name_of(&self.path), self.len())
+    }
+
+    fn class(&self, index: usize) -> Option<i64> {
+        match &self.known {
+            Known::Labels(labels) => labels.get(index).copied(),
+            _ => None,
+        }
+    }
+
+    fn glance(&self, _: usize) -> Result<Glance, DataError> {
+        let [height, width, _] = self.size;
+        Ok(Glance { size: Some([height, width]), turned: false })
     }
 }

@@ -14,21 +14,24 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use self::boxes::{BoxLeaves, Boxes, read_values};
-use self::columns::{Leaves, Picked};
+use self::columns::{ImageLeaf, Leaves, Picked};
 use self::pages::Checked;
-use super::{Columns, name_of, read_error};
-use crate::{Annotation, BoxForm, DataError, Dataset, DecodeError, Image, Sample, decode};
+use self::stored::Stored;
+use super::{Columns, ReadOptions, file, name_of, read_error};
+use crate::{Annotation, BoxForm, DataError, Dataset, Exif, Glance, Sample, decode};
 
 mod boxes;
 mod columns;
 mod pages;
+mod stored;
 
 /// The columns of one file that matter, a value for each row.
 pub(super) struct Parquet {
     path: PathBuf,
-    image: Column<ByteArray>,
+    exif: Exif,
+    image: Stored,
     label: Option<Column<i64>>,
-    mask: Option<Column<ByteArray>>,
+    mask: Option<Stored>,
     boxes: Option<Boxes>,
 }
 
@@ -38,52 +41,40 @@ struct Column<T> {
     rows: Vec<Option<T>>,
 }
 
-/// Bytes in memory for each byte of file, beyond which the header is taken for a lie. Snappy and
-/// DEFLATE stay below; images hardly compress at all.
-const MAX_INFLATION: u64 = 1100;
-
 impl Parquet {
-    pub(super) fn open(path: &Path, columns: &Columns) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| read_error(path, source))?;
+    pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
+        let file = file::open(path)?;
         let length = file.metadata().map_err(|source| read_error(path, source))?.len();
         let not_parquet = |source| DataError::NotParquet { file: path.into(), source };
         let reader = SerializedFileReader::new(file).map_err(not_parquet)?;
         let schema = reader.metadata().file_metadata().schema_descr();
-        let picked = Picked::new(path, &Leaves::new(schema), columns)?;
+        let picked = Picked::new(path, &Leaves::new(schema), &options.columns)?;
         let source = Source { path, reader: &reader };
-        source.check_size(&picked, length)?;
+        source.check_size(&picked, length, options)?;
         Ok(Self {
             path: path.into(),
+            exif: options.exif,
             image: source.images(picked.image)?,
             label: picked.label.map(|leaf| source.labels(leaf)).transpose()?,
             mask: picked.mask.map(|leaf| source.images(leaf)).transpose()?,
-            boxes: picked.boxes.map(|leaves| source.boxes(leaves, columns.box_form)).transpose()?,
+            boxes: picked.boxes.map(|leaves| source.boxes(leaves, options.columns.box_form)).transpose()?,
         })
-    }
-
-    fn decode(&self, column: &Column<ByteArray>, row: usize, decode: fn(&[u8]) -> Result<Image, DecodeError>) -> Result<Image, DataError> {
-        let length = column.rows.len();
-        let value = column.rows.get(row).ok_or(DataError::OutOfRange { index: row, length })?;
-        let file = || self.path.clone();
-        let missing = || DataError::ImageMissing { file: file(), row, column: column.name.clone() };
-        let bytes = value.as_ref().ok_or_else(missing)?.data();
-        decode(bytes).map_err(|source| DataError::Undecodable { file: file(), row, source })
     }
 }
 
 impl Dataset for Parquet {
     fn len(&self) -> usize {
-        self.image.rows.len()
+        self.image.bytes.len()
     }
 
     fn sample(&self, index: usize) -> Result<Sample, DataError> {
-        let image = self.decode(&self.image, index, decode::image)?;
+        let (image, orientation) = self.image.decode(&self.path, index, |bytes| decode::oriented(bytes, self.exif))?;
         let annotation = match (&self.mask, &self.label) {
             (None, None) => match &self.boxes {
                 Some(boxes) => Annotation::Boxes(boxes.of_row(&self.path, index)?),
                 None => Annotation::None,
             },
-            (Some(mask), _) => Annotation::Mask(self.decode(mask, index, decode::mask)?),
+            (Some(mask), _) => Annotation::Mask(mask.decode(&self.path, index, decode::mask)?),
             (None, Some(label)) => {
                 let class = label.rows.get(index).copied().flatten();
                 Annotation::Class(class.ok_or_else(|| DataError::LabelMissing {
@@ -93,7 +84,7 @@ impl Dataset for Parquet {
                 })?)
             }
         };
-        Ok(Sample { image, annotation })
+        Ok(Sample { image, annotation }.upright(orientation))
     }
 
     fn describe(&self) -> String {
@@ -104,6 +95,14 @@ impl Dataset for Parquet {
         };
         let (file, image) = (name_of(&self.path), &self.image.name);
         format!("{file}: {} images in `{image}`, {annotated}", self.len())
+    }
+
+    fn class(&self, index: usize) -> Option<i64> {
+        self.label.as_ref().filter(|_| self.mask.is_none())?.rows.get(index).copied().flatten()
+    }
+
+    fn glance(&self, index: usize) -> Result<Glance, DataError> {
+        Ok(self.image.header(&self.path, index)?.glance(self.exif))
     }
 }
 
@@ -121,7 +120,15 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn images(&self, leaf: Leaf) -> Result<Column<ByteArray>, DataError> {
+    /// The bytes of images and, where some have none, the paths beside them.
+    fn images(&self, leaf: ImageLeaf) -> Result<Stored, DataError> {
+        let bytes = self.bytes(leaf.bytes)?;
+        let paths = leaf.path.filter(|_| bytes.rows.iter().any(Option::is_none));
+        let paths = paths.map_or(Ok(Vec::new()), |leaf| self.bytes(leaf).map(|column| column.rows))?;
+        Ok(Stored { name: bytes.name, bytes: bytes.rows, paths })
+    }
+
+    fn bytes(&self, leaf: Leaf) -> Result<Column<ByteArray>, DataError> {
         self.column(leaf, |reader, levels, limit, out| match reader {
             ColumnReader::ByteArrayColumnReader(reader) => read(reader, levels, limit, out, |v| v),
             _ => Err(ParquetError::General("not of type BYTE_ARRAY".into())),
@@ -183,7 +190,7 @@ impl Source<'_> {
 
     /// Refuses a file whose header claims more than its bytes can hold, before allocating it, and
     /// places outside the file, on which the parquet crate panics.
-    fn check_size(&self, picked: &Picked, length: u64) -> Result<(), DataError> {
+    fn check_size(&self, picked: &Picked, length: u64, options: &ReadOptions) -> Result<(), DataError> {
         let slot = size_of::<Option<ByteArray>>() as u64;
         let mut claimed = 0u64;
         for group in self.reader.metadata().row_groups() {
@@ -199,8 +206,9 @@ impl Source<'_> {
                 claimed = claimed.saturating_add(bytes).saturating_add(rows.saturating_mul(slot));
             }
         }
-        if claimed > length.saturating_mul(MAX_INFLATION) {
-            return Err(DataError::Inflated { file: self.path.into(), claimed, length });
+        let limit = options.limit_of(length);
+        if claimed > limit {
+            return Err(DataError::Unpacks { file: self.path.into(), claimed, limit });
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::{DataError, Dataset, Sample};
+use crate::{DataError, Dataset, Glance, Sample};
 
 /// The path before `#START..END` and the rows it names; either end may be left out.
 pub(super) fn split(path: &Path) -> Result<Option<(&Path, Range<usize>)>, DataError> {
@@ -26,6 +26,14 @@ impl Rows {
         let end = rows.end.min(all.len());
         Self { rows: rows.start.min(end)..end, all }
     }
+
+    /// The index in the whole dataset.
+    fn place(&self, index: usize) -> Result<usize, DataError> {
+        match index < self.len() {
+            true => Ok(self.rows.start + index),
+            false => Err(DataError::OutOfRange { index, length: self.len() }),
+        }
+    }
 }
 
 impl Dataset for Rows {
@@ -34,14 +42,27 @@ impl Dataset for Rows {
     }
 
     fn sample(&self, index: usize) -> Result<Sample, DataError> {
-        match index < self.len() {
-            true => self.all.sample(self.rows.start + index),
-            false => Err(DataError::OutOfRange { index, length: self.len() }),
-        }
+        self.all.sample(self.place(index)?)
     }
 
     fn describe(&self) -> String {
         format!("rows {}..{} of {}", self.rows.start, self.rows.end, self.all.describe())
+    }
+
+    fn class(&self, index: usize) -> Option<i64> {
+        self.all.class(self.place(index).ok()?)
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.all.class_names()
+    }
+
+    fn glance(&self, index: usize) -> Result<Glance, DataError> {
+        self.all.glance(self.place(index)?)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.all.notes()
     }
 }
 

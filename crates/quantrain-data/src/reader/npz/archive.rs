@@ -2,10 +2,8 @@
 
 use std::io::Read;
 
+use flate2::Crc;
 use flate2::read::DeflateDecoder;
-
-/// Bytes of an entry for each byte of it in the archive, beyond which the directory is taken for a lie; DEFLATE stays below.
-const MAX_INFLATION: usize = 1100;
 
 const END: &[u8] = b"PK\x05\x06";
 const DIRECTORY: &[u8] = b"PK\x01\x02";
@@ -15,8 +13,10 @@ const LOCAL: &[u8] = b"PK\x03\x04";
 pub(super) struct Entry {
     pub name: String,
     method: u16,
+    /// CRC-32 of the unpacked bytes.
+    checksum: u32,
     packed: usize,
-    size: usize,
+    pub size: usize,
     local: usize,
 }
 
@@ -41,6 +41,7 @@ pub(super) fn entries(archive: &[u8]) -> Result<Vec<Entry>, String> {
         let entry = Entry {
             name: String::from_utf8_lossy(text).into_owned(),
             method: u16_at(archive, at + 10).ok_or_else(damaged)?,
+            checksum: u32::try_from(long(16)?).map_err(|_| damaged())?,
             packed: long(20)?,
             size: long(24)?,
             local: long(42)?,
@@ -64,15 +65,23 @@ impl Entry {
         let short = |offset: usize| u16_at(archive, self.local + offset).map(usize::from).ok_or_else(damaged);
         let start = self.local + 30 + short(26)? + short(28)?;
         let packed = start.checked_add(self.packed).and_then(|end| archive.get(start..end)).ok_or_else(damaged)?;
-        match self.method {
-            0 => Ok(packed.to_vec()),
-            8 if self.size > packed.len().saturating_mul(MAX_INFLATION) => Err(damaged()),
+        let bytes = match self.method {
+            0 => packed.to_vec(),
             8 => {
-                let mut bytes = Vec::with_capacity(self.size);
+                let mut bytes = Vec::new();
                 let read = DeflateDecoder::new(packed).take(self.size as u64).read_to_end(&mut bytes);
-                if read.is_ok_and(|read| read == self.size) { Ok(bytes) } else { Err(damaged()) }
+                read.map_err(|_| damaged())?;
+                bytes
             }
-            other => Err(format!("`{}` is packed by method {other}; NumPy's savez and savez_compressed are read", self.name)),
+            other => return Err(format!("`{}` is packed by method {other}; NumPy's savez and savez_compressed are read", self.name)),
+        };
+        let mut checksum = Crc::new();
+        checksum.update(&bytes);
+        match bytes.len() == self.size && checksum.sum() == self.checksum {
+            true => Ok(bytes),
+            false => {
+                Err(format!("`{}` is damaged: its length or checksum (CRC-32) is not that in the directory; fetch it again", self.name))
+            }
         }
     }
 }

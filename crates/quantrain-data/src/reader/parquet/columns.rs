@@ -17,12 +17,37 @@ const BOXES: &[&str] = &["objects"];
 const COORDINATES: &str = "bbox";
 const CLASSES: &[&str] = &["category", "categories", "label", "labels"];
 
+/// A column of images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ImageLeaf {
+    pub bytes: Leaf,
+    /// Of files with the images that have no bytes.
+    pub path: Option<Leaf>,
+}
+
+impl Named for ImageLeaf {
+    fn name(&self) -> &str {
+        &self.bytes.name
+    }
+}
+
+impl Named for Leaf {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// What has a name in the table.
+trait Named: Clone {
+    fn name(&self) -> &str;
+}
+
 /// The columns of a file by what they can be.
 pub(super) struct Leaves {
     /// All top-level names, for messages.
     names: Vec<String>,
-    /// `bytes` of a struct, under the struct's name.
-    images: Vec<Leaf>,
+    /// Structs with `bytes`, under the struct's name.
+    images: Vec<ImageLeaf>,
     /// Integers.
     integers: Vec<Leaf>,
     /// Lists of lists named `bbox` in a struct, under the struct's name, with the lists of classes beside them.
@@ -33,20 +58,26 @@ impl Leaves {
     pub(super) fn new(schema: &SchemaDescriptor) -> Self {
         let fields = schema.root_schema().get_fields();
         let names = fields.iter().map(|field| field.name().to_owned()).collect();
-        let (mut images, mut integers) = (Vec::new(), Vec::new());
+        let (mut images, mut integers, mut paths) = (Vec::new(), Vec::new(), Vec::new());
         for (index, column) in schema.columns().iter().enumerate() {
             let kind = column.physical_type();
             // A value for each row: nothing within lists.
             match column.path().parts() {
                 _ if column.max_rep_level() > 0 => {}
                 [name, bytes] if bytes == "bytes" && kind == Type::BYTE_ARRAY => {
-                    images.push(Leaf { index, name: name.clone() });
+                    images.push(ImageLeaf { bytes: Leaf { index, name: name.clone() }, path: None });
+                }
+                [name, path] if path == "path" && kind == Type::BYTE_ARRAY => {
+                    paths.push(Leaf { index, name: name.clone() });
                 }
                 [name] if matches!(kind, Type::INT32 | Type::INT64) => {
                     integers.push(Leaf { index, name: name.clone() });
                 }
                 _ => {}
             }
+        }
+        for image in &mut images {
+            image.path = paths.iter().find(|path| path.name == image.bytes.name).cloned();
         }
         Self { names, images, integers, boxes: boxes(schema) }
     }
@@ -70,9 +101,9 @@ fn boxes(schema: &SchemaDescriptor) -> Vec<BoxLeaves> {
 
 /// The columns to read.
 pub(super) struct Picked {
-    pub image: Leaf,
+    pub image: ImageLeaf,
     pub label: Option<Leaf>,
-    pub mask: Option<Leaf>,
+    pub mask: Option<ImageLeaf>,
     pub boxes: Option<BoxLeaves>,
 }
 
@@ -82,29 +113,25 @@ impl Picked {
             let (label, mask) = (label.clone(), mask.clone());
             return Err(DataError::TwoAnnotations { file: file.into(), label, mask });
         }
-        let missing = |column: &String, expected| DataError::NoColumn {
+        let missing = |column: &str, expected| DataError::NoColumn {
             file: file.into(),
-            column: column.clone(),
+            column: column.into(),
             expected,
             columns: leaves.names.clone(),
         };
-        let named = |name: &String, among: &[Leaf], expected| {
-            let found = among.iter().find(|leaf| leaf.name == *name).cloned();
-            found.ok_or_else(|| missing(name, expected))
-        };
         let image = match &columns.image {
-            Some(name) => named(name, &leaves.images, "a struct with `bytes`")?,
+            Some(name) => named(name, &leaves.images).ok_or_else(|| missing(name, "a struct with `bytes`"))?,
             None => find_image(file, leaves)?,
         };
-        let masks: Vec<Leaf> = leaves.images.iter().filter(|leaf| **leaf != image).cloned().collect();
+        let masks: Vec<ImageLeaf> = leaves.images.iter().filter(|leaf| **leaf != image).cloned().collect();
         let mask = match (&columns.mask, &columns.label) {
-            (Some(name), _) => Some(named(name, &masks, "a struct with `bytes`")?),
+            (Some(name), _) => Some(named(name, &masks).ok_or_else(|| missing(name, "a struct with `bytes`"))?),
             (None, Some(_)) => None,
             (None, None) if columns.boxes.is_some() => None,
             (None, None) => first(MASK, &masks),
         };
         let label = match &columns.label {
-            Some(name) => Some(named(name, &leaves.integers, "integers")?),
+            Some(name) => Some(named(name, &leaves.integers).ok_or_else(|| missing(name, "integers"))?),
             None if mask.is_some() => None,
             None if columns.boxes.is_some() => None,
             None => first(LABEL, &leaves.integers),
@@ -120,16 +147,21 @@ impl Picked {
 
     pub(super) fn leaves(&self) -> impl Iterator<Item = &Leaf> {
         let boxes = self.boxes.iter().flat_map(|boxes| [Some(&boxes.coordinates), boxes.classes.as_ref()]);
-        [Some(&self.image), self.label.as_ref(), self.mask.as_ref()].into_iter().chain(boxes).flatten()
+        let images = [Some(&self.image), self.mask.as_ref()].into_iter().flatten();
+        images.flat_map(|image| [Some(&image.bytes), image.path.as_ref()]).flatten().chain(self.label.as_ref()).chain(boxes.flatten())
     }
 }
 
-/// The first of the usual names that is there.
-fn first(names: &[&str], among: &[Leaf]) -> Option<Leaf> {
-    names.iter().find_map(|name| among.iter().find(|leaf| leaf.name == *name)).cloned()
+fn named<L: Named>(name: &str, among: &[L]) -> Option<L> {
+    among.iter().find(|leaf| leaf.name() == name).cloned()
 }
 
-fn find_image(file: &Path, leaves: &Leaves) -> Result<Leaf, DataError> {
+/// The first of the usual names that is there.
+fn first<L: Named>(names: &[&str], among: &[L]) -> Option<L> {
+    names.iter().find_map(|name| named(name, among))
+}
+
+fn find_image(file: &Path, leaves: &Leaves) -> Result<ImageLeaf, DataError> {
     if let Some(leaf) = first(IMAGE, &leaves.images) {
         return Ok(leaf);
     }
@@ -137,7 +169,7 @@ fn find_image(file: &Path, leaves: &Leaves) -> Result<Leaf, DataError> {
         [only] => Ok(only.clone()),
         [] => Err(DataError::NoImageColumn { file: file.into(), columns: leaves.names.clone() }),
         several => {
-            Err(DataError::SeveralImageColumns { file: file.into(), columns: several.iter().map(|leaf| leaf.name.clone()).collect() })
+            Err(DataError::SeveralImageColumns { file: file.into(), columns: several.iter().map(|leaf| leaf.bytes.name.clone()).collect() })
         }
     }
 }

@@ -9,7 +9,7 @@ fn opened(columns: &[Rows], named: &Columns) -> Result<Box<dyn Dataset>, DataErr
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("some.parquet");
     write_parquet(&path, columns);
-    open(&path, named)
+    open(&path, &ReadOptions { columns: named.clone(), ..ReadOptions::default() })
 }
 
 fn images(name: &'static str, count: usize) -> Rows {
@@ -89,7 +89,7 @@ fn no_rows_and_no_parquet_are_errors() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("text.parquet");
     fs::write(&path, "hello, I am a text").expect("a file");
-    assert!(matches!(open(&path, &Columns::default()).err(), Some(DataError::NotParquet { .. })));
+    assert!(matches!(open(&path, &ReadOptions::default()).err(), Some(DataError::NotParquet { .. })));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn damaged_bytes_never_panic() {
             let mut bytes = original.clone();
             bytes[at] = value;
             fs::write(&path, &bytes).expect("a file");
-            if let Ok(dataset) = open(&path, &Columns::default()) {
+            if let Ok(dataset) = open(&path, &ReadOptions::default()) {
                 for index in 0..dataset.len().min(8) {
                     // Any result will do, as long as it is one.
                     let _ = dataset.sample(index);
@@ -112,5 +112,19 @@ fn damaged_bytes_never_panic() {
         }
     }
     fs::write(&path, &original[..original.len() - 9]).expect("a file");
-    assert!(matches!(open(&path, &Columns::default()).err(), Some(DataError::NotParquet { .. })));
+    assert!(matches!(open(&path, &ReadOptions::default()).err(), Some(DataError::NotParquet { .. })));
+}
+
+#[test]
+fn images_without_bytes_lie_in_the_files_named_beside_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(folder.path().join("pictures")).expect("a folder");
+    fs::write(folder.path().join("pictures/a.png"), encoded(&patterned(3, 4, 1))).expect("a file");
+    let path = folder.path().join("some.parquet");
+    write_parquet(&path, &[Rows::Files("image", vec!["pictures/a.png", "pictures/none.png", ""])]);
+    let dataset = open(&path, &ReadOptions::default()).expect("a dataset");
+    assert_eq!(dataset.sample(0).expect("a sample").image, patterned(3, 4, 1));
+    assert_eq!(dataset.glance(0).expect("a header").size, Some([3, 4]));
+    assert!(matches!(dataset.sample(1), Err(DataError::NotFound { path }) if path.ends_with("pictures/none.png")));
+    assert!(matches!(dataset.sample(2), Err(DataError::ImageMissing { row: 2, .. })));
 }
