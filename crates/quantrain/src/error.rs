@@ -204,6 +204,24 @@ pub enum RunError {
         /// The recipe's key.
         key: &'static str,
     },
+    /// What the data say does not make a recipe.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// Class folders that do not tell which classes of the network they are.
+    #[error(
+        "{}: {found} class folders, `{first}` and others, for a network of {classes} classes; list all classes in `data.classes`, in the \
+         order of the network's outputs", data.display()
+    )]
+    ClassFolders {
+        /// The folder.
+        data: PathBuf,
+        /// Class folders found.
+        found: usize,
+        /// The first of them.
+        first: String,
+        /// Classes of the network.
+        classes: usize,
+    },
     /// The network has no integer program.
     #[error(transparent)]
     Lower(#[from] quantrain_integer::LowerError),

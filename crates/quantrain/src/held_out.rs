@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use quantrain_data::{DataError, Dataset, Sample};
+use quantrain_data::{DataError, Dataset, Glance, Sample};
 
 /// Share of the images of a calibration that is held out.
 const SHARE: f64 = 0.2;
@@ -54,6 +54,14 @@ impl Dataset for Selection {
 
     fn describe(&self) -> String {
         format!("{}; {} of them", self.dataset.describe(), self.indices.len())
+    }
+
+    fn class(&self, index: usize) -> Option<i64> {
+        self.dataset.class(*self.indices.get(index)?)
+    }
+
+    fn glance(&self, index: usize) -> Result<Glance, DataError> {
+        self.dataset.glance(self.indices.get(index).copied().unwrap_or(usize::MAX))
     }
 }
 

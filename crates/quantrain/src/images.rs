@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quantrain_data::{Annotation, Batch, DataError, Dataset, Order, Sample};
+use quantrain_data::{Annotation, Batch, DataError, Dataset, Glance, Order, Sample};
 use quantrain_engine::{Network, physical_shape};
 use quantrain_graph::Graph;
 
@@ -91,10 +91,13 @@ pub(crate) fn fixed_batch(graph: &Graph) -> Option<usize> {
     graph.inputs().iter().find_map(|&t| graph.tensor(t).shape.0.first()?.fixed())
 }
 
-/// Whether the first output of a network is one row of scores for an image: only such networks are told of an image's class.
-pub(crate) fn scores_classes(graph: &Graph) -> bool {
-    let extents = graph.outputs().first().map(|&t| physical_shape(&graph.tensor(t).shape, 1));
-    extents.is_some_and(|extents| extents.get(1..).is_some_and(|rest| rest.iter().filter(|&&e| e != 1).count() <= 1))
+/// The number of classes where the first output of a network is one row of scores for an image, as far as it is known: only such networks are
+/// told of an image's class.
+pub(crate) fn scored_classes(graph: &Graph) -> Option<Option<usize>> {
+    let shape = &graph.tensor(*graph.outputs().first()?).shape;
+    let extents = physical_shape(shape, 1);
+    let row = extents.get(1..).is_some_and(|rest| rest.iter().filter(|&&e| e != 1).count() <= 1);
+    row.then(|| shape.0.get(1..)?.iter().map(|extent| extent.fixed()).product())
 }
 
 /// The images of a dataset, without the classes that they have.
@@ -116,6 +119,14 @@ impl Dataset for WithoutClasses {
     fn describe(&self) -> String {
         format!("{}; their classes are left out", self.0.describe())
     }
+
+    fn class(&self, index: usize) -> Option<i64> {
+        self.0.class(index)
+    }
+
+    fn glance(&self, index: usize) -> Result<Glance, DataError> {
+        self.0.glance(index)
+    }
 }
 
 #[cfg(test)]
@@ -133,8 +144,8 @@ mod tests {
 
     #[test]
     fn classes_are_for_one_row_of_scores() {
-        assert!(scores_classes(&network(&[10])) && scores_classes(&network(&[10, 1, 1])));
-        assert!(!scores_classes(&network(&[1, 8, 8])) && !scores_classes(&network(&[100, 4])));
+        assert_eq!([scored_classes(&network(&[10])), scored_classes(&network(&[10, 1, 1]))], [Some(Some(10)); 2]);
+        assert_eq!([scored_classes(&network(&[1, 8, 8])), scored_classes(&network(&[100, 4]))], [None; 2]);
     }
 
     #[test]

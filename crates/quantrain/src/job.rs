@@ -6,17 +6,15 @@ mod prepare;
 pub use prepare::Prepared;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use quantrain_data::{BatchPlan, DataError, Dataset, Loader, Preprocess};
 use quantrain_engine::{EngineError, Mode, Network};
 use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
+use crate::datasets::{Datasets, Purpose, training_images};
 use crate::evaluate::evaluate;
 use crate::export_check::{ExportCheck, check_exports};
-use crate::held_out::Part;
-use crate::images::{WithoutClasses, check_annotations, fixed_batch, image_order, scores_classes};
+use crate::images::check_annotations;
 use crate::metric::{ByAnnotation, Fidelity, Metric, Score, Sqnr, WithFidelity};
 use crate::model::Model;
 use crate::onnxruntime::OnnxRuntime;
@@ -28,14 +26,13 @@ use crate::sensitivity::{self, Sensitivity};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::verify::{self, Verification};
 use crate::warning::Warning;
-use crate::{RunError, check_images, image_size, initialize, restore_batch_norm};
-
-/// Images of an evaluation or calibration batch where the network's file does not fix it; results do not depend on it.
-const EVALUATION_BATCH: usize = 64;
+use crate::{InputStatistics, RunError, check_images, image_size, initialize, restore_batch_norm};
 
 /// A network under a recipe.
 pub struct Job {
     recipe: Recipe,
+    datasets: Datasets,
+    input: Option<InputStatistics>,
     /// `None` while it is lent to a trainer.
     network: Option<Network>,
     /// The network before calibration, refinement and training: what these are measured by, and the teacher.
@@ -63,8 +60,9 @@ impl Job {
     /// The model cannot be read, is no image network, or the target does not allow the recipe's widths.
     pub fn open(recipe: Recipe) -> Result<Self, RunError> {
         let model = read(&recipe)?;
+        let datasets = Datasets::new(&recipe, &model.graph)?;
         let graph = model.graph.clone();
-        Job::of(recipe, model, graph)
+        Job::of(recipe, datasets, model, graph)
     }
 
     /// As [`Job::open`], with what training wants before it starts: new weights where the recipe says so, and BatchNormalization restored
@@ -79,15 +77,17 @@ impl Job {
         if !recipe.quantization().enabled && model.graph.is_quantized() {
             return Err(RunError::FloatTrainingOfQuantized { model: recipe.model().into() });
         }
+        let datasets = Datasets::new(&recipe, &model.graph)?;
+        let recipe = datasets.named_recipe()?;
         let mut prepared = model.graph.clone();
         if recipe.train().initialization == Initialization::He {
             initialize(&mut prepared, recipe.seed());
         }
         if restores(&recipe, &prepared) {
-            let loader = statistics_loader(&recipe, &prepared)?;
+            let loader = datasets.needed(Purpose::Statistics)?;
             prepared = restore_batch_norm(prepared, loader.batches(0, 0, recipe.data().loader_threads))?;
         }
-        Ok(Job { trains: true, ..Job::of(recipe, model, prepared)? }.with_ranges_of_weights())
+        Ok(Job { trains: true, ..Job::of(recipe, datasets, model, prepared)? }.with_ranges_of_weights())
     }
 
     /// The network of [`Job::for_training`] without its numbers, which [`Job::restore`] brings; needs no images.
@@ -98,11 +98,12 @@ impl Job {
         let model = read(&recipe)?;
         let graph = model.graph.clone();
         let prepared = if restores(&recipe, &graph) { restore_structure(graph)? } else { graph };
-        Ok(Job::of(recipe, model, prepared)?.with_ranges_of_weights())
+        let datasets = Datasets::new(&recipe, &model.graph)?;
+        Ok(Job::of(recipe, datasets, model, prepared)?.with_ranges_of_weights())
     }
 
     /// Of the recipe's model and what is to be trained of it.
-    fn of(recipe: Recipe, model: Model, graph: Graph) -> Result<Self, RunError> {
+    fn of(recipe: Recipe, datasets: Datasets, model: Model, graph: Graph) -> Result<Self, RunError> {
         let file = &model.graph;
         let identity = Identity { network: network_fingerprint(&model.place(&recipe, file.clone())?), recipe: recipe.fingerprint() };
         let restored = graph.nodes().len() - file.nodes().len();
@@ -111,6 +112,8 @@ impl Job {
         let metric = Box::new(ByAnnotation::new(recipe.data().ignored_label, reference));
         let net = model.place(&recipe, graph)?;
         Ok(Job {
+            datasets,
+            input: None,
             float: net.clone(),
             network: Some(Network::new(net)),
             ranges: None,
@@ -179,6 +182,16 @@ impl Job {
         self.network.as_mut().expect("a trainer gives the network back")
     }
 
+    /// What the user should know of the data used so far: files left out, images turned, how classes are numbered.
+    pub fn notes(&self) -> Vec<String> {
+        self.datasets.notes()
+    }
+
+    /// The first batch that [`Job::check_data`] saw last, in figures: of the evaluation, where there is one.
+    pub fn input(&self) -> Option<InputStatistics> {
+        self.input
+    }
+
     /// What the checkpoints of this job say they belong to.
     pub fn identity(&self) -> Identity {
         self.identity
@@ -207,21 +220,23 @@ impl Job {
     ///
     /// # Errors
     /// Images or labels cannot be read or do not fit, or there are none for the training.
-    pub fn check_data(&self, training: bool) -> Result<(), RunError> {
+    pub fn check_data(&mut self, training: bool) -> Result<(), RunError> {
+        self.recipe = self.datasets.named_recipe()?;
         let network = self.network.as_ref().expect("a trainer gives the network back");
         let graph = network.quant_graph().graph();
         let losses = &self.recipe.train().losses;
         let outputs: Vec<&str> = graph.outputs().iter().map(|&t| graph.tensor(t).name.as_str()).collect();
         losses.distances(&outputs)?;
-        let train = training.then(|| self.train_loader()).transpose()?;
+        let train = training.then(|| self.datasets.needed(Purpose::Training)).transpose()?;
         let calibrates = self.recipe.quantization().enabled && self.file_quantizers.is_empty();
-        let calibration = calibrates.then(|| calibration_loader(&self.recipe, graph, None)).transpose()?;
-        let eval = self.eval_loader()?;
+        let calibration = calibrates.then(|| self.datasets.needed(Purpose::Calibration)).transpose()?;
+        let eval = self.datasets.loader(Purpose::Evaluation)?;
         let learns_labels = losses.labels.is_some();
         for (loader, reads_labels, needs_labels) in
             [(train, learns_labels, learns_labels), (calibration, false, false), (eval, true, false)]
         {
             let Some(batch) = loader.and_then(|l| l.batches(0, 0, 1).next()).transpose()? else { continue };
+            self.input = Some(InputStatistics::of(&batch));
             check_images(network, &batch)?;
             if needs_labels && batch.labels.is_empty() && batch.masks.is_none() {
                 return Err(RunError::NoLabels);
@@ -258,7 +273,7 @@ impl Job {
     }
 
     fn score(&mut self, mode: Mode, fidelity: Option<&mut Fidelity>, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
-        let Some(loader) = self.judge_loader()? else { return Ok(None) };
+        let Some(loader) = self.datasets.judging()? else { return Ok(None) };
         let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
         progress.begin(if mode == Mode::FLOAT { "float network" } else { "simulated integers" }, loader.samples() as u64);
         let network = self.network.as_mut().expect("a trainer gives the network back");
@@ -279,7 +294,7 @@ impl Job {
         runtime: Option<&mut OnnxRuntime>,
         progress: &mut dyn Progress,
     ) -> Result<(Target, Verification), RunError> {
-        let loader = self.eval_loader()?.ok_or(RunError::NoData { what: "evaluation", key: "data.eval" })?;
+        let loader = self.datasets.needed(Purpose::Evaluation)?;
         let graph = self.network.as_ref().expect("a trainer gives the network back").quant_graph().graph().clone();
         let target = target.unwrap_or_else(|| verify::target_of(&graph));
         let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
@@ -289,12 +304,12 @@ impl Job {
         Ok((target, found))
     }
 
-    /// Measures what each quantizer of the calibrated network costs, on the first `images` of the calibration's.
+    /// Measures what each quantizer of the calibrated network costs, on `images` of the calibration's.
     ///
     /// # Errors
     /// See [`sensitivity::measure`].
     pub fn sensitivity(&mut self, images: usize, progress: &mut dyn Progress) -> Result<Sensitivity, RunError> {
-        let loader = calibration_loader(&self.recipe, self.graph(), Some(images.min(self.recipe.data().calibration_images)))?;
+        let loader = self.datasets.calibration(images)?;
         let batches: Vec<_> = loader.batches(0, 0, self.recipe.data().loader_threads).collect::<Result<_, _>>()?;
         sensitivity::measure(self.net(), &batches, progress)
     }
@@ -309,8 +324,8 @@ impl Job {
         keeper: &mut dyn Keeper,
         progress: &mut dyn Progress,
     ) -> Result<TrainReport, RunError> {
-        let loader = self.train_loader()?;
-        let eval = self.judge_loader()?;
+        let loader = self.datasets.needed(Purpose::Training)?;
+        let eval = self.datasets.judging()?;
         let recipe = self.recipe.clone();
         let mut net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
         if let Some(state) = &resume {
@@ -377,28 +392,6 @@ impl Job {
     fn graph(&self) -> &Graph {
         self.network.as_ref().expect("a trainer gives the network back").quant_graph().graph()
     }
-
-    fn train_loader(&self) -> Result<Loader, RunError> {
-        let data = self.recipe.data();
-        let path = training_images(&self.recipe)?;
-        let size = self.recipe.train().batch_size;
-        let plan = BatchPlan { batch_size: size, shuffle: true, seed: self.recipe.seed(), drop_last: true, limit: data.train_images };
-        // Where little is left to train on, all are: the network is then judged on images that it has seen.
-        let part = if Some(path) == calibration_images(&self.recipe).ok() { rest(&self.recipe) } else { Part::All };
-        match loader(&self.recipe, self.graph(), path, plan.clone(), true, part) {
-            Err(RunError::Data(DataError::NoBatches { .. })) if part != Part::All => {
-                loader(&self.recipe, self.graph(), path, plan, true, Part::All)
-            }
-            loader => loader,
-        }
-    }
-
-    fn eval_loader(&self) -> Result<Option<Loader>, RunError> {
-        let data = self.recipe.data();
-        let plan =
-            BatchPlan { batch_size: evaluation_batch(self.graph()), shuffle: false, seed: 0, drop_last: false, limit: data.eval_images };
-        data.eval.as_ref().map(|path| loader(&self.recipe, self.graph(), path, plan, false, Part::All)).transpose()
-    }
 }
 
 /// The recipe's model, which must take images.
@@ -408,67 +401,7 @@ fn read(recipe: &Recipe) -> Result<Model, RunError> {
     Ok(model)
 }
 
-fn training_images(recipe: &Recipe) -> Result<&Path, RunError> {
-    recipe.data().train.as_deref().ok_or(RunError::NoData { what: "training", key: "data.train" })
-}
-
 /// Whether BatchNormalization is restored for training.
 fn restores(recipe: &Recipe, graph: &Graph) -> bool {
     recipe.quantization().enabled && recipe.quantization().restore_batch_norm && !graph.not_normalized().is_empty()
-}
-
-/// Images that are run at once, without training.
-fn evaluation_batch(graph: &Graph) -> usize {
-    fixed_batch(graph).unwrap_or(EVALUATION_BATCH)
-}
-
-/// Calibration images, so many of them or as many as the recipe says.
-fn calibration_loader(recipe: &Recipe, graph: &Graph, limit: Option<usize>) -> Result<Loader, RunError> {
-    let path = calibration_images(recipe)?;
-    let limit = limit.unwrap_or(recipe.data().calibration_images);
-    let fixed = fixed_batch(graph);
-    // A network of a fixed batch takes whole batches only.
-    let batch_size = fixed.unwrap_or(EVALUATION_BATCH.min(limit));
-    let plan = BatchPlan { batch_size, shuffle: true, seed: recipe.seed(), drop_last: fixed.is_some(), limit: Some(limit) };
-    loader(recipe, graph, path, plan, false, rest(recipe))
-}
-
-fn calibration_images(recipe: &Recipe) -> Result<&Path, RunError> {
-    let data = recipe.data();
-    data.calibration.as_deref().or(data.train.as_deref()).ok_or(RunError::NoData { what: "calibration", key: "data.train" })
-}
-
-/// The images that are not held out to judge.
-fn rest(recipe: &Recipe) -> Part {
-    if recipe.data().eval.is_none() { Part::Rest } else { Part::All }
-}
-
-/// As many training images as a calibration takes, as training sees them: statistics of other images would not stay when it follows the
-/// batches, and with them the network's function would go.
-fn statistics_loader(recipe: &Recipe, graph: &Graph) -> Result<Loader, RunError> {
-    let data = recipe.data();
-    let limit = data.train_images.map_or(data.calibration_images, |all| all.min(data.calibration_images));
-    let plan = BatchPlan {
-        batch_size: evaluation_batch(graph).min(limit),
-        shuffle: true,
-        seed: recipe.seed(),
-        drop_last: false,
-        limit: Some(limit),
-    };
-    loader(recipe, graph, training_images(recipe)?, plan, true, Part::All)
-}
-
-fn loader(recipe: &Recipe, graph: &Graph, path: &Path, plan: BatchPlan, augment: bool, part: Part) -> Result<Loader, RunError> {
-    let [_, _, channels] = image_size(graph)?;
-    let data = recipe.data();
-    let dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &data.columns)?);
-    let mut dataset = part.of(dataset, data.calibration_images, fixed_batch(graph).unwrap_or(1));
-    // What no label teaches is judged by its distance from the teacher, on images held out.
-    let unlabelled = part == Part::HeldOut && recipe.train().losses.labels.is_none();
-    if unlabelled || !scores_classes(graph) {
-        dataset = Arc::new(WithoutClasses(dataset));
-    }
-    let augmentation = augment.then(|| recipe.augmentation());
-    let preprocess = Preprocess { order: image_order(graph)?, ..data.preprocess(channels) };
-    Ok(Loader::new(dataset, &preprocess, augmentation, plan)?)
 }

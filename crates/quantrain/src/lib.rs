@@ -3,12 +3,14 @@
 
 mod calibrate;
 pub mod checkpoint;
+mod datasets;
 mod error;
 mod evaluate;
 mod export_check;
 mod held_out;
 mod images;
 mod initialize;
+mod input;
 mod job;
 mod learned;
 mod learned_ranges;
@@ -48,6 +50,7 @@ pub use export_check::ExportCheck;
 use images::check_images;
 pub use images::image_size;
 pub use initialize::initialize;
+pub use input::InputStatistics;
 pub use job::{Job, Prepared};
 pub use model::Model;
 pub use printable::printable;

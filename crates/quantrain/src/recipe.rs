@@ -6,32 +6,38 @@
 
 mod check;
 mod choice;
+mod class_names;
 mod error;
 mod file;
 mod overrides;
 mod parse;
+mod per_channel;
 mod reference;
+mod resize;
 mod size;
 mod suggestion;
 mod table;
 
 pub use choice::{
-    BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName,
-    TrainObserver, Which,
+    BatchNorm, ChannelOrder, Distance, Exif, ExportStyle, GradientPath, Initialization, Interpolation, LastBatch, LossName, OnBadSample,
+    OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
 };
+pub use class_names::ClassNames;
 pub use error::{CheckError, Location, RecipeError};
 pub use file::{
     AugmentationFile, DataFile, ExportFile, LayerFile, OutputFile, QuantizationFile, RecipeFile, RefineFile, TABLES, TrainFile,
 };
 pub use overrides::Overrides;
+pub use per_channel::PerChannel;
 pub use reference::reference;
+pub use resize::ResizeTo;
 pub use size::Size;
 pub use table::{Default, Key, Table};
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quantrain_data::{Augment, Channels, Columns, Order, PixelRange, Preprocess};
+use quantrain_data::{Augment, Channels, Order, PixelRange, Preprocess, Resize, Scaling};
 use quantrain_graph::{LayerSettings, Settings, Target};
 use quantrain_onnx::ReadOptions;
 
@@ -101,8 +107,12 @@ pub struct Data {
     pub eval: Option<PathBuf>,
     /// Images that ranges are calibrated on; the training images by default.
     pub calibration: Option<PathBuf>,
-    /// Columns of parquet files.
-    pub columns: Columns,
+    /// How files are read.
+    pub read: quantrain_data::ReadOptions,
+    /// The names of all classes, by number; none where they are not known ahead.
+    pub classes: Vec<String>,
+    /// What is done about samples that cannot be read.
+    pub on_bad_sample: quantrain_data::OnBadSample,
     /// A label that does not count.
     pub ignored_label: Option<i64>,
     /// What 255 becomes.
@@ -111,8 +121,12 @@ pub struct Data {
     pub mean: Vec<f32>,
     /// Divided by; one or one for each channel.
     pub std: Vec<f32>,
-    /// Length of the shorter side.
-    pub resize: Option<usize>,
+    /// What images are resized to.
+    pub resize: Option<Resize>,
+    /// How they are resized.
+    pub scaling: Scaling,
+    /// The order of three channels.
+    pub channel_order: quantrain_data::ChannelOrder,
     /// Height and width.
     pub crop: Option<[usize; 2]>,
     /// 1 or 3; those of the network if absent.
@@ -132,6 +146,8 @@ impl Data {
     pub fn preprocess(&self, network_channels: usize) -> Preprocess {
         Preprocess {
             resize: self.resize,
+            scaling: self.scaling,
+            channel_order: self.channel_order,
             crop: self.crop,
             range: self.range,
             mean: self.mean.clone(),
@@ -151,6 +167,8 @@ pub struct Train {
     pub epochs: u32,
     /// Images of a step.
     pub batch_size: usize,
+    /// Whether the images of an epoch that do not fill a step are left out of it.
+    pub drop_last: bool,
     /// The optimizer's rule.
     pub rule: Rule,
     /// Learning rate after the warm-up.
@@ -343,6 +361,16 @@ impl Recipe {
             float: rule.float.then_some(true),
         };
         file.quantization.layer.get_or_insert_default().extend(rules.iter().map(rule));
+        Recipe::try_from(file)
+    }
+
+    /// The same recipe with the names of all classes, in the order of the network's outputs.
+    ///
+    /// # Errors
+    /// A name is empty or there twice.
+    pub fn with_classes(&self, names: Vec<String>) -> Result<Self, CheckError> {
+        let mut file = self.file.clone();
+        file.data.classes = Some(ClassNames::Names(names));
         Recipe::try_from(file)
     }
 

@@ -1,28 +1,11 @@
 //! What networks are judged on, and whether the float one is worth quantizing.
 
-use quantrain_data::{BatchPlan, Loader};
-
-use super::{Job, calibration_images, evaluation_batch, loader};
-use crate::RunError;
-use crate::held_out::Part;
-use crate::images::fixed_batch;
+use super::Job;
 use crate::metric::Score;
 use crate::recipe::Initialization;
 use crate::warning::Warning;
 
 impl Job {
-    /// The images that networks are judged on: those of the evaluation, or else some held out of the calibration's; none where there are
-    /// neither.
-    pub(super) fn judge_loader(&self) -> Result<Option<Loader>, RunError> {
-        if let Some(eval) = self.eval_loader()? {
-            return Ok(Some(eval));
-        }
-        let Ok(path) = calibration_images(&self.recipe) else { return Ok(None) };
-        let batch_size = evaluation_batch(self.graph());
-        let plan = BatchPlan { batch_size, shuffle: false, seed: 0, drop_last: fixed_batch(self.graph()).is_some(), limit: None };
-        loader(&self.recipe, self.graph(), path, plan, false, Part::HeldOut).map(Some)
-    }
-
     /// Whether networks are judged on images held out of the calibration's, as there are no others.
     pub fn judges_on_held_out(&self) -> bool {
         self.recipe.data().eval.is_none()

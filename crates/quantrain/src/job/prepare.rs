@@ -5,9 +5,10 @@ use quantrain_engine::Network;
 use quantrain_graph::QuantGraph;
 use serde::{Deserialize, Serialize};
 
-use super::{Job, calibration_loader};
+use super::Job;
 use crate::RunError;
 use crate::calibrate::{Calibrated, calibrate};
+use crate::datasets::Purpose;
 use crate::metric::{Score, Sqnr};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
@@ -105,7 +106,7 @@ impl Job {
         if settings.steps.is_empty() {
             return Ok(Vec::new());
         }
-        let batches = calibration_loader(&self.recipe, self.graph(), None)?.batches(0, 0, self.recipe.data().loader_threads);
+        let batches = self.datasets.needed(Purpose::Calibration)?.batches(0, 0, self.recipe.data().loader_threads);
         let images = CalibrationImages::read(batches, settings.held_out)?;
         let observer = self.recipe.quantization().observer;
         let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
@@ -124,12 +125,12 @@ impl Job {
 
     /// The images of a calibration; where a refinement follows, without those that it holds out.
     fn calibration_images(&self) -> Result<Loader, RunError> {
-        let (all, refine) = (calibration_loader(&self.recipe, self.graph(), None)?, self.recipe.refine());
+        let (all, refine) = (self.datasets.needed(Purpose::Calibration)?, self.recipe.refine());
         match refine.steps.is_empty() || all.samples() < 2 {
             true => Ok(all),
             false => {
                 let seen = CalibrationImages::seen_of(all.samples(), refine.held_out);
-                calibration_loader(&self.recipe, self.graph(), Some(seen))
+                self.datasets.calibration(seen)
             }
         }
     }

@@ -3,13 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quantrain_data::{Augment, Columns, PixelRange};
+use quantrain_data::{Augment, Columns, Filter, PixelRange, ReadOptions, Resize, Scaling};
 use quantrain_engine::AdaRound;
 use quantrain_graph::{Granularity, LayerSettings, ScaleKind, Settings, Target};
-use quantrain_onnx::{InputShape, ReadOptions};
+use quantrain_onnx::InputShape;
 
-use super::choice::{BatchNorm, Distance, GradientPath, LossName, OptimizerName, RangeLearning, TrainObserver};
+use super::choice::{
+    BatchNorm, ChannelOrder, Distance, Exif, GradientPath, Interpolation, LastBatch, LossName, OnBadSample, OptimizerName, RangeLearning,
+    ResizeMode, TrainObserver,
+};
 use super::file::{AugmentationFile, DataFile, QuantizationFile, RefineFile, TrainFile, is_target_file};
+use super::resize::ResizeTo;
 use super::{Data, Device, Export, LearnRanges, Losses, OutputLoss, Quantization, Recipe, RecipeFile, Train};
 use crate::CheckError;
 use crate::loss::{CrossEntropy, Distillation};
@@ -32,7 +36,7 @@ impl TryFrom<RecipeFile> for Recipe {
         let file = file.or(dependent);
         Ok(Recipe {
             model: path("model", given("model", file.model.clone())?)?,
-            read: ReadOptions {
+            read: quantrain_onnx::ReadOptions {
                 input_shapes: input_shapes(file.input_shape.as_deref().unwrap_or_default())?,
                 evaluate: Some(crate::EVALUATE),
             },
@@ -186,6 +190,7 @@ fn data(file: &DataFile) -> Result<Data, CheckError> {
     let images = |key, count| optional(key, count, "1 or more", |c: usize| c > 0);
     let a_side = "1 to 16384 pixels";
     let side = |s: usize| (1..=16384).contains(&s);
+    let resize = resize(file)?;
     let channels = optional("data.channels", file.channels, "1 or 3", |c| matches!(c, 1 | 3))?;
     let crop = file.crop.map(|size| size.0.map(|s| s as usize));
     if let Some(found) = file.crop.filter(|_| crop.is_some_and(|[height, width]| !(side(height) && side(width)))) {
@@ -195,11 +200,23 @@ fn data(file: &DataFile) -> Result<Data, CheckError> {
         train: file.train.clone().map(|p| path("data.train", p)).transpose()?,
         eval: file.eval.clone().map(|p| path("data.eval", p)).transpose()?,
         calibration: file.calibration.clone().map(|p| path("data.calibration", p)).transpose()?,
-        columns: Columns {
-            image: file.image_column.clone(),
-            label: file.label_column.clone(),
-            mask: file.mask_column.clone(),
-            ..Columns::default()
+        read: ReadOptions {
+            columns: Columns {
+                image: file.image_column.clone(),
+                label: file.label_column.clone(),
+                mask: file.mask_column.clone(),
+                ..Columns::default()
+            },
+            exif: match given("data.exif", file.exif)? {
+                Exif::Apply => quantrain_data::Exif::Apply,
+                Exif::Ignore => quantrain_data::Exif::Ignore,
+            },
+            unpack_limit: check("data.unpack-limit", file.unpack_limit, "1 to 1048576 MiB", |m| (1..=1 << 20).contains(&m))? << 20,
+        },
+        classes: file.classes.as_ref().map_or(Ok(Vec::new()), |classes| classes.read("data.classes"))?,
+        on_bad_sample: match given("data.on-bad-sample", file.on_bad_sample)? {
+            OnBadSample::Error => quantrain_data::OnBadSample::Error,
+            OnBadSample::Skip => quantrain_data::OnBadSample::Skip,
         },
         ignored_label: file.ignored_label,
         range: match check("data.range", file.range, "1 or 255", |r| matches!(r, 1 | 255))? {
@@ -210,7 +227,22 @@ fn data(file: &DataFile) -> Result<Data, CheckError> {
         std: per_channel("data.std", file.std.as_deref(), channels, "finite numbers above 0, one or one for each channel", |s| {
             s > 0.0 && s.is_finite()
         })?,
-        resize: optional("data.resize", file.resize, a_side, side)?,
+        resize,
+        scaling: Scaling {
+            filter: match given("data.interpolation", file.interpolation)? {
+                Interpolation::Nearest => Filter::Nearest,
+                Interpolation::Box => Filter::Box,
+                Interpolation::Bilinear => Filter::Bilinear,
+                Interpolation::Hamming => Filter::Hamming,
+                Interpolation::Bicubic => Filter::Bicubic,
+                Interpolation::Lanczos => Filter::Lanczos,
+            },
+            antialias: given("data.antialias", file.antialias)?,
+        },
+        channel_order: match given("data.channel-order", file.channel_order)? {
+            ChannelOrder::Rgb => quantrain_data::ChannelOrder::Rgb,
+            ChannelOrder::Bgr => quantrain_data::ChannelOrder::Bgr,
+        },
         crop,
         channels,
         calibration_images: check("data.calibration-images", file.calibration_images, "1 or more", |c| c > 0)?,
@@ -218,6 +250,30 @@ fn data(file: &DataFile) -> Result<Data, CheckError> {
         eval_images: images("data.eval-images", file.eval_images)?,
         loader_threads: check("data.loader-threads", file.loader_threads, "1 to 1024", |t| (1..=1024).contains(&t))?,
     })
+}
+
+fn resize(file: &DataFile) -> Result<Option<Resize>, CheckError> {
+    let Some(to) = file.resize else {
+        return match file.resize_mode {
+            None => Ok(None),
+            Some(mode) => Err(CheckError::Value { key: "data.resize-mode", found: mode.name().into(), expected: "resize beside it" }),
+        };
+    };
+    let size = to.sides();
+    let wrong = |expected| CheckError::Value { key: "data.resize", found: to.to_string(), expected };
+    if size.iter().any(|side| !(1..=16384).contains(side)) {
+        return Err(wrong("1 to 16384 pixels"));
+    }
+    let by_form = if matches!(to, ResizeTo::Length(_)) { ResizeMode::ShorterSide } else { ResizeMode::Stretch };
+    match (file.resize_mode.unwrap_or(by_form), to) {
+        (ResizeMode::ShorterSide, ResizeTo::Length(_)) => Ok(Some(Resize::ShorterSide(size[0]))),
+        (ResizeMode::ShorterSide, ResizeTo::Size(_)) => Err(wrong("one length with resize-mode shorter-side")),
+        (ResizeMode::Stretch, _) => Ok(Some(Resize::Stretch(size))),
+        (ResizeMode::Letterbox, _) => {
+            let class = file.ignored_label.and_then(|label| u8::try_from(label).ok()).unwrap_or(0);
+            Ok(Some(Resize::Letterbox { size, fill: given("data.letterbox-fill", file.letterbox_fill)?, class }))
+        }
+    }
 }
 
 fn refinement(file: &RefineFile) -> Result<Refinement, CheckError> {
@@ -277,6 +333,7 @@ fn train(file: &TrainFile, ignored_label: Option<i64>) -> Result<Train, CheckErr
     Ok(Train {
         initialization: given("train.initialization", file.initialization)?,
         epochs: check("train.epochs", file.epochs, "1 or more", |e| e > 0)?,
+        drop_last: given("train.last-batch", file.last_batch)? == LastBatch::Drop,
         batch_size: check("train.batch-size", file.batch_size, "1 to 65536", |b| (1..=65536).contains(&b))?,
         rule: match given("train.optimizer", file.optimizer)? {
             OptimizerName::Sgd => Rule::Sgd(Sgd { momentum, nesterov: false }),

@@ -66,6 +66,64 @@ choices! {
         Pact2 = "pact2",
     }
 
+    /// What is done with the orientation that an image carries.
+    Exif {
+        /// The image is turned upright.
+        Apply = "apply",
+        /// It stays as it is stored.
+        Ignore = "ignore",
+    }
+
+    /// What is done about samples that cannot be read.
+    OnBadSample {
+        /// They are an error.
+        Error = "error",
+        /// They are left out.
+        Skip = "skip",
+    }
+
+    /// What a size to resize to means.
+    ResizeMode {
+        /// The shorter side gets the length.
+        ShorterSide = "shorter-side",
+        /// Both sides get theirs.
+        Stretch = "stretch",
+        /// The image fits into the size, the rest is filled.
+        Letterbox = "letterbox",
+    }
+
+    /// What the pixels of a resized image are made of.
+    Interpolation {
+        /// The pixel under the centre.
+        Nearest = "nearest",
+        /// The mean of the pixels covered.
+        Box = "box",
+        /// A triangle.
+        Bilinear = "bilinear",
+        /// A cosine.
+        Hamming = "hamming",
+        /// Cubic polynomials.
+        Bicubic = "bicubic",
+        /// A windowed sine of three lobes.
+        Lanczos = "lanczos",
+    }
+
+    /// The order of three channels.
+    ChannelOrder {
+        /// Red, green, blue.
+        Rgb = "rgb",
+        /// Blue, green, red.
+        Bgr = "bgr",
+    }
+
+    /// What is done with the images of an epoch that do not fill a step.
+    LastBatch {
+        /// They are left out of that epoch.
+        Drop = "drop",
+        /// They make a smaller step.
+        Keep = "keep",
+    }
+
     /// How ranges of activations are learned.
     RangeLearning {
         /// The step size, with its scaled gradient.

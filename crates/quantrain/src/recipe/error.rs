@@ -127,6 +127,14 @@ pub enum CheckError {
         /// What is wrong.
         source: TargetError,
     },
+    /// A file of class names could not be read.
+    #[error("data.classes: {file}: {source}; is the path right?")]
+    ClassFile {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A target file could not be read.
     #[error("target: {file}: {source}; is the path right?")]
     TargetFile {
@@ -144,6 +152,7 @@ impl CheckError {
             CheckError::Missing { key } | CheckError::Value { key, .. } | CheckError::Target { key, .. } => Some(key),
             CheckError::Device { .. } => Some("device"),
             CheckError::TargetFile { .. } => Some("target"),
+            CheckError::ClassFile { .. } => Some("data.classes"),
             CheckError::Name { .. } => None,
         }
     }

@@ -5,9 +5,12 @@ use std::path::{self, Path, PathBuf};
 use quantrain_graph::BiasLimit;
 
 use super::choice::{
-    BatchNorm, Distance, ExportStyle, GradientPath, Initialization, LossName, OptimizerName, RangeLearning, RefineStep, ScheduleName,
-    TrainObserver, Which,
+    BatchNorm, ChannelOrder, Distance, Exif, ExportStyle, GradientPath, Initialization, Interpolation, LastBatch, LossName, OnBadSample,
+    OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
 };
+use super::class_names::ClassNames;
+use super::per_channel::PerChannel;
+use super::resize::ResizeTo;
 use super::size::Size;
 use super::table::{Default, recipe_tables};
 use crate::observe::ObserverKind;
@@ -122,23 +125,45 @@ recipe_tables! {
         "mask-column" mask_column: String, words "the one named mask, annotation or segmentation, if there is one", example "\"mask\"";
         /// A label that does not count, neither in training nor in accuracy, such as void pixels.
         "ignored-label" ignored_label: i64, words "none", example "255";
+        /// Names of all classes in the order of the network's outputs, as a list or as a text file with one on each line. Class folders get their
+        /// numbers by it, in every data set; a run keeps it.
+        "classes" classes: ClassNames, words "the class folders of the training images, else of the evaluation's, where they are as many as the network's classes", example "[\"cat\", \"dog\"]";
+        /// What is done with the EXIF orientation of JPEG and PNG files: apply (images are turned upright, as viewers show them, with their mask
+        /// and boxes) or ignore (as stored: for networks that were trained so).
+        "exif" exif: Exif, "\"apply\"";
+        /// What is done about samples that cannot be read: error (headers are looked at before the work begins) or skip (all samples are decoded
+        /// once before the work begins, and bad ones are left out and named).
+        "on-bad-sample" on_bad_sample: OnBadSample, "\"error\"";
+        /// MiB that a packed file (.gz, .npz, parquet) may unpack to, 1 to 1048576; eight times its own size is always allowed.
+        "unpack-limit" unpack_limit: u64, "512";
         /// What a pixel of 255 becomes before mean and std: 1 or 255.
         "range" range: u32, "1";
         /// Subtracted from each pixel: one number for all channels or one for each, on the scale of range.
-        "mean" mean: Vec<f64>, "[0.0]";
+        "mean" mean: PerChannel, "[0.0]";
         /// Each pixel is divided by it, after the mean: one number for all channels or one for each, above 0.
-        "std" std: Vec<f64>, "[1.0]";
-        /// Length in pixels that the shorter side is resized to, 1 to 16384.
-        "resize" resize: usize, words "images are not resized", example "256";
+        "std" std: PerChannel, "[1.0]";
+        /// Size in pixels that images are resized to: a length, or [height, width]; 1 to 16384 each.
+        "resize" resize: ResizeTo, words "images are not resized", example "256";
+        /// What resize means: shorter-side (it gets the length, the other one is in proportion), stretch (height and width are just so) or letterbox
+        /// (the image fits into height and width, the rest is filled).
+        "resize-mode" resize_mode: ResizeMode, words "shorter-side for a length, stretch for [height, width]", example "\"letterbox\"";
+        /// Value of the pixels around a letterboxed image, 0 to 255; in masks they have the ignored label, else class 0.
+        "letterbox-fill" letterbox_fill: u8, "114";
+        /// What the pixels of a resized image are made of, in Pillow's words: nearest, box, bilinear, hamming, bicubic or lanczos.
+        "interpolation" interpolation: Interpolation, "\"bilinear\"";
+        /// Whether the interpolation takes in more pixels when an image shrinks, as Pillow does; OpenCV does not.
+        "antialias" antialias: bool, "true";
+        /// Order of three channels in the network's input, and in mean and std: rgb, or bgr as OpenCV reads files.
+        "channel-order" channel_order: ChannelOrder, "\"rgb\"";
         /// Height and width in pixels cut from the centre: one number or [height, width], 1 to 16384 each.
         "crop" crop: Size, words "images are not cropped", example "224";
         /// Channels of the network's input, 1 or 3; images that differ are converted.
         "channels" channels: usize, words "as the network's input", example "3";
-        /// Images that ranges are calibrated on, from the start of the data, 1 or more.
+        /// Images that ranges are calibrated on, drawn by the seed and spread over the classes, 1 or more.
         "calibration-images" calibration_images: usize, "512";
-        /// Training images of an epoch, 1 or more.
+        /// Training images of an epoch, drawn anew for each and spread over the classes, 1 or more.
         "train-images" train_images: usize, words "all", example "10000";
-        /// Images that accuracy is measured on, from the start of the data, 1 or more.
+        /// Images that accuracy is measured on, spread over the classes, the same for every seed, 1 or more.
         "eval-images" eval_images: usize, words "all", example "1000";
         /// Background threads that decode and augment images, 1 to 1024.
         "loader-threads" loader_threads: usize, "2";
@@ -192,6 +217,9 @@ recipe_tables! {
         "epochs" epochs: u32, "5";
         /// Images of a step, 1 to 65536.
         "batch-size" batch_size: usize, "64";
+        /// What is done with the images at the end of an epoch that do not fill a step: drop (they are left out; others in each epoch) or keep (a
+        /// smaller step).
+        "last-batch" last_batch: LastBatch, "\"drop\"";
         /// What a gradient does to a weight: sgd, adam or adamw.
         "optimizer" optimizer: OptimizerName, "\"sgd\"";
         /// Learning rate after the warm-up, above 0. Fine-tuning wants a hundredth of what training from scratch wants.
@@ -308,6 +336,9 @@ impl RecipeFile {
     fn map_paths(mut self, map: impl Fn(&Path) -> PathBuf) -> Self {
         for path in [&mut self.model, &mut self.out].into_iter().flatten() {
             *path = map(path);
+        }
+        if let Some(ClassNames::File(file)) = &mut self.data.classes {
+            *file = map(file);
         }
         for path in [&mut self.data.train, &mut self.data.eval, &mut self.data.calibration].into_iter().flatten() {
             *path = map_list(path, &map);

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use super::RecipeFile;
-use super::choice::{ExportStyle, GradientPath, OptimizerName};
+use super::choice::{ChannelOrder, Exif, ExportStyle, GradientPath, Interpolation, OnBadSample, OptimizerName, ResizeMode};
+use super::class_names::ClassNames;
+use super::per_channel::PerChannel;
+use super::resize::ResizeTo;
 use super::size::Size;
 use crate::observe::ObserverKind;
 
@@ -45,10 +48,16 @@ overrides! {
     data: PathBuf => data.train;
     eval_data: PathBuf => data.eval;
     calibration_data: PathBuf => data.calibration;
+    classes: ClassNames => data.classes;
+    exif: Exif => data.exif;
+    on_bad_sample: OnBadSample => data.on_bad_sample;
     range: u32 => data.range;
-    mean: Vec<f64> => data.mean;
-    std: Vec<f64> => data.std;
-    resize: usize => data.resize;
+    mean: PerChannel => data.mean;
+    std: PerChannel => data.std;
+    resize: ResizeTo => data.resize;
+    resize_mode: ResizeMode => data.resize_mode;
+    interpolation: Interpolation => data.interpolation;
+    channel_order: ChannelOrder => data.channel_order;
     crop: Size => data.crop;
     calibration_images: usize => data.calibration_images;
     train_images: usize => data.train_images;

@@ -61,14 +61,23 @@ const ROWS: &[Row] = &[
     ("data.train", "", "'train.parquet'", |r| show(&r.data().train)),
     ("data.eval", "", "'test.parquet'", |r| show(&r.data().eval)),
     ("data.calibration", "train = 'train.parquet'", "'few.parquet'", |r| show(&r.data().calibration)),
-    ("data.image-column", "", "'picture'", |r| show(&r.data().columns.image)),
-    ("data.label-column", "", "'kind'", |r| show(&r.data().columns.label)),
-    ("data.mask-column", "", "'mask'", |r| show(&r.data().columns.mask)),
+    ("data.image-column", "", "'picture'", |r| show(&r.data().read.columns.image)),
+    ("data.label-column", "", "'kind'", |r| show(&r.data().read.columns.label)),
+    ("data.mask-column", "", "'mask'", |r| show(&r.data().read.columns.mask)),
     ("data.ignored-label", "", "11", |r| show((&r.train().losses, r.data().ignored_label, r.augmentation().padding_class))),
+    ("data.classes", "", "['cat', 'dog']", |r| show(&r.data().classes)),
+    ("data.exif", "", "'ignore'", |r| show(r.data().read.exif)),
+    ("data.on-bad-sample", "", "'skip'", |r| show(r.data().on_bad_sample)),
+    ("data.unpack-limit", "", "100", |r| show(r.data().read.unpack_limit)),
     ("data.range", "", "255", |r| show(r.data().preprocess(3).range)),
     ("data.mean", "", "[0.5, 0.5, 0.5]", |r| show(r.data().preprocess(3).mean)),
     ("data.std", "", "[0.25]", |r| show(r.data().preprocess(3).std)),
     ("data.resize", "", "256", |r| show(r.data().preprocess(3).resize)),
+    ("data.resize-mode", "resize = 256", "'letterbox'", |r| show(r.data().resize)),
+    ("data.letterbox-fill", "resize = 256\nresize-mode = 'letterbox'", "0", |r| show(r.data().resize)),
+    ("data.interpolation", "", "'bicubic'", |r| show(r.data().scaling.filter)),
+    ("data.antialias", "", "false", |r| show(r.data().scaling.antialias)),
+    ("data.channel-order", "", "'bgr'", |r| show(r.data().channel_order)),
     ("data.crop", "", "[176, 240]", |r| show(r.data().preprocess(3).crop)),
     ("data.channels", "", "1", |r| show(r.data().preprocess(3).channels)),
     ("data.calibration-images", "", "100", |r| show(r.data().calibration_images)),
@@ -91,6 +100,7 @@ const ROWS: &[Row] = &[
     ("train.initialization", "", "'he'", |r| show(r.train().initialization)),
     ("train.epochs", "", "10", |r| show((r.train().epochs, r.train().freeze, r.train().rate_schedule(9).total_steps))),
     ("train.batch-size", "", "16", |r| show(r.train().batch_size)),
+    ("train.last-batch", "", "'keep'", |r| show(r.train().drop_last)),
     ("train.optimizer", "", "'adamw'", |r| show(r.train().optimizer())),
     ("train.learning-rate", "", "0.5", |r| show(r.train().rate_schedule(9).rate_at(0))),
     ("train.momentum", "", "0.5", |r| show(r.train().optimizer())),
@@ -172,7 +182,7 @@ fn the_text_of_init_is_the_defaults() {
         }
     }
     let mut known = model;
-    known.data.mean = Some(vec![0.286]);
+    known.data.mean = Some(PerChannel(vec![0.286]));
     known.quantization.weight_bits = Some(4);
     assert_eq!(parse_text(&known.commented()).unwrap(), known.or(RecipeFile::standard()));
 }
@@ -183,6 +193,7 @@ fn examples_of_keys_that_are_not_set_are_values_they_take() {
         for key in table.keys {
             if let Default::Words { example, .. } = key.default {
                 let extra = match key.name {
+                    "resize-mode" => "resize = 256\n",
                     "oscillation-freezing-start" => "oscillation-freezing = 0.02\n",
                     name if table.is_list() && name != "name" => "name = 'a'\n",
                     _ => "",
@@ -323,10 +334,13 @@ fn values_outside_their_range_are_refused_and_nan_with_them() {
         ("quantization.learn-weight-ranges", &["true", "true\nlearn-ranges = 'pact'"]),
         ("quantization.learn-ranges", &["'tqt'", "'lsq'\ngradient-path = 'float'", "'lsq'\ntrain-observer = 'pact2'"]),
         ("quantization.range-rate", &["0.0", "nan", "inf"]),
+        ("data.classes", &["[]", "['a', 'a']", "['a', '']"]),
+        ("data.unpack-limit", &["0", "1048577"]),
         ("data.range", &["0", "256"]),
         ("data.mean", &["[]", "[0.1, 0.2]", "[nan]", "[inf]"]),
         ("data.std", &["[0.0]", "[-1.0]", "[nan]", "[1, 1, 1, 1]", "[1e-60]"]),
-        ("data.resize", &["0", "16385"]),
+        ("data.resize", &["0", "16385", "[0, 5]", "[5, 16385]", "[5, 6]\nresize-mode = 'shorter-side'"]),
+        ("data.resize-mode", &["'stretch'"]),
         ("data.crop", &["0", "[32, 0]", "16385"]),
         ("data.channels", &["2", "4"]),
         ("data.calibration-images", &["0"]),

@@ -1,0 +1,314 @@
+//! The data of a recipe: opened once, classes numbered, samples drawn and looked at.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quantrain_data::{BatchPlan, DataError, Dataset, Loader, Order, Preprocess, Survey, number_by_name, number_by_value};
+use quantrain_graph::Graph;
+
+use crate::held_out::Part;
+use crate::images::{WithoutClasses, fixed_batch, image_order, scored_classes};
+use crate::recipe::Recipe;
+use crate::{RunError, image_size};
+
+/// Images of an evaluation or calibration batch where the network's file does not fix it; results do not depend on it.
+const EVALUATION_BATCH: usize = 64;
+
+/// Samples left out that are named one by one.
+const NAMED: usize = 20;
+
+/// What images are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    Training,
+    /// As many training images as a calibration takes, as training sees them: statistics of other images would not stay when it follows the
+    /// batches, and with them the network's function would go.
+    Statistics,
+    Calibration,
+    Evaluation,
+    /// Images of the calibration that it leaves out, where there are none for an evaluation.
+    HeldOut,
+}
+
+/// All data of a recipe, for one network.
+pub(crate) struct Datasets {
+    recipe: Recipe,
+    channels: usize,
+    order: Order,
+    /// The only batch size that the network takes, where its file says so.
+    fixed_batch: Option<usize>,
+    /// Classes that the network tells apart, where its first output is a row of scores; `Some(None)` where their number is open.
+    scored: Option<Option<usize>>,
+    opened: Mutex<BTreeMap<PathBuf, Arc<dyn Dataset>>>,
+    loaders: Mutex<BTreeMap<Purpose, Loader>>,
+    notes: Mutex<Vec<String>>,
+}
+
+impl Datasets {
+    /// Nothing is opened yet.
+    ///
+    /// # Errors
+    /// The network takes no images.
+    pub fn new(recipe: &Recipe, graph: &Graph) -> Result<Self, RunError> {
+        let [_, _, channels] = image_size(graph)?;
+        Ok(Datasets {
+            channels,
+            order: image_order(graph)?,
+            fixed_batch: fixed_batch(graph),
+            scored: scored_classes(graph),
+            opened: Mutex::default(),
+            loaders: Mutex::default(),
+            notes: Mutex::default(),
+            recipe: recipe.clone(),
+        })
+    }
+
+    /// The recipe with the names of the classes, where folders have told them.
+    ///
+    /// # Errors
+    /// The names make no list of classes.
+    pub fn named_recipe(&self) -> Result<Recipe, RunError> {
+        match (self.recipe.data().classes.is_empty(), self.class_names()) {
+            (true, Some(names)) => Ok(self.recipe.with_classes(names)?),
+            _ => Ok(self.recipe.clone()),
+        }
+    }
+
+    /// What the user should know of the data used so far.
+    pub fn notes(&self) -> Vec<String> {
+        lock(&self.notes).clone()
+    }
+
+    /// The images for a purpose; `None` where an evaluation has none.
+    ///
+    /// # Errors
+    /// There are none, they cannot be read, or their classes are not the network's.
+    pub fn loader(&self, purpose: Purpose) -> Result<Option<Loader>, RunError> {
+        let Some(path) = self.path(purpose)? else { return Ok(None) };
+        if let Some(loader) = lock(&self.loaders).get(&purpose) {
+            return Ok(Some(loader.clone()));
+        }
+        let part = self.part(purpose, path);
+        let loader = match self.prepared(purpose, path, part) {
+            // Where little is left to train on, all are: the network is then judged on images that it has seen.
+            Err(RunError::Data(DataError::NoBatches { .. })) if purpose == Purpose::Training && part != Part::All => {
+                self.prepared(purpose, path, Part::All)?
+            }
+            prepared => prepared?,
+        };
+        lock(&self.loaders).insert(purpose, loader.clone());
+        Ok(Some(loader))
+    }
+
+    /// The images that networks are judged on: those of the evaluation, or else some held out of the calibration's; none where there are
+    /// neither.
+    ///
+    /// # Errors
+    /// As [`Datasets::loader`].
+    pub fn judging(&self) -> Result<Option<Loader>, RunError> {
+        match self.loader(Purpose::Evaluation)? {
+            None if self.path(Purpose::Calibration).is_ok() => self.loader(Purpose::HeldOut),
+            eval => Ok(eval),
+        }
+    }
+
+    fn prepared(&self, purpose: Purpose, path: &Path, part: Part) -> Result<Loader, RunError> {
+        let data = self.recipe.data();
+        let dataset = part.of(self.numbered(purpose, path)?, data.calibration_images, self.fixed_batch.unwrap_or(1));
+        let preprocess = Preprocess { order: self.order, ..data.preprocess(self.channels) };
+        let augments = matches!(purpose, Purpose::Training | Purpose::Statistics);
+        let plan = self.plan(purpose);
+        let epochs = match (purpose, plan.limit) {
+            (Purpose::Training, None) => None,
+            (Purpose::Training, Some(_)) => Some(0..u64::from(self.recipe.train().epochs)),
+            _ => Some(0..1),
+        };
+        let (length, limit) = (dataset.len(), plan.limit);
+        let loader = Loader::new(dataset, &preprocess, augments.then(|| self.recipe.augmentation()), plan)?;
+        let (loader, survey) = loader.surveyed(data.on_bad_sample, epochs, data.loader_threads)?;
+        let used = limit.unwrap_or(usize::MAX).min(length - survey.skipped.len());
+        let dropped = (purpose == Purpose::Training).then(|| used - loader.samples());
+        self.report(path, &survey);
+        self.note(dropped.filter(|dropped| *dropped > 0).map(|dropped| {
+            format!(
+                "{}: {dropped} images of each epoch, others in each, do not fill a batch and are left out (`train.last-batch`)",
+                path.display()
+            )
+        }));
+        Ok(loader)
+    }
+
+    /// Where networks are judged on images of the calibration, which of them a purpose has.
+    fn part(&self, purpose: Purpose, path: &Path) -> Part {
+        let of_calibration = self.path(Purpose::Calibration).ok().flatten() == Some(path);
+        match purpose {
+            Purpose::HeldOut => Part::HeldOut,
+            Purpose::Training | Purpose::Calibration if of_calibration && self.recipe.data().eval.is_none() => Part::Rest,
+            _ => Part::All,
+        }
+    }
+
+    /// The images for a purpose that must have some.
+    ///
+    /// # Errors
+    /// As [`Datasets::loader`].
+    pub fn needed(&self, purpose: Purpose) -> Result<Loader, RunError> {
+        self.loader(purpose)?.ok_or(RunError::NoData { what: "evaluation", key: "data.eval" })
+    }
+
+    /// At most so many of the calibration's images.
+    ///
+    /// # Errors
+    /// As [`Datasets::loader`].
+    pub fn calibration(&self, limit: usize) -> Result<Loader, RunError> {
+        Ok(self.needed(Purpose::Calibration)?.limited(limit, self.batch_size(limit))?)
+    }
+
+    /// Images that are run at once, of so many, without training.
+    fn batch_size(&self, images: usize) -> usize {
+        self.fixed_batch.unwrap_or(EVALUATION_BATCH.min(images))
+    }
+
+    fn path(&self, purpose: Purpose) -> Result<Option<&Path>, RunError> {
+        let data = self.recipe.data();
+        match purpose {
+            Purpose::Evaluation => Ok(data.eval.as_deref()),
+            Purpose::Training | Purpose::Statistics => training_images(&self.recipe).map(Some),
+            Purpose::Calibration | Purpose::HeldOut => {
+                let path = data.calibration.as_deref().or(data.train.as_deref());
+                path.map(Some).ok_or(RunError::NoData { what: "calibration", key: "data.train" })
+            }
+        }
+    }
+
+    fn plan(&self, purpose: Purpose) -> BatchPlan {
+        let (data, seed) = (self.recipe.data(), self.recipe.seed());
+        // A network of a fixed batch takes whole batches only.
+        let whole = self.fixed_batch.is_some();
+        let drawn = |limit| BatchPlan { batch_size: self.batch_size(limit), shuffle: true, seed, drop_last: false, limit: Some(limit) };
+        // One draw for all seeds, so that their results can be compared.
+        let judging = |limit| BatchPlan { batch_size: self.batch_size(EVALUATION_BATCH), shuffle: false, seed: 0, drop_last: false, limit };
+        match purpose {
+            Purpose::Training => {
+                let train = self.recipe.train();
+                BatchPlan { batch_size: train.batch_size, shuffle: true, seed, drop_last: train.drop_last, limit: data.train_images }
+            }
+            Purpose::Statistics => {
+                let limit = data.train_images.map_or(data.calibration_images, |all| all.min(data.calibration_images));
+                BatchPlan { batch_size: self.batch_size(limit).min(limit), ..drawn(limit) }
+            }
+            Purpose::Calibration => BatchPlan { drop_last: whole, ..drawn(data.calibration_images) },
+            Purpose::Evaluation => judging(data.eval_images),
+            Purpose::HeldOut => BatchPlan { drop_last: whole, ..judging(None) },
+        }
+    }
+
+    /// The dataset of a path, opened once.
+    fn open(&self, path: &Path) -> Result<Arc<dyn Dataset>, RunError> {
+        if let Some(dataset) = lock(&self.opened).get(path) {
+            return Ok(Arc::clone(dataset));
+        }
+        let dataset: Arc<dyn Dataset> = Arc::from(quantrain_data::open(path, &self.recipe.data().read)?);
+        lock(&self.opened).insert(path.into(), Arc::clone(&dataset));
+        Ok(dataset)
+    }
+
+    /// The names of all classes, by number: as the recipe lists them, else those of the first class folders, of training or evaluation, that
+    /// are as many as the network tells apart.
+    fn class_names(&self) -> Option<Vec<String>> {
+        let (data, scored) = (self.recipe.data(), self.scored?);
+        if !data.classes.is_empty() {
+            return Some(data.classes.clone());
+        }
+        // What cannot be opened tells no names; where it is needed it is an error.
+        let folders = [&data.train, &data.eval].into_iter().flatten().filter(|path| may_be_folders(path));
+        let mut named = folders.filter_map(|path| self.open(path).ok()).map(|dataset| dataset.class_names().to_vec());
+        named.find(|names| !names.is_empty() && scored.is_none_or(|count| count == names.len()))
+    }
+
+    /// The dataset of a path with the network's numbers for its classes; without classes where they are of no use, or not needed and not known.
+    fn numbered(&self, purpose: Purpose, path: &Path) -> Result<Arc<dyn Dataset>, RunError> {
+        let dataset = self.open(path)?;
+        self.note(dataset.notes());
+        let teaches = self.recipe.train().losses.labels.is_some();
+        // What no label teaches is judged by its distance from the teacher, on images held out.
+        let unlabelled = purpose == Purpose::HeldOut && !teaches;
+        let Some(scored) = self.scored.filter(|_| !unlabelled) else { return Ok(Arc::new(WithoutClasses(dataset))) };
+        let reads_labels = purpose == Purpose::Evaluation || purpose == Purpose::Training && teaches;
+        match self.number(path, &dataset, scored) {
+            Err(_) if !reads_labels => Ok(Arc::new(WithoutClasses(dataset))),
+            numbered => numbered,
+        }
+    }
+
+    /// Numbers named classes for a network that tells so many apart.
+    fn number(&self, path: &Path, dataset: &Arc<dyn Dataset>, scored: Option<usize>) -> Result<Arc<dyn Dataset>, RunError> {
+        let own = dataset.class_names();
+        let Some(first) = own.first() else { return Ok(Arc::clone(dataset)) };
+        if let Some(names) = self.class_names() {
+            self.note(by_value_otherwise(path, &names));
+            return Ok(Arc::from(number_by_name(Box::new(Arc::clone(dataset)), &names)?));
+        }
+        let (Some(classes), found) = (scored, own.len()) else { return Ok(Arc::clone(dataset)) };
+        let unfit = |_| RunError::ClassFolders { data: path.into(), found, first: first.clone(), classes };
+        let numbered = number_by_value(Box::new(Arc::clone(dataset)), classes).map_err(unfit)?;
+        let path = path.display();
+        self.note([format!("{path}: {found} class folders for a network of {classes} classes: their names are taken as their numbers")]);
+        Ok(Arc::from(numbered))
+    }
+
+    fn report(&self, path: &Path, survey: &Survey) {
+        let (path, looked_at) = (path.display(), survey.looked_at);
+        if survey.turned > 0 {
+            let turned = survey.turned;
+            self.note([format!("{path}: {turned} of {looked_at} images are turned upright by their EXIF orientation (`data.exif`)")]);
+        }
+        if !survey.skipped.is_empty() {
+            let skipped = survey.skipped.len();
+            self.note([format!("{path}: {skipped} of {looked_at} samples cannot be used and are left out (`data.on-bad-sample`)")]);
+            self.note(survey.skipped.iter().take(NAMED).map(|(_, error)| format!("left out: {error}")));
+            self.note(skipped.checked_sub(NAMED + 1).map(|more| format!("left out: {} more", more + 1)));
+        }
+    }
+
+    /// Keeps what is new.
+    fn note(&self, texts: impl IntoIterator<Item = String>) {
+        let mut notes = lock(&self.notes);
+        for text in texts {
+            if !notes.contains(&text) {
+                notes.push(text);
+            }
+        }
+    }
+}
+
+/// The path of the training images.
+///
+/// # Errors
+/// The recipe has none.
+pub(crate) fn training_images(recipe: &Recipe) -> Result<&Path, RunError> {
+    recipe.data().train.as_deref().ok_or(RunError::NoData { what: "training", key: "data.train" })
+}
+
+/// Whether a path, or the first of several, is a folder: only such have names of classes.
+fn may_be_folders(path: &Path) -> bool {
+    path.is_dir() || path.to_str().is_some_and(|text| text.split([',', '#']).next().is_some_and(|first| Path::new(first.trim()).is_dir()))
+}
+
+/// A word where classes are numbers and yet not those of their places.
+fn by_value_otherwise(path: &Path, names: &[String]) -> Option<String> {
+    let values: Option<Vec<usize>> = names.iter().map(|name| name.parse().ok()).collect();
+    let (class, value) = values?.into_iter().enumerate().find(|(class, value)| class != value)?;
+    let name = &names[class];
+    let path = path.display();
+    Some(format!(
+        "{path}: classes are numbered in the order of their folders' names, so `{name}` is class {class}; if the network has it as class \
+         {value}, list the classes in `data.classes`"
+    ))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is inserted is whole, whatever panics elsewhere.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
