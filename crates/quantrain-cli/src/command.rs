@@ -10,8 +10,8 @@ mod train;
 mod verify;
 
 use clap::Subcommand;
-use quantrain::RunDirectory;
 use quantrain::recipe::Recipe;
+use quantrain::{Job, RunDirectory};
 
 use crate::error::CliError;
 use crate::progress::Console;
@@ -64,6 +64,13 @@ fn start(recipe: &Recipe) -> Result<(), CliError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(recipe.threads());
     pool.build_global().map_err(|e| CliError::Threads { message: e.to_string() })?;
     stop::listen()
+}
+
+/// What there is to know of a job's data, for the report; told on a terminal at once.
+fn told(job: &Job, console: &Console) -> Vec<String> {
+    let notes = job.notes();
+    notes.iter().for_each(|note| console.note(note));
+    notes
 }
 
 /// Refuses a run directory that a new run may not be written to, before any work is done.

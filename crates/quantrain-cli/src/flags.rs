@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quantrain::observe::ObserverKind;
-use quantrain::recipe::{ExportStyle, GradientPath, OptimizerName, Overrides, Recipe, Size};
+use quantrain::recipe::{
+    ChannelOrder, ClassNames, Exif, ExportStyle, GradientPath, Interpolation, OnBadSample, OptimizerName, Overrides, PerChannel, Recipe,
+    ResizeMode, ResizeTo, Size,
+};
 
 use crate::error::CliError;
 
@@ -44,7 +47,7 @@ pub struct SettingFlags {
     /// Training images of an epoch [default: all]
     #[arg(long, value_name = "N", help_heading = "Images")]
     train_images: Option<usize>,
-    /// Images that accuracy is measured on, from the start [default: all]
+    /// Images that accuracy is measured on, spread over the classes [default: all]
     #[arg(long, value_name = "N", help_heading = "Images")]
     eval_images: Option<usize>,
     #[command(flatten)]
@@ -102,9 +105,27 @@ pub struct PreprocessFlags {
     /// What a pixel of 255 becomes before mean and std: 1 or 255 [default: 1]
     #[arg(long, value_name = "N")]
     range: Option<u32>,
-    /// Resize the shorter side to this length
-    #[arg(long, value_name = "N")]
-    resize: Option<usize>,
+    /// Names of all classes in the order of the network's outputs: a file with one on each line, or A,B,C
+    #[arg(long, value_name = "FILE")]
+    classes: Option<ClassNames>,
+    /// EXIF orientation of images: apply or ignore [default: apply]
+    #[arg(long, value_name = "NAME")]
+    exif: Option<Exif>,
+    /// Samples that cannot be read: error or skip [default: error]
+    #[arg(long, value_name = "NAME")]
+    on_bad_sample: Option<OnBadSample>,
+    /// Resize the shorter side to this length, or the image to HEIGHTxWIDTH
+    #[arg(long, value_name = "SIZE")]
+    resize: Option<ResizeTo>,
+    /// What --resize means: shorter-side, stretch or letterbox [default: by its form]
+    #[arg(long, value_name = "NAME")]
+    resize_mode: Option<ResizeMode>,
+    /// How it is done: nearest, box, bilinear, hamming, bicubic or lanczos [default: bilinear]
+    #[arg(long, value_name = "NAME")]
+    interpolation: Option<Interpolation>,
+    /// Order of the channels: rgb or bgr [default: rgb]
+    #[arg(long, value_name = "NAME")]
+    channel_order: Option<ChannelOrder>,
     /// Cut this size from the centre: a side, or HEIGHTxWIDTH
     #[arg(long, value_name = "SIZE")]
     crop: Option<Size>,
@@ -213,10 +234,16 @@ impl NetworkFlags {
 impl PreprocessFlags {
     /// Puts what the flags say over a recipe.
     pub fn over(&self, overrides: &mut Overrides) {
-        overrides.mean = self.mean.clone();
-        overrides.std = self.std.clone();
+        overrides.mean = self.mean.clone().map(PerChannel);
+        overrides.std = self.std.clone().map(PerChannel);
+        overrides.classes = self.classes.clone();
+        overrides.exif = self.exif;
+        overrides.on_bad_sample = self.on_bad_sample;
         overrides.range = self.range;
         overrides.resize = self.resize;
+        overrides.resize_mode = self.resize_mode;
+        overrides.interpolation = self.interpolation;
+        overrides.channel_order = self.channel_order;
         overrides.crop = self.crop;
     }
 }

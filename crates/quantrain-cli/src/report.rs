@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use quantrain::metric::Score;
 use quantrain::refine::StepReport;
-use quantrain::{ExportCheck, Job, Prepared};
+use quantrain::{ExportCheck, InputStatistics, Job, Prepared};
 use serde::Serialize;
 
 use crate::coverage::{TakenOver, names_before};
@@ -169,6 +169,12 @@ pub fn refinement(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Resu
         table.row(vec![step.step.clone(), format!("{:.2} dB", step.sqnr), by, step.changed.clone()]);
     }
     writeln!(f, "{table}")
+}
+
+/// What the network is fed with and what there is to know of it, a line each.
+pub fn data(f: &mut fmt::Formatter<'_>, input: Option<&InputStatistics>, notes: &[String]) -> fmt::Result {
+    input.map_or(Ok(()), |input| writeln!(f, "  {input}"))?;
+    notes.iter().try_for_each(|note| writeln!(f, "  {note}"))
 }
 
 /// A score in a sentence.

@@ -27,7 +27,7 @@ pub struct Evaluate {
     /// Where the images have no labels: the float network whose outputs are the right ones, an ONNX file
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Use only so many images, from the start
+    /// Use only so many images, spread over the classes
     #[arg(long, value_name = "N")]
     images: Option<usize>,
     /// Take images and preprocessing from this recipe, where no flag says otherwise
@@ -49,6 +49,8 @@ pub struct EvaluateReport {
     #[serde(flatten)]
     score: Score,
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     seconds: f64,
 }
 
@@ -69,7 +71,8 @@ impl Evaluate {
         self.against.as_deref().map_or(Ok(()), |float| job.compare_with(float))?;
         let score = job.float_score(console)?.ok_or_else(|| CliError::Unlabelled { data: data.clone() })?;
         let warnings = job.warnings_of(&score);
-        Ok(EvaluateReport { model, data, score, warnings, seconds: seconds(started.elapsed()) })
+        let notes = super::told(&job, console);
+        Ok(EvaluateReport { model, data, score, warnings, notes, seconds: seconds(started.elapsed()) })
     }
 }
 
@@ -77,6 +80,7 @@ impl fmt::Display for EvaluateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} on {}", self.model.display(), self.data.display())?;
         writeln!(f, "{}, {} images, {:.1} s", sentence(&self.score), grouped(self.score.images()), self.seconds)?;
+        report::data(f, None, &self.notes)?;
         if !self.warnings.is_empty() {
             writeln!(f)?;
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use quantrain::metric::{Score, Sqnr};
-use quantrain::{ExportCheck, Job, Prepared, RunDirectory, RunError, Warning};
+use quantrain::{ExportCheck, InputStatistics, Job, Prepared, RunDirectory, RunError, Warning};
 use serde::Serialize;
 
 use crate::coverage::{Coverage, TakenOver, ranges_from};
@@ -30,6 +30,11 @@ pub struct QuantizeReport {
     quantized: Coverage,
     #[serde(skip_serializing_if = "Option::is_none")]
     taken_over: Option<TakenOver>,
+    /// What there is to know of the data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+    /// The first batch as the network takes it.
+    input: Option<InputStatistics>,
     #[serde(flatten)]
     prepared: Prepared,
     /// Output SQNR in dB on the images that judge; of several outputs that of their mean relative noise.
@@ -54,10 +59,12 @@ impl Quantize {
         super::start(&recipe)?;
         let mut job = Job::open(recipe.clone())?;
         job.check_data(false)?;
+        let recipe = job.recipe().clone();
         let mut prepared = job.prepare(console)?;
         let sqnr = job.sqnr().map(Sqnr::of_all);
         prepared.warnings.extend(sqnr.and_then(Warning::of_noise).map(|warning| warning.to_string()));
         let taken_over = TakenOver::of(job.file_quantizers());
+        let notes = super::told(&job, console);
         let run = RunDirectory::create(recipe.out())?;
         let mut report = QuantizeReport {
             run: run.path().into(),
@@ -68,6 +75,8 @@ impl Quantize {
             taken_over,
             prepared,
             sqnr,
+            notes,
+            input: job.input(),
             files: Vec::new(),
             onnxruntime: None,
             seconds: 0.0,
@@ -104,6 +113,7 @@ impl fmt::Display for QuantizeReport {
         if let Some(images) = self.prepared.calibration_images {
             writeln!(f, "  {}", ranges_from(images))?;
         }
+        report::data(f, self.input.as_ref(), &self.notes)?;
         writeln!(f)?;
         report::refinement(f, &self.prepared.refinement)?;
         report::scores(f, &report::prepared_rows(&self.prepared, self.taken_over.as_ref()), self.judged_on)?;

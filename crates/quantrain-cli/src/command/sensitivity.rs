@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::progress::Console;
-use crate::report::seconds;
+use crate::report::{self, seconds};
 use crate::table::{Align, Table};
 
 /// Measure what each quantizer costs; choose 4, 8 or 16 bits for each layer under a budget
@@ -38,6 +38,8 @@ pub struct Sensitivity {
 #[derive(Debug, Serialize)]
 pub struct SensitivityReport {
     model: PathBuf,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     #[serde(flatten)]
     found: Found,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +65,8 @@ impl Sensitivity {
         super::start(&recipe)?;
         let mut job = Job::open(recipe.clone())?;
         job.check_data(false)?;
+        let recipe = job.recipe().clone();
+        let notes = super::told(&job, console);
         job.calibrate(console)?;
         let found = job.sensitivity(self.images as usize, console)?;
         let budget = self.size.map(|p| Budget::Size(p / 100.0)).or(self.bit_operations.map(|p| Budget::BitOperations(p / 100.0)));
@@ -72,7 +76,7 @@ impl Sensitivity {
             write_whole(file, recipe.to_toml().as_bytes())?;
         }
         let rules = self.rules.filter(|_| mix.is_some());
-        Ok(SensitivityReport { model: recipe.model().into(), found, mix, rules, seconds: seconds(started.elapsed()) })
+        Ok(SensitivityReport { model: recipe.model().into(), notes, found, mix, rules, seconds: seconds(started.elapsed()) })
     }
 }
 
@@ -115,6 +119,7 @@ impl fmt::Display for SensitivityReport {
         let found = &self.found;
         let accuracy = |n: &Nearness| n.top1.map_or_else(String::new, |t| format!(", top-1 {t:.2} %"));
         writeln!(f, "{} on {} images, {:.1} s", self.model.display(), found.images, self.seconds)?;
+        report::data(f, None, &self.notes)?;
         let (quantized, float) = (&found.quantized, &found.float);
         writeln!(f, "all quantized: output SQNR {:.2} dB{}; float{}", quantized.sqnr, accuracy(quantized), accuracy(float))?;
         writeln!(f)?;

@@ -9,7 +9,7 @@ use clap::Args;
 use quantrain::checkpoint::Identity;
 use quantrain::metric::Score;
 use quantrain::recipe::Recipe;
-use quantrain::{EpochScore, ExportCheck, Job, Prepared, RunDirectory};
+use quantrain::{EpochScore, ExportCheck, InputStatistics, Job, Prepared, RunDirectory};
 use serde::Serialize;
 
 use crate::coverage::{Coverage, TakenOver, ranges_from};
@@ -45,6 +45,11 @@ pub struct TrainReport {
     /// Layers that got a BatchNormalization for training.
     #[serde(skip_serializing_if = "is_zero")]
     restored_batch_norm: usize,
+    /// What there is to know of the data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+    /// The first batch as the network takes it.
+    input: Option<InputStatistics>,
     #[serde(flatten)]
     before: Prepared,
     /// After the last epoch of quantization-aware training, as simulated.
@@ -85,12 +90,15 @@ impl Train {
         let identity = job.identity();
         let checkpoint = interrupted.as_ref().map_or(Ok(None), |run| Checkpoint::last(run, &identity))?;
         job.check_data(true)?;
+        let recipe = job.recipe().clone();
         let mut report = TrainReport::new(&recipe, &mut job);
         report.before = match interrupted.filter(|_| checkpoint.is_some()).and_then(|run| stored(&run)) {
             Some(before) => before,
             None => prepare(&mut job, console)?,
         };
         report.cover(&mut job);
+        report.notes = super::told(&job, console);
+        report.input = job.input();
         let run = match &checkpoint {
             Some(_) => RunDirectory::resume(recipe.out())?,
             None => RunDirectory::create(recipe.out())?,
@@ -201,6 +209,8 @@ impl TrainReport {
             quantized: recipe.quantization().enabled.then(|| Coverage::of(job.net())),
             taken_over: TakenOver::of(job.file_quantizers()),
             restored_batch_norm: job.restored_layers(),
+            notes: Vec::new(),
+            input: None,
             before: Prepared::default(),
             qat: None,
             trained_float: None,
@@ -259,6 +269,7 @@ impl fmt::Display for TrainReport {
         if let Some(images) = self.before.calibration_images {
             writeln!(f, "  {}", ranges_from(images))?;
         }
+        report::data(f, self.input.as_ref(), &self.notes)?;
         writeln!(f)?;
         report::refinement(f, &self.before.refinement)?;
         report::scores(f, &self.rows(), self.judged_on)?;

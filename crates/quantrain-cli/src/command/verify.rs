@@ -27,7 +27,7 @@ pub struct Verify {
     /// Images: parquet, IDX or a folder; several with commas between them, some rows of one with #START..END behind it
     #[arg(long, value_name = "PATH", required_unless_present = "recipe")]
     data: Option<PathBuf>,
-    /// Use only so many images, from the start
+    /// Use only so many images, spread over the classes
     #[arg(long, value_name = "N")]
     images: Option<usize>,
     /// Take images and preprocessing from this recipe, where no flag says otherwise
@@ -65,6 +65,8 @@ pub struct VerifyReport {
     /// Why it did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     without_onnxruntime: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     #[serde(flatten)]
     found: Verification,
     seconds: f64,
@@ -96,10 +98,11 @@ impl Verify {
         let opened = library.as_ref().map(|library| OnnxRuntime::open(library, &model, options)).transpose();
         let mut runtime = opened.map_err(RunError::from)?;
         let (target, found) = job.verify(target, runtime.as_mut(), console)?;
+        let notes = super::told(&job, console);
         let onnxruntime = library.map(|library| library.path().to_owned());
         let without_onnxruntime = onnxruntime.is_none().then_some(report::WITHOUT_ONNXRUNTIME);
         let (target, seconds) = (target.name().to_owned(), seconds(started.elapsed()));
-        Ok(VerifyReport { model, data, target, onnxruntime, without_onnxruntime, found, seconds, all: self.all })
+        Ok(VerifyReport { model, data, target, onnxruntime, without_onnxruntime, notes, found, seconds, all: self.all })
     }
 }
 
@@ -154,6 +157,7 @@ impl fmt::Display for VerifyReport {
         let found = &self.found;
         let (model, data) = (self.model.display(), self.data.display());
         writeln!(f, "{model} on {data}, {} images, target {}, {:.1} s", grouped(found.images), self.target, self.seconds)?;
+        report::data(f, None, &self.notes)?;
         let (codes, differ, tensors) = (grouped(found.codes), grouped(found.differ_integer), found.tensors.len());
         writeln!(f, "simulation and integer program: {differ} of {codes} codes differ, in {tensors} tensors")?;
         if self.all || !self.is_exact() {

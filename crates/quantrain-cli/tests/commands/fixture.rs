@@ -65,9 +65,18 @@ impl Fixture {
             array.extend((header.len() as u16).to_le_bytes());
             array.extend(header.as_bytes());
             array.extend(bytes);
+            let mut checksum = flate2::Crc::new();
+            checksum.update(&array);
             let (name, size) = (format!("{name}.npy"), (array.len() as u32).to_le_bytes());
-            let fields =
-                [&[20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &size[..], &size, &(name.len() as u16).to_le_bytes(), &[0, 0]].concat();
+            let fields = [
+                &[20, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                &checksum.sum().to_le_bytes()[..],
+                &size,
+                &size,
+                &(name.len() as u16).to_le_bytes(),
+                &[0, 0],
+            ]
+            .concat();
             let start = (file.len() as u32).to_le_bytes();
             directory.extend([&b"PK\x01\x02\x14\x00"[..], &fields, &[0; 10], &start, name.as_bytes()].concat());
             file.extend([&b"PK\x03\x04"[..], &fields, name.as_bytes(), &array].concat());
