@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Node, Note, StoredCodes, Tensor, TensorId};
+use crate::graph::{ElementType, Graph, Node, Note, StoredCodes, Tensor, TensorId};
 use crate::op::{
     Activation, BatchNormalization, Binary, Convolution, Function, Gemm, GlobalAveragePool, Propagate, StraightThrough, Window,
 };
@@ -113,6 +113,11 @@ impl GraphBuilder {
     /// Marks a tensor as handed out.
     pub fn output(&mut self, id: TensorId) {
         self.graph.outputs.push(id);
+    }
+
+    /// Says that an output has another type than 32-bit floats where the graph is written.
+    pub fn output_type(&mut self, id: TensorId, kind: ElementType) {
+        self.graph.output_types.insert(id, kind);
     }
 
     /// The tensor of a name.

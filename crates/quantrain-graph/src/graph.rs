@@ -35,6 +35,19 @@ pub struct StoredCodes {
     pub axis: usize,
 }
 
+/// The type that a file has for an output that holds other numbers than 32-bit floats; the graph computes it in floats all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementType {
+    /// 64-bit floats.
+    Double,
+    /// 32-bit integers.
+    Int32,
+    /// 64-bit integers.
+    Int64,
+    /// Truths: 0.0 is false, everything else true.
+    Bool,
+}
+
 /// An operator applied to tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -96,6 +109,8 @@ pub struct Graph {
     pub(crate) inputs: Vec<TensorId>,
     pub(crate) outputs: Vec<TensorId>,
     pub(crate) codes: BTreeMap<TensorId, StoredCodes>,
+    /// Of outputs that are no 32-bit floats in the file: what they are.
+    pub output_types: BTreeMap<TensorId, ElementType>,
     /// What became of the file while it was read.
     pub notes: Vec<Note>,
     /// Key and value pairs that travel with the file.

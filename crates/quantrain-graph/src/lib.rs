@@ -45,7 +45,7 @@ mod target;
 pub use block::{Block, Unit, WeightLayout};
 pub use builder::GraphBuilder;
 pub use error::{GraphError, PlacementError, QuantizerError, ShapeError, TargetError};
-pub use graph::{Graph, Node, NodeId, Note, StoredCodes, Tensor, TensorId};
+pub use graph::{ElementType, Graph, Node, NodeId, Note, StoredCodes, Tensor, TensorId};
 pub use op::Op;
 pub use parts::{Part, Parts};
 pub use pass::Fusion;

@@ -38,7 +38,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use quantrain_graph::{Dim, Graph, GraphBuilder, GraphError, Note, Shape};
+use quantrain_graph::{Dim, Graph, GraphBuilder, GraphError, Note, Op, Shape, TensorId};
 
 use self::message::names::node_name;
 use self::message::{external, functions, live, memory, names, order};
@@ -295,11 +295,27 @@ impl<'m> Reader<'m> {
         Ok(operator)
     }
 
+    /// The tensor under the name that it is handed out by.
+    fn named(&mut self, id: TensorId, name: &str) -> Result<TensorId, ReadError> {
+        if self.model.builder.graph().tensor(id).name == name {
+            return Ok(id);
+        }
+        self.model.builder.node(name, Op::Identity, &[id], name).map_err(|e| self.graph_error(e))
+    }
+
     fn outputs(&mut self, proto: &'m GraphProto) -> Result<(), ReadError> {
         for output in &proto.output {
             let name = output.name.as_deref().unwrap_or_default();
             match self.model.values.get(name) {
-                Some(&Value::Activation(id)) => self.model.builder.output(id),
+                Some(&Value::Activation(id)) => {
+                    let id = self.named(id, name)?;
+                    self.model.builder.output(id);
+                    let kind = output.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.elem_type);
+                    let kind = kind.and_then(tensor::element_type_of);
+                    // What goes through as it came has the input's type.
+                    let is_input = self.model.builder.graph().inputs().contains(&id);
+                    kind.filter(|_| !is_input).into_iter().for_each(|kind| self.model.builder.output_type(id, kind));
+                }
                 _ => return Err(ReadError::Output { file: self.file.clone(), output: name.into() }),
             }
         }

@@ -2,12 +2,14 @@
 
 mod activation;
 mod chain;
+mod check;
 mod clip;
 mod encodings;
 mod error;
 mod float;
 mod model;
 mod operator;
+mod output_types;
 mod qdq;
 mod tidl;
 mod unit;

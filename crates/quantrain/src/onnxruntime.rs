@@ -166,10 +166,7 @@ impl OnnxRuntime {
     pub fn run_planes(&mut self, images: &Planes) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
         let refuse = |e: ort::Error| OnnxRuntimeError::Run { model: self.opener.model.clone(), message: e.to_string() };
         let outputs = self.session.run(ort::inputs![&images.0]).map_err(refuse)?;
-        outputs
-            .values()
-            .map(|value| value.try_extract_tensor::<f32>().map(|(shape, x)| in_memory_order(shape, x)).map_err(refuse))
-            .collect()
+        outputs.values().map(|value| reals(&value).map_err(refuse)).collect()
     }
 
     /// What the model takes, and what it gives for images of `[N, H, W, C]`.
@@ -236,6 +233,16 @@ impl fmt::Display for Interface {
         let outputs: Vec<String> = self.outputs.iter().map(|o| format!("{}: {} {:?}", o.name, o.kind, o.shape)).collect();
         write!(f, "{} -> {}", self.inputs.join(", "), outputs.join(", "))
     }
+}
+
+/// The values of an output as floats, whatever numbers or truths it has, as they lie in memory.
+pub(crate) fn reals(value: &ValueRef) -> ort::Result<Vec<f32>> {
+    fn of<T: ort::value::PrimitiveTensorElementType + Copy>(value: &ValueRef, real: fn(T) -> f32) -> ort::Result<Vec<f32>> {
+        let (shape, values) = value.try_extract_tensor::<T>()?;
+        Ok(in_memory_order(shape, values).into_iter().map(real).collect())
+    }
+    let other = of::<f64>(value, |v| v as f32).or_else(|_| of::<i64>(value, |v| v as f32)).or_else(|_| of::<i32>(value, |v| v as f32));
+    of::<f32>(value, |v| v).or_else(|error| other.or_else(|_| of::<bool>(value, |v| f32::from(u8::from(v)))).map_err(|_| error))
 }
 
 /// A tensor of the library as the engine has it in memory: images NHWC.

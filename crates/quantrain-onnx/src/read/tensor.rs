@@ -1,5 +1,7 @@
 //! Decodes the data of a TensorProto: raw little-endian bytes, or one of its typed lists.
 
+use quantrain_graph::ElementType;
+
 use super::array::Array;
 use super::message::external::EXTERNAL;
 use super::number;
@@ -43,6 +45,17 @@ pub(super) fn is_float(tensor: &TensorProto) -> bool {
             | data_type::UINT4
             | data_type::INT4
     )
+}
+
+/// The type of an output that is no float of the graph's own.
+pub(super) fn element_type_of(kind: i32) -> Option<ElementType> {
+    match kind {
+        data_type::DOUBLE => Some(ElementType::Double),
+        data_type::INT32 => Some(ElementType::Int32),
+        data_type::INT64 => Some(ElementType::Int64),
+        data_type::BOOL => Some(ElementType::Bool),
+        _ => None,
+    }
 }
 
 /// The types whose values are computed in float32.

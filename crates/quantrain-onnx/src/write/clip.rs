@@ -66,7 +66,7 @@ pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<
     }
     let metadata =
         [("quantrain.format", "clip"), ("quantrain.target", net.target().name()), ("quantrain.version", env!("CARGO_PKG_VERSION"))];
-    Ok(w.finish(graph, &metadata))
+    w.finish(graph, &metadata)
 }
 
 /// The parameters of a block whose limits are learned, as an importer should see them.

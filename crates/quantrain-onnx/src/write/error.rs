@@ -36,6 +36,12 @@ pub enum WriteError {
         /// What needs it.
         what: String,
     },
+    /// The file that was made would be refused by any runtime: a fault of this program.
+    #[error("the file made is broken: {what}; nothing was written, please report it with the network")]
+    Broken {
+        /// What is wrong.
+        what: String,
+    },
     /// A quantizer has no range yet.
     #[error("tensor `{tensor}` has no range; calibrate or train the network before it is exported")]
     NotCalibrated {

@@ -43,7 +43,7 @@ pub fn write_float_folded(net: &QuantGraph, path: impl AsRef<Path>) -> Result<()
         let parameters = unit::float_parameters(&mut w, net, u, None);
         unit::write(&mut w, net, u, &names, parameters, unit::activation(net, u))?;
     }
-    write_atomically(path, &w.finish(net.graph(), &[]))
+    write_atomically(path, &w.finish(net.graph(), &[])?)
 }
 
 pub(super) fn float_bytes(graph: &Graph) -> Result<Vec<u8>, WriteError> {
@@ -59,5 +59,5 @@ pub(super) fn bytes_with(graph: &Graph, options: &FloatOptions) -> Result<Vec<u8
         }
         operator::write(&mut w, node, &graph.tensor(node.inputs[0]).shape, inputs, &graph.tensor(node.output).name)?;
     }
-    Ok(w.finish(graph, &[]))
+    w.finish(graph, &[])
 }

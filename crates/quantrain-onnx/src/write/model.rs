@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use prost::Message;
 use quantrain_graph::{Dim, Graph, TensorId};
 
+use super::error::WriteError;
+use super::{check, output_types};
 use crate::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
     TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type, data_type,
@@ -13,7 +15,7 @@ use crate::proto::{
 /// Grows a model node by node.
 pub(super) struct ModelWriter {
     pub opset: i64,
-    proto: GraphProto,
+    pub(super) proto: GraphProto,
     taken: HashSet<String>,
     /// Constants of the graph that are initializers already.
     constants: HashMap<TensorId, String>,
@@ -145,11 +147,29 @@ impl ModelWriter {
         self.proto.initializer.push(tensor);
     }
 
+    /// Gives nodes that were added here other names where the graph's own have them.
+    fn name_nodes(&mut self) {
+        let mut taken: HashSet<String> = HashSet::new();
+        for node in &mut self.proto.node {
+            let wish = node.name.clone().unwrap_or_default();
+            let numbered = (1u32..).map(|i| format!("{wish}_{i}"));
+            let name = std::iter::once(wish.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or_default();
+            taken.insert(name.clone());
+            node.name = Some(name);
+        }
+    }
+
     /// The bytes of the file: inputs, outputs and metadata of the graph, with more metadata that wins over the same keys.
-    pub fn finish(mut self, graph: &Graph, more: &[(&str, &str)]) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// The file would be refused.
+    pub fn finish(mut self, graph: &Graph, more: &[(&str, &str)]) -> Result<Vec<u8>, WriteError> {
         self.drop_unread_truths(graph.outputs(), graph);
+        output_types::restore(&mut self, graph);
+        self.name_nodes();
         self.proto.input = graph.inputs().iter().map(|&id| value_info(graph, id)).collect();
         self.proto.output = graph.outputs().iter().map(|&id| value_info(graph, id)).collect();
+        check::check(&self.proto)?;
         let kept = graph.metadata.iter().filter(|(key, _)| more.iter().all(|(k, _)| k != key)).cloned();
         let added = more.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
         let entry = |(key, value)| StringStringEntryProto { key: Some(key), value: Some(value) };
@@ -162,7 +182,7 @@ impl ModelWriter {
             metadata_props: kept.chain(added).map(entry).collect(),
             functions: Vec::new(),
         };
-        model.encode_to_vec()
+        Ok(model.encode_to_vec())
     }
 }
 
@@ -180,7 +200,8 @@ fn ir_version(opset: i64) -> i64 {
 fn value_info(graph: &Graph, id: TensorId) -> ValueInfoProto {
     let tensor = graph.tensor(id);
     let shape = TensorShapeProto { dim: tensor.shape.0.iter().map(|&d| dimension(d)).collect() };
-    let tensor_type = TensorTypeProto { elem_type: Some(data_type::FLOAT), shape: Some(shape) };
+    let kind = graph.output_types.get(&id).map_or(data_type::FLOAT, |&kind| output_types::number(kind));
+    let tensor_type = TensorTypeProto { elem_type: Some(kind), shape: Some(shape) };
     ValueInfoProto { name: Some(tensor.name.clone()), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }
 

@@ -80,7 +80,7 @@ pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8
     }
     let metadata =
         [("quantrain.format", "qdq"), ("quantrain.target", net.target().name()), ("quantrain.version", env!("CARGO_PKG_VERSION"))];
-    Ok(w.finish(graph, &metadata))
+    w.finish(graph, &metadata)
 }
 
 /// False where ONNX Runtime's integer kernel for the node between two pairs computes something else, or does not take it.

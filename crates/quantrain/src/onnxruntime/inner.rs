@@ -9,7 +9,7 @@ use ort::session::{Session, SessionOutputs};
 use ort::value::DynValue;
 use quantrain_onnx::{Maker, Makers, code_tensors, with_outputs};
 
-use super::{OnnxRuntimeError, Opener, in_memory_order};
+use super::{OnnxRuntimeError, Opener, in_memory_order, reals};
 
 /// A session that hands out inner codes.
 pub(crate) struct InnerSession {
@@ -63,9 +63,9 @@ impl InnerRun<'_> {
         codes(self.values.get(self.outputs.get(tensor)?)?)
     }
 
-    /// The file's own outputs, those of 32-bit floats.
+    /// The file's own outputs as floats; codes of 8 and 16 bits are none.
     pub(crate) fn reals(&self) -> Vec<Vec<f32>> {
-        self.values.values().filter_map(|value| value.try_extract_tensor::<f32>().ok().map(|(s, x)| in_memory_order(s, x))).collect()
+        self.values.values().filter_map(|value| reals(&value).ok()).collect()
     }
 }
 
