@@ -152,28 +152,39 @@ pub(super) fn constant_of_shape(node: &mut NodeReader) -> Result<(), NodeError> 
     })
 }
 
-/// Integers from start to limit, exclusive, by delta.
+/// Numbers from start to limit, exclusive, by delta: `start + i·delta`, of integers or of floats.
 pub(super) fn range(node: &mut NodeReader) -> Result<(), NodeError> {
-    let mut numbers = [0; 3];
-    for (position, number) in numbers.iter_mut().enumerate() {
-        let values = node.constant_ints(position)?.ok_or(NodeError::InputMissing { position })?;
-        let [value] = values[..] else {
-            return Err(NodeError::Value { what: "start, limit or delta", found: format!("{values:?}"), expected: "one number".into() });
-        };
-        *number = value;
-    }
-    let [start, limit, delta] = numbers;
-    if delta == 0 {
-        return Err(NodeError::Value { what: "delta", found: "0".into(), expected: "another number".into() });
-    }
+    let [start, limit, delta] = [one(node, 0)?, one(node, 1)?, one(node, 2)?];
     let budget = node.model.budget;
-    let going = |&n: &i64| if delta > 0 { n < limit } else { n > limit };
-    let values: Vec<Number> =
-        std::iter::successors(Some(start), |n| n.checked_add(delta)).take_while(going).take(budget + 1).map(Number::Fixed).collect();
-    if values.len() > budget {
-        return Err(NodeError::TooLarge { shape: format!("{start} to {limit} by {delta}") });
+    let values = match (start, limit, delta) {
+        (Constant::Floats(start), Constant::Floats(limit), Constant::Floats(delta)) => {
+            let [start, limit, delta] = [start, limit, delta].map(|a| f64::from(a.single().unwrap_or(f32::NAN)));
+            let going = |&x: &f64| if delta > 0.0 { x < limit } else { delta < 0.0 && x > limit };
+            let steps = std::iter::successors(Some(0f64), |i| Some(i + 1.0)).map(|i| start + i * delta);
+            Constant::Floats(Array::row(steps.take_while(going).take(budget + 1).map(number::narrow).collect()))
+        }
+        (Constant::Integers(start), Constant::Integers(limit), Constant::Integers(delta)) => {
+            let fixed = |a: &Array<Number>| a.single().unwrap_or(Number::Fixed(0)).fixed();
+            let (start, limit, delta) = (fixed(&start)?, fixed(&limit)?, fixed(&delta)?);
+            let going = |&n: &i64| if delta > 0 { n < limit } else { delta < 0 && n > limit };
+            let steps = std::iter::successors(Some(start), |n| n.checked_add(delta));
+            Constant::Integers(Array::row(steps.take_while(going).take(budget + 1).map(Number::Fixed).collect()))
+        }
+        _ => return Err(NodeError::NotFloat { tensor: node.input_name(0).unwrap_or_default().into() }),
+    };
+    match values.elements() {
+        0 => Err(NodeError::Empty { shape: "[0]".into() }),
+        n if n > budget => Err(NodeError::TooLarge { shape: format!("[{n}]") }),
+        _ => node.define_constant(values),
     }
-    node.define_constant(Constant::Integers(Array::row(values)))
+}
+
+/// A constant of one value.
+fn one(node: &mut NodeReader, position: usize) -> Result<Constant, NodeError> {
+    let value = node.constant(position)?.ok_or(NodeError::InputMissing { position })?;
+    let found = || format!("{} values", value.elements());
+    let wrong = || NodeError::Value { what: "start, limit or delta", found: found(), expected: "one number".into() };
+    if value.elements() == 1 { Ok(value) } else { Err(wrong()) }
 }
 
 /// An input that is a constant or shape arithmetic; network activations are refused.

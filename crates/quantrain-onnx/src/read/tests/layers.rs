@@ -73,3 +73,10 @@ fn groups_share_the_parameters_of_operator_set_18() {
     assert_eq!((constant(&graph, "y.scale"), constant(&graph, "y.bias")), (vec![2.0, 2.0, 3.0, 3.0], vec![0.5, 0.5, -0.5, -0.5]));
     assert_eq!(output_shape(&graph), Shape::batched(&[4, 2, 2]));
 }
+
+#[test]
+fn a_range_counts_in_floats_too() {
+    let model = ModelFixture::new(13, &[0, 4]).floats("start", &[], &[1.0]).floats("limit", &[], &[-0.6]).floats("delta", &[], &[-0.5]);
+    let graph = model.node("Range", &["start", "limit", "delta"], "r", vec![]).node("Mul", &["x", "r"], "y", vec![]).read().unwrap();
+    assert_eq!(graph.constant(graph.find("r").unwrap()), Some(&[1.0, 0.5, 0.0, -0.5][..]));
+}
