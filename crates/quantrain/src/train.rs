@@ -414,7 +414,7 @@ const PARAMETER: &str = "parameter/";
 const STATISTIC: &str = "statistic/";
 const MOMENT: &str = "optimizer/";
 const LIMIT: &str = "limit/";
-const OSCILLATION: &str = "oscillation/";
+pub(crate) const OSCILLATION: &str = "oscillation/";
 
 /// Writes the parameters, statistics and ranges of a state into a network.
 ///

@@ -202,6 +202,7 @@ fn train_writes_a_run() {
         "last.safetensors",
         "metrics.jsonl",
         "model.qdq.onnx",
+        "previous.safetensors",
         "recipe.toml",
         "summary.json",
         "summary.txt",
