@@ -158,10 +158,11 @@ impl<'n> Finder<'n> {
             Op::Where(_) => self.chosen(unit),
             _ => None,
         };
-        let (remedy, spread) = match found {
-            Some((remedy, spread)) => (remedy, Some(spread)),
-            None if self.carries(unit) => (Remedy::Apart, None),
-            None => return,
+        let (remedy, spread) = match (found, self.clipped(unit)) {
+            (Some((remedy, spread)), _) => (remedy, Some(spread)),
+            (None, Some(remedy)) => (remedy, None),
+            (None, None) if self.carries(unit) => (Remedy::Apart, None),
+            (None, None) => return,
         };
         self.apart[output.0] = remedy == Remedy::Apart;
         self.add(output, remedy, spread);
@@ -182,6 +183,15 @@ impl<'n> Finder<'n> {
         let is_own = parts.iter().any(|p| p.tensor == output);
         placement::moves(op)
             && if is_own { of_inputs() } else { parts.iter().any(|p| self.apart[p.tensor.0]) || self.joined(output).is_some() }
+    }
+
+    /// A clip that lets marks through.
+    fn clipped(&self, unit: &Unit) -> Option<Remedy> {
+        let Op::Activation(function) = &self.graph.node(unit.core).op else { return None };
+        let input = unit.inputs(self.graph).next().filter(|_| function.clip().is_some())?;
+        let before = self.found.iter().find(|(t, _)| *t == input).map(|(_, separation)| separation.remedy)?;
+        let low = self.extents[unit.output(self.graph).0]?.min;
+        matches!(before, Remedy::Saturated { below } if low < below).then_some(before)
     }
 
     /// Where the parts of a tensor differ too much: the one that loses most.

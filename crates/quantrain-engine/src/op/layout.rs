@@ -134,7 +134,8 @@ impl Kernel for Gather {
     }
 
     fn moves(&self) -> bool {
-        true
+        // Another fill has a code to be found, the lowest one for a value far below.
+        self.0.fill == 0.0
     }
 }
 

@@ -225,12 +225,14 @@ fn padding_before_a_pool_does_not_widen_a_range() {
         let y = convolution(&mut b, "first", x);
         let pads = vec![0, 0, 1, 1, 0, 0, 1, 1];
         let y = b.node("pad", Op::Pad(Pad { pads, mode: PadMode::Constant(fill) }), &[y], "pad").unwrap();
+        let clip = Activation::Clip { min: f32::NEG_INFINITY, max: 6.0 };
+        let y = b.node("clip", Op::Activation(clip), &[y], "clip").unwrap();
         let y = b.node("pool", Op::MaxPool(MaxPool { window: Window::new([3, 3]) }), &[y], "pool").unwrap();
         let y = convolution(&mut b, "last", y);
         b.output(y);
-        let net = placed(b, Target::tidl_pow2(), &[("pad", fill, 1.0)]);
-        assert_eq!(quantizers(&net, &["pad", "pool"]), ["pad: 8 pad", "pool: 8 pad"]);
-        let below = net.quantizers().iter().find_map(|q| q.below).unwrap();
-        assert!(below < -1.0 && below > fill.max(f32::MIN), "{below}");
+        let net = placed(b, Target::tidl_pow2(), &[("pad", fill, 1.0), ("clip", fill, 1.0)]);
+        assert_eq!(quantizers(&net, &["pad", "clip", "pool"]), ["pad: 8 pad", "clip: 8 clip", "pool: 8 clip"]);
+        let below: Vec<f32> = net.quantizers().iter().filter_map(|q| q.below).collect();
+        assert!(below.len() == 2 && below.iter().all(|b| *b < -1.0 && *b > fill.max(f32::MIN)), "{below:?}");
     }
 }
