@@ -61,7 +61,7 @@ recipe_tables! {
         "edge-bits" edge_bits: u8, words "8 if weights or activations have fewer than the target's, else theirs", example "8";
         /// Whether weights have a scale for each output channel.
         "per-channel" per_channel: bool, words "the target's", example "true";
-        /// Whether the network's outputs are quantized.
+        /// Whether the network's outputs are quantized. Where not, everything that leads to outputs only stays in float too.
         "quantize-output" quantize_output: bool, words "the target's", example "true";
         /// What is done with a bias of more than 16 bits on first-generation TIDL hardware: off (biases have 32 bits), saturate, or
         /// reduce-weight-scale (the weights lose bits until it fits).
