@@ -8,7 +8,7 @@ from onnx import TensorProto, checker, helper, numpy_helper, shape_inference
 IMAGE = [2, 4, 6, 6]
 
 # What the built-in targets keep in float, and a user's own may list.
-FLOAT_BY_DEFAULT = ["Exp", "Log", "Sqrt", "Reciprocal", "Pow", "Erf", "Floor", "Ceil", "Round", "Sign", "Softmax", "LogSoftmax", "ReduceL2"]
+FLOAT_BY_DEFAULT = ["Exp", "Log", "Sqrt", "Reciprocal", "Pow", "Erf", "Sin", "Cos", "Floor", "Ceil", "Round", "Sign", "Softmax", "LogSoftmax", "ReduceL2"]
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Network:
 def functions():
     """Functions of one tensor, one operator each."""
     net = Network("functions", 20)
-    for operator in ["Relu", "Sigmoid", "Tanh", "HardSwish", "Softplus", "Mish", "Exp", "Neg", "Abs", "Erf", "Gelu"]:
+    for operator in ["Relu", "Sigmoid", "Tanh", "HardSwish", "Softplus", "Mish", "Exp", "Neg", "Abs", "Erf", "Gelu", "Sin", "Cos", "Softsign", "ThresholdedRelu", "Shrink"]:
         net.output(operator, "x")
     for operator in ["Elu", "Selu", "Celu", "LeakyRelu", "HardSigmoid"]:
         net.output(operator, "x", alpha=0.3)
@@ -211,4 +211,25 @@ def pools():
     return [net]
 
 
-NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts(), *choices(), *joined_constants(), *pools()]
+def composed():
+    """Operators that are read as several others."""
+    net = Network("composed", 14, low=0.5, high=2.0)
+    other = net.node("Neg", "x")
+    net.output("Mean", "x", other, net.constant(0.5))
+    for axes, keepdims in [([1], 1), ([2, 3], 0)]:
+        for operator in ["ReduceL1", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"]:
+            net.output(operator, "x", axes=axes, keepdims=keepdims)
+    for upper, k in [(1, 0), (0, 0), (1, 2), (0, -1)]:
+        net.output("Trilu", "x", net.constant(k, np.int64), upper=upper)
+    weights, rows = net.constant(np.random.default_rng(5).normal(size=[4, 5])), net.constant(np.linspace(-1, 1, 6))
+    net.output("Einsum", "x", weights, equation="nchw,cd->ndhw")
+    net.output("Einsum", weights, "x", equation="cd,nchw->nhwd")
+    net.output("Einsum", "x", other, equation="nchw,nchv->ncwv")
+    net.output("Einsum", "x", other, equation="nchw,nchv->nvcw")
+    net.output("Einsum", "x", other, equation="nchw,ndhw->ncd")
+    net.output("Einsum", "x", rows, equation="nchw,w->nwch")
+    net.output("Einsum", "x", equation="nchw->wn")
+    return [net]
+
+
+NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts(), *choices(), *joined_constants(), *pools(), *composed()]

@@ -61,7 +61,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 78] = [
+const RULE_NAMES: [&str; 83] = [
     "Conv",
     "ConvTranspose",
     "Gemm",
@@ -88,6 +88,11 @@ const RULE_NAMES: [&str; 78] = [
     "Neg",
     "Abs",
     "Erf",
+    "Sin",
+    "Cos",
+    "Softsign",
+    "ThresholdedRelu",
+    "Shrink",
     "Pow",
     "Floor",
     "Ceil",

@@ -69,6 +69,24 @@ pub enum Activation {
     Abs,
     /// The error function.
     Erf,
+    /// `sin(x)`.
+    Sin,
+    /// `cos(x)`.
+    Cos,
+    /// `x / (1 + |x|)`.
+    Softsign,
+    /// `x` where `x > threshold`, else 0; derivative 0 at the threshold.
+    ThresholdedRelu {
+        /// ONNX's `alpha`.
+        threshold: f32,
+    },
+    /// `x + bias` where `x < −limit`, `x − bias` where `x > limit`, else 0.
+    Shrink {
+        /// What values lose.
+        bias: f32,
+        /// ONNX's `lambd`.
+        limit: f32,
+    },
     /// `x^exponent`, see [`crate::elementwise::power`].
     Power {
         /// The exponent.
@@ -170,6 +188,19 @@ function!(Sqrt {}, x, value x.sqrt(), slope 0.5 / x.sqrt());
 function!(Reciprocal {}, x, value 1.0 / x, slope -1.0 / (x * x));
 function!(Abs {}, x, value x.abs(), slope if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 });
 function!(Erf {}, x, value erf(x), slope std::f32::consts::FRAC_2_SQRT_PI * exp(-x * x));
+function!(Sin {}, x, value x.sin(), slope x.cos());
+function!(Cos {}, x, value x.cos(), slope -x.sin());
+function!(Softsign {}, x, value x / (1.0 + x.abs()), slope {
+    let t = 1.0 + x.abs();
+    1.0 / (t * t)
+});
+function!(ThresholdedRelu { threshold }, x, value if x > threshold { x } else { x * 0.0 }, slope if x > threshold { 1.0 } else { 0.0 });
+function!(Shrink { bias, limit }, x,
+value if x > limit { x - bias } else if x < -limit { x + bias } else { x * 0.0 },
+slope {
+    let _ = bias;
+    if (x > limit) | (x < -limit) { 1.0 } else { 0.0 }
+});
 function!(Power { exponent }, x, value power(x, exponent), slope exponent * power(x, exponent - 1.0));
 
 /// A function whose derivative is one number wherever it has one.
@@ -301,6 +332,26 @@ macro_rules! with_function {
             }
             Activation::Erf => {
                 let $function = Erf {};
+                $call
+            }
+            Activation::Sin => {
+                let $function = Sin {};
+                $call
+            }
+            Activation::Cos => {
+                let $function = Cos {};
+                $call
+            }
+            Activation::Softsign => {
+                let $function = Softsign {};
+                $call
+            }
+            Activation::ThresholdedRelu { threshold } => {
+                let $function = ThresholdedRelu { threshold };
+                $call
+            }
+            Activation::Shrink { bias, limit } => {
+                let $function = Shrink { bias, limit };
                 $call
             }
             Activation::Floor => {

@@ -7,6 +7,7 @@ mod codes;
 mod constant;
 mod control;
 mod convolution;
+mod einsum;
 mod elementwise;
 mod expand;
 mod fold;

@@ -72,6 +72,24 @@ pub enum Activation {
     Abs,
     /// The error function.
     Erf,
+    /// Sine.
+    Sin,
+    /// Cosine.
+    Cos,
+    /// `x / (1 + |x|)`
+    Softsign,
+    /// `x` where greater than `alpha`, 0 elsewhere.
+    ThresholdedRelu {
+        /// The threshold.
+        alpha: f32,
+    },
+    /// `x + bias` below `−lambd`, `x − bias` above `lambd`, 0 between.
+    Shrink {
+        /// What values lose.
+        bias: f32,
+        /// Up to which size they become 0.
+        lambd: f32,
+    },
     /// `x^exponent`
     Pow {
         /// The exponent, one for all elements.
@@ -123,6 +141,11 @@ impl Activation {
             Activation::Neg => "Neg",
             Activation::Abs => "Abs",
             Activation::Erf => "Erf",
+            Activation::Sin => "Sin",
+            Activation::Cos => "Cos",
+            Activation::Softsign => "Softsign",
+            Activation::ThresholdedRelu { .. } => "ThresholdedRelu",
+            Activation::Shrink { .. } => "Shrink",
             Activation::Pow { .. } => "Pow",
             Activation::Floor => "Floor",
             Activation::Ceil => "Ceil",

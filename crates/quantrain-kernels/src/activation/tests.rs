@@ -5,7 +5,7 @@ use crate::exponential::erf_reference;
 use crate::simd::on_every_path;
 use crate::test_data::floats;
 
-const ALL: [Activation; 19] = [
+const ALL: [Activation; 24] = [
     Activation::Relu,
     Activation::Clip { lo: -1.0, hi: 2.5 },
     Activation::LeakyRelu { slope: 0.1 },
@@ -24,6 +24,11 @@ const ALL: [Activation; 19] = [
     Activation::Neg,
     Activation::Abs,
     Activation::Erf,
+    Activation::Sin,
+    Activation::Cos,
+    Activation::Softsign,
+    Activation::ThresholdedRelu { threshold: 0.7 },
+    Activation::Shrink { bias: 0.25, limit: 0.5 },
     Activation::Power { exponent: 3.0 },
 ];
 
@@ -79,6 +84,23 @@ fn reference(activation: Activation, x: f64) -> f64 {
         Activation::Neg => -x,
         Activation::Abs => x.abs(),
         Activation::Erf => erf_reference(x),
+        Activation::Sin => x.sin(),
+        Activation::Cos => x.cos(),
+        Activation::Softsign => x / (1.0 + x.abs()),
+        Activation::ThresholdedRelu { threshold } => {
+            if x > f64::from(threshold) {
+                x
+            } else {
+                0.0
+            }
+        }
+        Activation::Shrink { bias, limit } => {
+            if x.abs() > f64::from(limit) {
+                x - f64::from(bias).copysign(x)
+            } else {
+                0.0
+            }
+        }
         Activation::Power { exponent } => x.powf(f64::from(exponent)),
         Activation::Floor => x.floor(),
         Activation::Ceil => x.ceil(),

@@ -30,6 +30,9 @@ functions! {
     neg Neg,
     abs Abs,
     erf Erf,
+    sin Sin,
+    cos Cos,
+    softsign Softsign,
     floor Floor,
     ceil Ceil,
     round Round,
@@ -70,6 +73,20 @@ pub(super) fn gelu(node: &mut NodeReader) -> Result<(), NodeError> {
 pub(super) fn leaky_relu(node: &mut NodeReader) -> Result<(), NodeError> {
     let alpha = node.float("alpha")?.unwrap_or(0.01);
     add(node, Activation::LeakyRelu { alpha: finite("alpha", alpha)? })
+}
+
+pub(super) fn thresholded_relu(node: &mut NodeReader) -> Result<(), NodeError> {
+    let alpha = finite("alpha", node.float("alpha")?.unwrap_or(1.0))?;
+    add(node, Activation::ThresholdedRelu { alpha })
+}
+
+pub(super) fn shrink(node: &mut NodeReader) -> Result<(), NodeError> {
+    let bias = finite("bias", node.float("bias")?.unwrap_or(0.0))?;
+    let lambd = finite("lambd", node.float("lambd")?.unwrap_or(0.5))?;
+    if lambd < 0.0 {
+        return Err(NodeError::Value { what: "lambd", found: lambd.to_string(), expected: "a number of at least 0".into() });
+    }
+    add(node, Activation::Shrink { bias, lambd })
 }
 
 pub(super) fn hard_sigmoid(node: &mut NodeReader) -> Result<(), NodeError> {

@@ -3,9 +3,10 @@
 use quantrain_graph::Op;
 use quantrain_graph::op::{Activation, Binary};
 
-use super::array::Constant;
+use super::array::{Array, Constant};
 use super::expand::unexpanded;
 use super::node::{NodeReader, Operand};
+use super::number;
 use super::quantize::extreme_of_codes;
 use crate::NodeError;
 
@@ -39,6 +40,18 @@ pub(super) fn max(node: &mut NodeReader) -> Result<(), NodeError> {
 
 pub(super) fn sum(node: &mut NodeReader) -> Result<(), NodeError> {
     variadic(node, Binary::Add)
+}
+
+/// The sum of all operands, divided by their number.
+pub(super) fn mean(node: &mut NodeReader) -> Result<(), NodeError> {
+    let mut operands = node.operands(0)?.into_iter();
+    let count = number::to_f32(i64::try_from(operands.len()).unwrap_or(i64::MAX));
+    let mut sum = operands.next().ok_or(NodeError::InputMissing { position: 0 })?;
+    for operand in operands {
+        sum = node.step(Op::Binary(Binary::Add), vec![sum, operand])?;
+    }
+    let count = Operand::Constant { name: format!("{}.count", node.output()?), value: Constant::Floats(Array::scalar(count)) };
+    node.add(Op::Binary(Binary::Div), vec![sum, count])
 }
 
 /// One exponent for all elements makes a function of one tensor; exponents of floats may be integers.

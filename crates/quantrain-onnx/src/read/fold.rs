@@ -23,6 +23,9 @@ pub(super) fn function(f: &Activation, x: f32) -> Option<f32> {
         Activation::Sign if at == 0.0 => 0.0,
         Activation::Sign => at.signum(),
         Activation::Tanh => at.tanh(),
+        Activation::Sin => at.sin(),
+        Activation::Cos => at.cos(),
+        Activation::Softsign => at / (1.0 + at.abs()),
         Activation::Softplus => at.exp().ln_1p(),
         _ => return None,
     }))

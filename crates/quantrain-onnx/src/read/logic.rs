@@ -122,6 +122,46 @@ fn chosen<T: Copy>(condition: &Array<bool>, a: &Array<T>, b: &Array<T>, shape: &
     Ok(Array { shape: pairs.shape, values })
 }
 
+/// One side of a diagonal stays, the other becomes 0.
+pub(super) fn trilu(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let upper = node.flag("upper", true)?;
+    let k = match node.constant_ints(1)?.as_deref() {
+        None => 0,
+        Some(&[k]) => k,
+        Some(other) => return Err(NodeError::Value { what: "k", found: format!("{other:?}"), expected: "one number".into() }),
+    };
+    let shape = node.shape(&x);
+    let extents = shape.0.iter().rev().take(2).map(|d| d.fixed()).collect::<Option<Vec<_>>>();
+    let Some(&[columns, rows]) = extents.as_deref() else {
+        return Err(NodeError::Value { what: "input", found: shape.to_string(), expected: "matrices of a fixed size".into() });
+    };
+    node.spend(rows.saturating_mul(columns))?;
+    let index = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let stays = |i: usize| {
+        let behind = index(i % columns).saturating_sub(index(i / columns));
+        if upper { behind >= k } else { behind <= k }
+    };
+    let mask = Array { shape: vec![rows, columns], values: (0..rows * columns).map(stays).collect() };
+    match x {
+        Operand::Constant { value: Constant::Floats(a), .. } => {
+            let shape = a.shape.clone();
+            node.define_constant(Constant::Floats(chosen(&mask, &a, &Array::scalar(0.0), &shape)?))
+        }
+        Operand::Constant { value: Constant::Integers(a), .. } => {
+            let shape = a.shape.clone();
+            node.define_constant(Constant::Integers(chosen(&mask, &a, &Array::scalar(Number::Fixed(0)), &shape)?))
+        }
+        x => {
+            let constant = |name: &str, array| Operand::Constant { name: name.into(), value: Constant::Floats(array) };
+            let output = node.output()?;
+            let mask = constant(&format!("{output}.mask"), mask.map(|t| f32::from(u8::from(t))));
+            let zero = constant(&format!("{output}.zero"), Array::scalar(0.0));
+            node.add(Op::Where(Where), vec![mask, x, zero])
+        }
+    }
+}
+
 fn truths(node: &mut NodeReader, position: usize) -> Result<Array<bool>, NodeError> {
     match folded(node, position)? {
         Constant::Integers(a) => Ok(a.map(|n| n != Number::Fixed(0))),

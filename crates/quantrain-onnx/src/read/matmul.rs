@@ -117,7 +117,7 @@ pub(super) fn matmul(node: &mut NodeReader) -> Result<(), NodeError> {
 }
 
 /// The extent of two axes as one.
-fn joined(a: Dim, b: Dim) -> Option<Dim> {
+pub(super) fn joined(a: Dim, b: Dim) -> Option<Dim> {
     match (a, b) {
         (Dim::Fixed(a), Dim::Fixed(b)) => a.checked_mul(b).map(Dim::Fixed),
         (Dim::Batch(k), Dim::Fixed(n)) | (Dim::Fixed(n), Dim::Batch(k)) => k.checked_mul(n).map(Dim::Batch),
@@ -125,8 +125,12 @@ fn joined(a: Dim, b: Dim) -> Option<Dim> {
     }
 }
 
-fn reshaped(node: &mut NodeReader, x: Operand, to: Vec<Dim>) -> Result<Operand, NodeError> {
+/// A tensor of another shape, where it has another; constants are reshaped at once.
+pub(super) fn reshaped(node: &mut NodeReader, x: Operand, to: Vec<Dim>) -> Result<Operand, NodeError> {
     let from = node.shape(&x);
+    if from.0 == to {
+        return Ok(x);
+    }
     if let Operand::Constant { name, value: Constant::Floats(array) } = x {
         let shape = to.iter().filter_map(|d| d.fixed()).collect();
         let value = Constant::Floats(Array { shape, values: array.values });

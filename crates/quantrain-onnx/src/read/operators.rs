@@ -4,8 +4,8 @@ use quantrain_graph::{Placement, Target};
 
 use super::node::NodeReader;
 use super::{
-    activation, constant, control, convolution, elementwise, expand, identity, layout, logic, matmul, normalization, pooling, quantize,
-    reduction, resize, shape, split,
+    activation, constant, control, convolution, einsum, elementwise, expand, identity, layout, logic, matmul, normalization, pooling,
+    quantize, reduction, resize, shape, split,
 };
 use crate::NodeError;
 
@@ -43,10 +43,12 @@ const OPERATORS: &[Operator] = operators! {
     ConstantOfShape 9..=23 shape::constant_of_shape, "shape constant";
     Conv 7..=23 convolution::conv, "one or two spatial axes: dense, grouped, depthwise; every auto_pad; weights constant";
     ConvTranspose 7..=23 convolution::conv_transpose, "as Conv; output_padding, output_shape";
+    Cos 7..=23 activation::cos, "";
     DepthToSpace 7..=23 layout::depth_to_space, "DCR and CRD";
     DequantizeLinear 10..=23 quantize::dequantize_linear, "of constants, and after a QuantizeLinear of the same scale; not in blocks";
     Div 7..=23 elementwise::div, "as Add";
     Dropout 7..=23 identity::dropout, "inference: Identity; without a mask";
+    Einsum 12..=23 einsum::einsum, "one or two operands: Transpose, ReduceSum, and MatMul or Mul";
     Elu 7..=23 activation::elu, "";
     Equal 7..=23 logic::equal, "folded between constants; truths between activations are 0.0 or 1.0 here, BOOL in files";
     Erf 9..=23 activation::erf, "";
@@ -78,6 +80,7 @@ const OPERATORS: &[Operator] = operators! {
     MatMul 7..=23 matmul::matmul, "rows of an image that meet constant weights become one axis";
     Max 7..=23 elementwise::max, "any number of operands, joined one by one";
     MaxPool 7..=23 pooling::max_pool, "one or two spatial axes; without Indices";
+    Mean 7..=23 elementwise::mean, "any number of operands: Add and Div";
     Min 7..=23 elementwise::min, "as Max";
     Mish 18..=23 activation::mish, "";
     Mul 7..=23 elementwise::mul, "as Add";
@@ -90,22 +93,29 @@ const OPERATORS: &[Operator] = operators! {
     QuantizeLinear 10..=23 quantize::quantize_linear, "with its DequantizeLinear: FakeQuantize; not in blocks";
     Range 11..=23 shape::range, "constant integers or floats";
     Reciprocal 7..=23 activation::reciprocal, "";
+    ReduceL1 7..=23 reduction::reduce_l1, "Abs and ReduceSum";
     ReduceL2 7..=23 reduction::reduce_l2, "as ReduceMean";
+    ReduceLogSum 7..=23 reduction::reduce_log_sum, "ReduceSum and Log";
+    ReduceLogSumExp 7..=23 reduction::reduce_log_sum_exp, "ReduceMax, Sub, Exp, ReduceSum, Log and Add";
     ReduceMax 7..=23 reduction::reduce_max, "as ReduceMean; of equal values the first has the gradient";
     ReduceMean 7..=23 reduction::reduce_mean, "axes constant, not the batch";
     ReduceMin 7..=23 reduction::reduce_min, "as ReduceMax";
     ReduceSum 7..=23 reduction::reduce_sum, "as ReduceMean";
+    ReduceSumSquare 7..=23 reduction::reduce_sum_square, "Mul and ReduceSum";
     Relu 7..=23 activation::relu, "";
     Reshape 7..=23 layout::reshape, "target constant, or computed from shapes";
     Resize 10..=23 resize::resize, "spatial axes; nearest, linear, cubic; scales or sizes constant; without antialias and cropping";
     Round 11..=23 activation::round, "derivative 0";
     Selu 7..=23 activation::selu, "";
     Shape 7..=23 shape::shape, "folded, the batch size unknown";
+    Shrink 9..=23 activation::shrink, "";
     Sigmoid 7..=23 activation::sigmoid, "";
     Sign 9..=23 activation::sign, "derivative 0";
+    Sin 7..=23 activation::sin, "";
     Slice 7..=23 layout::slice, "limits constant";
     Softmax 7..=23 reduction::softmax, "not over the batch";
     Softplus 7..=23 activation::softplus, "";
+    Softsign 7..=23 activation::softsign, "";
     SpaceToDepth 7..=23 layout::space_to_depth, "";
     Split 7..=23 split::split, "becomes one Slice for each output";
     Sqrt 7..=23 activation::sqrt, "";
@@ -113,8 +123,10 @@ const OPERATORS: &[Operator] = operators! {
     Sub 7..=23 elementwise::sub, "as Add";
     Sum 7..=23 elementwise::sum, "becomes Add; any number of operands, joined one by one";
     Tanh 7..=23 activation::tanh, "";
+    ThresholdedRelu 10..=23 activation::thresholded_relu, "";
     Tile 7..=23 layout::tile, "repeats constant; not along the batch";
     Transpose 7..=23 layout::transpose, "";
+    Trilu 14..=23 logic::trilu, "Where with a mask; folded between constants";
     Unsqueeze 7..=23 layout::unsqueeze, "becomes Reshape";
     Upsample 7..=9 resize::upsample, "becomes Resize; scales constant and at least 1";
     Where 9..=23 logic::choose, "folded between constants; the condition has no gradient";
@@ -154,15 +166,22 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("Constant", &[]),
     ("ConstantOfShape", &[]),
     ("Dropout", &["Identity"]),
+    ("Einsum", &["MatMul", "Mul"]),
     ("Expand", &["Expand", "Tile"]),
     ("GlobalMaxPool", &["MaxPool"]),
     ("GroupNormalization", &["InstanceNormalization", "Mul", "Add"]),
     ("If", &[]),
+    ("Mean", &["Add", "Div"]),
     ("Range", &[]),
+    ("ReduceL1", &["Abs", "ReduceSum"]),
+    ("ReduceLogSum", &["ReduceSum", "Log"]),
+    ("ReduceLogSumExp", &["Exp", "ReduceSum", "Log"]),
+    ("ReduceSumSquare", &["Mul", "ReduceSum"]),
     ("Shape", &[]),
     ("Split", &["Slice"]),
     ("Squeeze", &["Reshape"]),
     ("Sum", &["Add"]),
+    ("Trilu", &["Where"]),
     ("Unsqueeze", &["Reshape"]),
     ("Upsample", &["Resize"]),
 ];

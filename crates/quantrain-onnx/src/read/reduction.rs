@@ -1,9 +1,9 @@
 //! Reductions, ArgMax, Softmax and LogSoftmax.
 
-use quantrain_graph::op::{ArgMax, Reduce, Reduction, Softmax};
+use quantrain_graph::op::{Activation, ArgMax, Binary, Reduce, Reduction, Softmax};
 use quantrain_graph::{Dim, GraphError, Op, Shape, ShapeError};
 
-use super::node::NodeReader;
+use super::node::{NodeReader, Operand};
 use crate::NodeError;
 
 pub(super) fn reduce_mean(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -26,22 +26,72 @@ pub(super) fn reduce_l2(node: &mut NodeReader) -> Result<(), NodeError> {
     reduce(node, Reduction::L2, 18)
 }
 
-/// Axes are an attribute before the operator set `changed`, an input since; without any, all axes are reduced.
+/// `Σ |x|`
+pub(super) fn reduce_l1(node: &mut NodeReader) -> Result<(), NodeError> {
+    let (x, op) = summing(node)?;
+    let sizes = node.step(Op::Activation(Activation::Abs), vec![x])?;
+    node.add(op, vec![sizes])
+}
+
+/// `Σ x²`
+pub(super) fn reduce_sum_square(node: &mut NodeReader) -> Result<(), NodeError> {
+    let (x, op) = summing(node)?;
+    let squares = node.step(Op::Binary(Binary::Mul), vec![x.clone(), x])?;
+    node.add(op, vec![squares])
+}
+
+/// `ln Σ x`
+pub(super) fn reduce_log_sum(node: &mut NodeReader) -> Result<(), NodeError> {
+    let (x, op) = summing(node)?;
+    let sum = node.step(op, vec![x])?;
+    node.add(Op::Activation(Activation::Log), vec![sum])
+}
+
+/// `max x + ln Σ e^(x − max x)`, which no exponential overflows.
+pub(super) fn reduce_log_sum_exp(node: &mut NodeReader) -> Result<(), NodeError> {
+    let (x, sum) = summing(node)?;
+    let Op::Reduce(Reduce { axes, keep_dims, .. }) = &sum else { return Err(NodeError::NotFolded) };
+    let greatest = |keep_dims: bool| Op::Reduce(Reduce { function: Reduction::Max, axes: axes.clone(), keep_dims });
+    let (meets, stays) = (greatest(true), greatest(*keep_dims));
+    let top = node.step(meets, vec![x.clone()])?;
+    let below = node.step(Op::Binary(Binary::Sub), vec![x.clone(), top])?;
+    let powers = node.step(Op::Activation(Activation::Exp), vec![below])?;
+    let sum = node.step(sum, vec![powers])?;
+    let logarithm = node.step(Op::Activation(Activation::Log), vec![sum])?;
+    let top = node.step(stays, vec![x])?;
+    node.add(Op::Binary(Binary::Add), vec![logarithm, top])
+}
+
+/// The input and the sum over axes of an operator that is a sum of something.
+fn summing(node: &mut NodeReader) -> Result<(Operand, Op), NodeError> {
+    let x = node.operand(0)?;
+    match reduction(node, &x, Reduction::Sum, 18)? {
+        Some(op) => Ok((x, Op::Reduce(op))),
+        None => Err(NodeError::Value { what: "axes", found: "none".into(), expected: "some, or noop_with_empty_axes 0".into() }),
+    }
+}
+
 fn reduce(node: &mut NodeReader, function: Reduction, changed: i64) -> Result<(), NodeError> {
     let x = node.operand(0)?;
-    let shape = node.shape(&x);
+    let op = reduction(node, &x, function, changed)?.map_or(Op::Identity, Op::Reduce);
+    node.add(op, vec![x])
+}
+
+/// Axes are an attribute before the operator set `changed`, an input since; without any, all axes are reduced, or none.
+fn reduction(node: &mut NodeReader, x: &Operand, function: Reduction, changed: i64) -> Result<Option<Reduce>, NodeError> {
+    let shape = node.shape(x);
     let axes = if node.opset() < changed { node.ints("axes")? } else { node.constant_ints(1)? };
     let nothing = node.flag("noop_with_empty_axes", false)?;
     let keep_dims = node.flag("keepdims", true)?;
     let axes = match axes.filter(|a| !a.is_empty()) {
         Some(axes) => axes,
-        None if nothing => return node.add(Op::Identity, vec![x]),
+        None if nothing => return Ok(None),
         None => (0i64..).take(shape.rank()).collect(),
     };
     let op = Reduce { function, axes, keep_dims };
     let reduced = op.reduced(&shape).map_err(|source| shape_error(node, op.name(), source))?;
     not_the_batch(&shape, reduced.iter().enumerate().filter(|(_, r)| **r).map(|(axis, _)| axis), "axes")?;
-    node.add(Op::Reduce(op), vec![x])
+    Ok(Some(op))
 }
 
 /// The result is a float here: nothing but a Cast makes anything else of it.

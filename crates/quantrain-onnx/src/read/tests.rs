@@ -1,3 +1,4 @@
+mod composed;
 mod expand;
 mod failures;
 mod foreign;

@@ -57,7 +57,11 @@ fn attributes(w: &mut ModelWriter, name: &str, activation: &Activation, inputs: 
             inputs.push(w.floats(&format!("{name}.exponent"), &[], &[exponent]));
             Vec::new()
         }
-        Activation::LeakyRelu { alpha } | Activation::Elu { alpha } | Activation::Celu { alpha } => vec![float("alpha", alpha)],
+        Activation::Shrink { bias, lambd } => vec![float("bias", bias), float("lambd", lambd)],
+        Activation::ThresholdedRelu { alpha }
+        | Activation::LeakyRelu { alpha }
+        | Activation::Elu { alpha }
+        | Activation::Celu { alpha } => vec![float("alpha", alpha)],
         Activation::Selu { alpha, gamma } => vec![float("alpha", alpha), float("gamma", gamma)],
         Activation::HardSigmoid { alpha, beta } => vec![float("alpha", alpha), float("beta", beta)],
         Activation::Gelu { tanh } => vec![text("approximate", if tanh { "tanh" } else { "none" })],

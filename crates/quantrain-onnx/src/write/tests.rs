@@ -106,6 +106,8 @@ fn every_operator_reads_back_the_same() {
         image(18).node("Mish", &["x"], "y", vec![]),
         image(13).node("Softplus", &["x"], "y", vec![]),
         image(13).node("Sqrt", &["x"], "y", vec![]),
+        image(13).node("ThresholdedRelu", &["x"], "y", vec![float("alpha", 0.5)]),
+        image(13).node("Shrink", &["x"], "y", vec![float("bias", 0.25), float("lambd", 0.75)]),
         image(13).floats("y.exponent", &[], &[1.5]).node("Pow", &["x", "y.exponent"], "y", vec![]),
         image(13).floats("slope", &[4, 1, 1], &[0.5; 4]).node("PRelu", &["x", "slope"], "y", vec![]),
         image(13).node("Max", &["x", "x"], "y", vec![]),

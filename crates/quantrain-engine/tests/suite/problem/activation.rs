@@ -11,7 +11,7 @@ type OfElement = fn(f64) -> f64;
 
 fn problems() -> Vec<Problem> {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let functions: [(Activation, OfElement); 20] = [
+    let functions: [(Activation, OfElement); 25] = [
         (Activation::Relu, |x| x.max(0.0)),
         (Activation::Clip { min: -0.5, max: 1.25 }, |x| x.clamp(-0.5, 1.25)),
         (Activation::LeakyRelu { alpha: 0.1 }, |x| if x > 0.0 { x } else { f64::from(0.1f32) * x }),
@@ -31,6 +31,11 @@ fn problems() -> Vec<Problem> {
         (Activation::Neg, |x| -x),
         (Activation::Abs, f64::abs),
         (Activation::Erf, erf),
+        (Activation::Sin, f64::sin),
+        (Activation::Cos, f64::cos),
+        (Activation::Softsign, |x| x / (1.0 + x.abs())),
+        (Activation::ThresholdedRelu { alpha: 0.71 }, |x| if x > f64::from(0.71f32) { x } else { 0.0 }),
+        (Activation::Shrink { bias: 0.25, lambd: 0.51 }, |x| if x.abs() > f64::from(0.51f32) { x - 0.25f64.copysign(x) } else { 0.0 }),
         (Activation::Pow { exponent: 2.0 }, |x| x * x),
     ];
     let above_zero: [(Activation, OfElement); 5] = [
