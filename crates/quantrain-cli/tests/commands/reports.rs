@@ -43,7 +43,7 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[export]\nencodings = true\n");
     let report = fixture.json(&["quantize", "recipe.toml"]);
-    let expected = "calibration_images exported files float judged_on model onnxruntime ptq quantized run seconds sqnr warnings";
+    let expected = "calibration_images exported files float input judged_on model onnxruntime ptq quantized run seconds sqnr warnings";
     assert_eq!(keys(&report), expected.split(' ').collect::<Vec<_>>());
     assert_eq!(report["exported"], json!({ "network": "calibrated", "score": report["ptq"] }));
     assert_eq!(report["judged_on"], "evaluation");
