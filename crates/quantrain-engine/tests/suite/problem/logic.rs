@@ -12,7 +12,10 @@ fn flag(holds: bool) -> f64 {
     f64::from(u8::from(holds))
 }
 
-const RELATIONS: [(Relation, fn(f64, f64) -> f64); 8] = [
+type OfTwo = fn(f64, f64) -> f64;
+type OfOne = fn(f64) -> f64;
+
+const RELATIONS: [(Relation, OfTwo); 8] = [
     (Relation::Equal, |a, b| flag(a == b)),
     (Relation::Less, |a, b| flag(a < b)),
     (Relation::LessOrEqual, |a, b| flag(a <= b)),
@@ -61,7 +64,7 @@ fn problems() -> Vec<Problem> {
         );
         all.push(itself.surrogate(|x| x[0].map(|_| 0.0)));
     }
-    let truths: [(Activation, fn(f64) -> f64); 3] = [
+    let truths: [(Activation, OfOne); 3] = [
         (Activation::Not, |x| flag(x == 0.0)),
         (Activation::IsNaN, |_| 0.0),
         (Activation::IsInf { negative: true, positive: true }, |_| 0.0),

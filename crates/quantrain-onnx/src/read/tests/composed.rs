@@ -51,13 +51,16 @@ fn a_triangle_is_a_choice() {
     assert_eq!(constant(&model.node("Mul", &["x", "t"], "y", vec![]).read().unwrap(), "t"), [1.0, 0.0, 0.0, 4.0, 5.0, 0.0]);
 }
 
+/// Equation, extents of x, inputs, and the result's extents behind the batch.
+type Case<'a> = (&'a str, &'a [i64], &'a [&'a str], &'a [usize]);
+
 #[test]
 fn a_sum_over_labels_is_a_product() {
     let read = |equation: &str, extents: &[i64], inputs: &[&str]| {
         let model = ModelFixture::new(13, extents).floats("w", &[4, 5], &[0.5; 20]).floats("v", &[4], &[0.5; 4]);
         model.node("Einsum", inputs, "y", vec![text("equation", equation)]).read()
     };
-    let cases: [(&str, &[i64], &[&str], &[usize]); 8] = [
+    let cases: [Case; 8] = [
         ("bnd,de->bne", &[0, 3, 4], &["x", "w"], &[3, 5]),
         ("ed,bnd->bne", &[0, 3, 5], &["w", "x"], &[3, 4]),
         ("nchw,cd->ndhw", &[0, 4, 2, 3], &["x", "w"], &[5, 2, 3]),

@@ -9,7 +9,7 @@ use crate::{InputShape, ReadOptions, read_with};
 
 /// Patches `[N, 4, 8]`, a token `[1, 1, 8]` and the shape `[N, 1, 8]` as exporters compute it.
 fn tokens(model: ModelFixture) -> ModelFixture {
-    let values: Vec<f32> = (0..8).map(|i| i as f32).collect();
+    let values: Vec<f32> = (0..8u8).map(f32::from).collect();
     let model = model.floats("token", &[1, 1, 8], &values).ints("zero", &[0]).ints("rest", &[1, 8]);
     let model = model.node("Shape", &["x"], "s", vec![]).node("Gather", &["s", "zero"], "n", vec![]);
     let model = model.node("Concat", &["n", "rest"], "size", vec![int("axis", 0)]);
@@ -55,23 +55,23 @@ fn freed(model: ModelFixture, shape: Shape) -> Graph {
 
 #[test]
 fn a_constant_of_the_batch_of_the_file_counts_for_every_sample() {
-    for batch in [1, 2] {
-        let token: Vec<f32> = (0..8 * batch).map(|i| (i % 8) as f32).collect();
+    for batch in [1u8, 2] {
+        let token: Vec<f32> = (0..8 * batch).map(|i| f32::from(i % 8)).collect();
         let model = || {
-            let model = ModelFixture::new(17, &[batch, 4, 8]).floats("token", &[batch, 1, 8], &token);
+            let model = ModelFixture::new(17, &[batch.into(), 4, 8]).floats("token", &[batch.into(), 1, 8], &token);
             model.node("Concat", &["token", "x"], "y", vec![int("axis", 1)])
         };
         let graph = freed(model(), Shape::batched(&[4, 8]));
         assert_eq!(graph.nodes()[0].op, Op::Expand(Expand { to: Shape::batched(&[1, 8]) }));
         assert_eq!(output_shape(&graph), Shape::batched(&[5, 8]));
         let graph = model().read().unwrap();
-        assert_eq!(output_shape(&graph).at(9), [batch as usize, 5, 8]);
+        assert_eq!(output_shape(&graph).at(9), [batch.into(), 5, 8]);
     }
 }
 
 #[test]
 fn a_map_of_coordinates_is_joined_to_the_channels() {
-    let row: Vec<f32> = (0..64).map(|i| (i % 8) as f32 / 7.0).collect();
+    let row: Vec<f32> = (0..64u8).map(|i| f32::from(i % 8) / 7.0).collect();
     let model = image(17).floats("columns", &[1, 1, 8, 8], &row).node("Concat", &["x", "columns"], "y", vec![int("axis", 1)]);
     let graph = model.read().unwrap();
     assert_eq!((graph.nodes().len(), output_shape(&graph)), (2, Shape::batched(&[4, 8, 8])));
