@@ -20,7 +20,7 @@ mod straight_through;
 use quantrain_graph::{Graph, Node, Op, Quantizer};
 use quantrain_kernels::Scratch;
 use quantrain_kernels::elementwise::scale_into;
-use quantrain_lowering::normalization::{Affine, instance_rows, layer_rows};
+use quantrain_lowering::normalization::{Affine, rows};
 use quantrain_lowering::quantize::FakeQuantizer;
 use quantrain_lowering::{Site, layout as lowered};
 use smallvec::SmallVec;
@@ -103,8 +103,9 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
         Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) => return Err(site.no_block().into()),
         Op::MatMul(op) => Box::new(matmul::build(op, &site)),
         Op::BatchNormalization(op) => Box::new(Affine::new(op, &site)?),
-        Op::LayerNormalization(op) => Box::new(normalization::OfSamples::new(layer_rows(op, &site)?, &site)),
-        Op::InstanceNormalization(op) => Box::new(normalization::OfSamples::new(instance_rows(op, &site), &site)),
+        op @ (Op::LayerNormalization(_) | Op::RmsNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_)) => {
+            Box::new(normalization::OfSamples::new(rows(op, &site)?, &site))
+        }
         Op::Activation(op) => Box::new(activation::build(op)),
         Op::Binary(op) => Box::new(elementwise::build(*op, &site)),
         Op::Where(_) => Box::new(logic::choose(&site)),

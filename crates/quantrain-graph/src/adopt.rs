@@ -8,7 +8,7 @@ use crate::block::{self, Unit};
 use crate::fold::{self, WeightCodes};
 use crate::graph::{Graph, NodeId, StoredCodes, TensorId};
 use crate::op::{Activation, FakeQuantize};
-use crate::pass::{self, FuseActivations};
+use crate::pass;
 use crate::quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::{BiasLimit, Granularity, GraphBuilder, Op, PlacementError, Quantizer, Rounding, ScaleKind, Scheme, Sign, Target};
 
@@ -18,7 +18,7 @@ const SCALE_TOLERANCE: f32 = 1e-4;
 pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, PlacementError> {
     let rounding = target.activations().rounding;
     // Before pairs go: a group has none inside.
-    let (graph, fusions) = pass::run(graph, &[&FuseActivations]);
+    let (graph, fusions) = pass::run(graph, pass::SPELLED_OUT);
     let (graph, of_name) = without_pairs(&graph, Clips::Narrow);
     let mut quantizers: Vec<ActivationQuantizer> = Vec::new();
     let mut of_tensor = vec![None; graph.tensors().len()];

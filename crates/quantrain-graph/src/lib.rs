@@ -27,6 +27,7 @@ mod builder;
 mod error;
 pub mod fold;
 mod graph;
+mod idle;
 mod norm_block;
 pub mod op;
 mod own_parameters;

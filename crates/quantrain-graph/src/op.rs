@@ -25,7 +25,7 @@ pub use layout::{
 };
 pub use logic::{Relation, Where};
 pub use matmul::{Gemm, MatMul};
-pub use normalization::{BatchNormalization, InstanceNormalization, LayerNormalization};
+pub use normalization::{BatchNormalization, Epsilon, GroupNormalization, InstanceNormalization, LayerNormalization, RmsNormalization};
 pub use pooling::{AveragePool, GlobalAveragePool, MaxPool, Window};
 pub use quantize::FakeQuantize;
 pub use reduction::{ArgMax, Reduce, Reduction, Softmax};
@@ -49,8 +49,12 @@ pub enum Op {
     BatchNormalization(BatchNormalization),
     /// Inputs x, s, optional b (constants over the axes that are normalised).
     LayerNormalization(LayerNormalization),
+    /// Inputs x, s (constants over the axes that are normalised).
+    RmsNormalization(RmsNormalization),
     /// Inputs x, s, b (constants over axis 1).
     InstanceNormalization(InstanceNormalization),
+    /// Inputs x, s, b (constants over axis 1).
+    GroupNormalization(GroupNormalization),
     /// A function of each element.
     Activation(Activation),
     /// Two operands, NumPy-style broadcasting.
@@ -113,7 +117,9 @@ impl Op {
             Op::MatMul(_) => "MatMul",
             Op::BatchNormalization(_) => "BatchNormalization",
             Op::LayerNormalization(_) => "LayerNormalization",
+            Op::RmsNormalization(_) => "RMSNormalization",
             Op::InstanceNormalization(_) => "InstanceNormalization",
+            Op::GroupNormalization(_) => "GroupNormalization",
             Op::Activation(a) => a.name(),
             Op::Binary(b) => b.name(),
             Op::Where(_) => "Where",
@@ -146,9 +152,9 @@ impl Op {
     pub fn input_count(&self) -> (usize, usize) {
         match self {
             Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::LayerNormalization(_) => (2, 3),
-            Op::InstanceNormalization(_) | Op::Where(_) => (3, 3),
+            Op::InstanceNormalization(_) | Op::GroupNormalization(_) | Op::Where(_) => (3, 3),
             Op::BatchNormalization(_) => (5, 5),
-            Op::MatMul(_) | Op::Binary(_) | Op::Propagate(_) => (2, 2),
+            Op::MatMul(_) | Op::Binary(_) | Op::RmsNormalization(_) | Op::Propagate(_) => (2, 2),
             Op::Expand(_) => (1, 2),
             Op::Concat(_) => (1, usize::MAX),
             Op::Activation(_)
@@ -187,7 +193,9 @@ impl Op {
             Op::MatMul(op) => op.output_shape(x, inputs[1]),
             Op::BatchNormalization(op) => op.output_shape(x, inputs[1]),
             Op::LayerNormalization(op) => op.output_shape(x, &inputs[1..]),
+            Op::RmsNormalization(op) => op.output_shape(x, &inputs[1..]),
             Op::InstanceNormalization(op) => op.output_shape(x, &inputs[1..]),
+            Op::GroupNormalization(op) => op.output_shape(x, &inputs[1..]),
             Op::Binary(op) => op.output_shape(x, inputs[1]),
             Op::Where(op) => op.output_shape(x, inputs[1], inputs[2]),
             Op::Concat(op) => op.output_shape(inputs),
@@ -235,8 +243,8 @@ impl Op {
     /// The positions of constants that training changes in a unit that is no block.
     pub fn trained_inputs(&self) -> std::ops::Range<usize> {
         match self {
-            Op::LayerNormalization(_) | Op::InstanceNormalization(_) => 1..3,
-            Op::Binary(Binary::PRelu) => 1..2,
+            Op::LayerNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_) => 1..3,
+            Op::RmsNormalization(_) | Op::Binary(Binary::PRelu) => 1..2,
             _ => 0..0,
         }
     }
@@ -244,7 +252,12 @@ impl Op {
     /// The positions of inputs that are parameters and must be constants.
     pub fn parameter_inputs(&self) -> std::ops::Range<usize> {
         match self {
-            Op::Convolution(_) | Op::ConvTranspose(_) | Op::LayerNormalization(_) | Op::InstanceNormalization(_) => 1..3,
+            Op::Convolution(_)
+            | Op::ConvTranspose(_)
+            | Op::LayerNormalization(_)
+            | Op::InstanceNormalization(_)
+            | Op::GroupNormalization(_) => 1..3,
+            Op::RmsNormalization(_) => 1..2,
             Op::BatchNormalization(_) => 1..5,
             Op::Gemm(_) => 2..3,
             _ => 0..0,

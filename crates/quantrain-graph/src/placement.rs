@@ -9,7 +9,7 @@ mod placer;
 
 use crate::block::{self, Unit};
 use crate::graph::{Graph, NodeId};
-use crate::pass::{self, FuseActivations};
+use crate::pass;
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::separation::Separation;
 use crate::target::Placement;
@@ -51,8 +51,8 @@ pub struct LayerSettings {
 
 pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
     let target = Target::onnxruntime();
-    let (graph, fusions) = pass::run(graph.own_parameters(), &[&FuseActivations]);
-    let graph = norm_block::give_blocks(graph, &target);
+    let (graph, fusions) = pass::run(graph.without_idle_nodes(), pass::ALL);
+    let graph = norm_block::give_blocks(graph.own_parameters(), &target);
     let units = block::units(&graph, &target);
     let float = (0..graph.nodes().len()).map(|n| (NodeId(n), FloatReason::Off)).collect();
     QuantGraph {
@@ -72,8 +72,8 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
 }
 
 pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result<QuantGraph, PlacementError> {
-    let (graph, fusions) = pass::run(graph.own_parameters(), &[&FuseActivations]);
-    let graph = norm_block::give_blocks(graph, &target);
+    let (graph, fusions) = pass::run(graph.without_idle_nodes(), pass::ALL);
+    let graph = norm_block::give_blocks(graph.own_parameters(), &target);
     let units = block::units(&graph, &target);
     let Assignment { quantizers, of_tensor, weights, float } = assign(&graph, &units, &target, settings, &[])?;
     Ok(QuantGraph {

@@ -136,8 +136,8 @@ pub struct QuantGraph {
 }
 
 impl QuantGraph {
-    /// Recognises activations that are spelled out ([`crate::pass::FuseActivations`]), groups the graph into units and places quantizers by
-    /// the rules of a target. Tensors keep their ids.
+    /// Recognises functions that are spelled out ([`crate::pass`]), groups the graph into units and places quantizers by the rules of a
+    /// target. Tensors keep their ids.
     ///
     /// # Errors
     /// A width that the target does not have, or a layer pattern that matches nothing.

@@ -61,7 +61,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 83] = [
+const RULE_NAMES: [&str; 85] = [
     "Conv",
     "ConvTranspose",
     "Gemm",
@@ -135,7 +135,9 @@ const RULE_NAMES: [&str; 83] = [
     "Resize.linear",
     "Resize.cubic",
     "LayerNormalization",
+    "RMSNormalization",
     "InstanceNormalization",
+    "GroupNormalization",
     "Reshape",
     "Flatten",
     "Transpose",

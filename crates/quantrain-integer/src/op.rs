@@ -21,7 +21,7 @@ mod straight_through;
 
 use quantrain_graph::Op;
 use quantrain_lowering::layout as lowered;
-use quantrain_lowering::normalization::{Affine, instance_rows, layer_rows};
+use quantrain_lowering::normalization::{Affine, rows};
 use quantrain_lowering::quantize::FakeQuantizer;
 
 use crate::LowerError;
@@ -67,8 +67,9 @@ pub(crate) fn build(site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
         Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) => return Err(at.no_block().into()),
         Op::MatMul(op) => matmul::build(op, site),
         Op::BatchNormalization(op) => in_steps(site, Affine::new(op, at)?),
-        Op::LayerNormalization(op) => in_steps(site, OfSamples::new(layer_rows(op, at)?, at)?),
-        Op::InstanceNormalization(op) => in_steps(site, OfSamples::new(instance_rows(op, at), at)?),
+        op @ (Op::LayerNormalization(_) | Op::RmsNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_)) => {
+            in_steps(site, OfSamples::new(rows(op, at)?, at)?)
+        }
         Op::Activation(op) => activation::build(op, site),
         Op::Binary(op) => elementwise::build(*op, site),
         Op::Where(_) => in_steps(site, logic::choose(site)),

@@ -1,8 +1,9 @@
 //! Normalisation outside of blocks: by each sample's own statistics; and a BatchNormalization that no block took, an affine map.
 
+use quantrain_graph::Op;
 use quantrain_graph::fold::BatchNorm;
-use quantrain_graph::op::{BatchNormalization, InstanceNormalization, LayerNormalization};
-use quantrain_kernels::normalize::RowNorm;
+use quantrain_graph::op::{self as graph, BatchNormalization};
+use quantrain_kernels::normalize::{Epsilon, RowNorm};
 
 use crate::memory_order::channel_stride;
 use crate::{Site, Unsupported};
@@ -46,18 +47,35 @@ impl Affine {
     }
 }
 
-/// The rows that a LayerNormalization normalises.
+/// The rows that a normalisation by each sample's own statistics normalises.
 ///
 /// # Errors
-/// Its axis does not fit the input.
-pub fn layer_rows(op: &LayerNormalization, site: &Site) -> Result<RowNorm, Unsupported> {
+/// Its attributes do not fit the input, or it is another operator.
+pub fn rows(op: &Op, site: &Site) -> Result<RowNorm, Unsupported> {
     let shape = &site.graph.tensor(site.node.inputs[0]).shape;
-    let len = op.normalised(shape).map_err(|_| site.unsupported("its axis does not fit the input"))?;
-    Ok(RowNorm { len, epsilon: op.epsilon, channels: None })
+    let whole = |len: Result<usize, _>| len.map_err(|_| site.unsupported("its axis does not fit the input"));
+    let pixels = || site.input(0)[2..].iter().product::<usize>();
+    let of_channels = |epsilon, len, turns, share| RowNorm { len, epsilon: Epsilon::OfVariance(epsilon), centred: true, turns, share };
+    Ok(match op {
+        Op::LayerNormalization(op) => {
+            RowNorm { len: whole(op.normalised(shape))?, epsilon: epsilon(op.epsilon), centred: true, turns: 1, share: 1 }
+        }
+        Op::RmsNormalization(op) => {
+            RowNorm { len: whole(op.normalised(shape))?, epsilon: epsilon(op.epsilon), centred: false, turns: 1, share: 1 }
+        }
+        Op::InstanceNormalization(op) => of_channels(op.epsilon, pixels(), site.input(0)[1], pixels()),
+        Op::GroupNormalization(op) => {
+            let len = site.input(0)[1] / op.groups * pixels();
+            of_channels(op.epsilon, len, op.groups, pixels())
+        }
+        _ => return Err(site.unsupported("it is no normalisation")),
+    })
 }
 
-/// The rows that an InstanceNormalization normalises: those of each channel.
-pub fn instance_rows(op: &InstanceNormalization, site: &Site) -> RowNorm {
-    let x = site.input(0);
-    RowNorm { len: x[2..].iter().product(), epsilon: op.epsilon, channels: Some(x[1]) }
+fn epsilon(epsilon: graph::Epsilon) -> Epsilon {
+    match epsilon {
+        graph::Epsilon::OfVariance(epsilon) => Epsilon::OfVariance(epsilon),
+        graph::Epsilon::OfDeviation(epsilon) => Epsilon::OfDeviation(epsilon),
+        graph::Epsilon::Least(epsilon) => Epsilon::Least(epsilon),
+    }
 }

@@ -8,6 +8,7 @@ mod encodings;
 mod error;
 mod float;
 mod model;
+mod normalization;
 mod operator;
 mod output_types;
 mod qdq;

@@ -126,15 +126,15 @@ impl fmt::Display for Sums {
     }
 }
 
-/// Nodes that are one activation, or might have been.
+/// Nodes that are one operator, or might have been.
 #[derive(Debug, Serialize)]
 struct FusionReport {
-    /// The last of them, whose name the activation has.
+    /// The last of them, whose name the operator has.
     node: String,
     operators: Vec<&'static str>,
-    /// The activation.
+    /// The operator.
     #[serde(skip_serializing_if = "Option::is_none")]
-    activation: Option<&'static str>,
+    becomes: Option<&'static str>,
     /// Why they stay what they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     declined: Option<String>,
@@ -248,11 +248,11 @@ fn unit_report(net: &QuantGraph, u: usize) -> UnitReport {
 }
 
 fn fusion_report(fusion: &Fusion) -> FusionReport {
-    let (activation, declined) = match &fusion.outcome {
+    let (becomes, declined) = match &fusion.outcome {
         Ok(name) => (Some(*name), None),
         Err(reason) => (None, Some(reason.to_string())),
     };
-    FusionReport { node: fusion.node.clone(), operators: fusion.operators.clone(), activation, declined }
+    FusionReport { node: fusion.node.clone(), operators: fusion.operators.clone(), becomes, declined }
 }
 
 /// Values in the constants that a node reads.
@@ -292,8 +292,8 @@ impl fmt::Display for InspectReport {
         writeln!(f, "BatchNormalization: {norms}")?;
         for fused in &self.fused {
             let operators = fused.operators.join("+");
-            match (&fused.activation, &fused.declined) {
-                (Some(activation), _) => writeln!(f, "`{}`: {operators} is one {activation}", fused.node)?,
+            match (&fused.becomes, &fused.declined) {
+                (Some(becomes), _) => writeln!(f, "`{}`: {operators} is one {becomes}", fused.node)?,
                 (None, reason) => writeln!(f, "`{}`: {operators} stays, {}", fused.node, reason.as_deref().unwrap_or_default())?,
             }
         }

@@ -389,7 +389,7 @@ fn inspect_lists_activations_that_are_spelled_out() {
     quantrain_onnx::write_float(&b.finish().unwrap(), fixture.path("silu.onnx")).unwrap();
     let report = fixture.json(&["inspect", "silu.onnx"]);
     let expected = json!([
-        { "node": "silu", "operators": ["Sigmoid", "Mul"], "activation": "Silu" },
+        { "node": "silu", "operators": ["Sigmoid", "Mul"], "becomes": "Silu" },
         { "node": "stays", "operators": ["Mul"], "declined": "`open` inside is an output of the network" },
     ]);
     assert_eq!(report["fused"], expected);

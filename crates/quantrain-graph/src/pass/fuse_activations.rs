@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::arithmetic::{Affine, Product, is, producer};
-use super::{Linked, Outcome, Pass, Patch};
+use super::{Input, Linked, Pass, Patch};
 use crate::Op;
 use crate::graph::{NodeId, TensorId};
 use crate::op::{Activation, Binary};
@@ -19,7 +19,7 @@ impl Pass for FuseActivations {
         "fuse activations"
     }
 
-    fn find(&self, graph: &Linked, at: NodeId) -> Outcome {
+    fn find(&self, graph: &Linked, at: NodeId) -> Option<Patch> {
         let found = match graph.node(at).op {
             Op::Binary(Binary::Mul | Binary::Div) => Product::ending_at(graph, at).and_then(|p| of_product(graph, p)),
             Op::Activation(Activation::Clip { .. }) => {
@@ -29,11 +29,7 @@ impl Pass for FuseActivations {
             }
             _ => None,
         };
-        let Some(mut found) = found else { return Outcome::Absent };
-        found.nodes.sort_unstable();
-        found.nodes.dedup();
-        let patch = Patch { nodes: found.nodes, op: Op::Activation(found.activation), inputs: vec![found.x] };
-        patch.check(graph).map_or_else(Outcome::Declined, |()| Outcome::Proposed(patch))
+        found.map(|found| Patch::one(found.nodes, Op::Activation(found.activation), vec![Input::Tensor(found.x)]))
     }
 }
 

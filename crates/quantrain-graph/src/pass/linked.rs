@@ -1,8 +1,11 @@
 //! A graph with a list of who writes and who reads each tensor, kept while nodes are replaced.
 
+use std::collections::HashSet;
+
+use crate::Shape;
 use crate::graph::{Graph, Node, NodeId, Tensor, TensorId};
 
-use super::Patch;
+use super::{Input, Patch};
 
 /// The graph that passes look at. Nodes keep their ids until the last patch is applied.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub struct Linked {
     is_output: Vec<bool>,
     /// Nodes that patches took away.
     gone: Vec<bool>,
+    /// Names of tensors.
+    names: HashSet<String>,
 }
 
 impl Linked {
@@ -24,6 +29,7 @@ impl Linked {
             readers: vec![Vec::new(); tensors],
             is_output: vec![false; tensors],
             gone: vec![false; graph.nodes.len()],
+            names: graph.tensors.iter().map(|t| t.name.clone()).collect(),
             graph,
         };
         linked.graph.outputs.iter().for_each(|t| linked.is_output[t.0] = true);
@@ -78,25 +84,56 @@ impl Linked {
         }
     }
 
-    /// Whether a patch took the node away.
-    pub fn is_gone(&self, id: NodeId) -> bool {
-        self.gone[id.0]
-    }
-
-    /// Replaces the nodes of a patch by one in the place of the last.
+    /// Replaces the nodes of a patch by its steps, in the places of the last of them.
     pub(super) fn apply(&mut self, patch: Patch) {
-        let last = patch.nodes.iter().max().copied().expect("a patch replaces something");
-        for &id in &patch.nodes {
+        let Patch { nodes, steps } = patch;
+        let kept = nodes.len() - steps.len();
+        let last = self.graph.nodes[nodes[nodes.len() - 1].0].clone();
+        for (k, &id) in nodes.iter().enumerate() {
             let node = &self.graph.nodes[id.0];
             node.inputs.iter().for_each(|t| self.readers[t.0].retain(|reader| *reader != id));
-            if id != last {
-                self.producers[node.output.0] = None;
-                self.gone[id.0] = true;
-            }
+            self.producers[node.output.0] = None;
+            self.gone[id.0] = k < kept;
         }
-        patch.inputs.iter().for_each(|t| self.readers[t.0].push(last));
-        let node = &mut self.graph.nodes[last.0];
-        (node.op, node.inputs) = (patch.op, patch.inputs);
+        let mut before = None;
+        let count = steps.len();
+        for (k, (step, &id)) in steps.into_iter().zip(&nodes[kept..]).enumerate() {
+            let inputs: Vec<TensorId> = step.inputs.into_iter().filter_map(|input| self.input(input, before)).collect();
+            let (name, output) = if k + 1 == count {
+                (last.name.clone(), last.output)
+            } else {
+                let shapes: Vec<&Shape> = inputs.iter().map(|t| &self.graph.tensor(*t).shape).collect();
+                let shape = step.op.output_shape(&shapes).expect("the patch was checked");
+                let output = self.add(&format!("{}.{}", self.graph.tensor(last.output).name, k + 1), shape, None);
+                (format!("{}.{}", last.name, k + 1), output)
+            };
+            inputs.iter().for_each(|t| self.readers[t.0].push(id));
+            self.producers[output.0] = Some(id);
+            self.graph.nodes[id.0] = Node { name, op: step.op, inputs, output };
+            before = Some(output);
+        }
+    }
+
+    /// The tensor that a step reads.
+    fn input(&mut self, input: Input, before: Option<TensorId>) -> Option<TensorId> {
+        match input {
+            Input::Tensor(t) => Some(t),
+            Input::Before => before,
+            Input::Constant { wish, shape, values } => Some(self.add(&wish, Shape::fixed(&shape), Some(values))),
+        }
+    }
+
+    /// A new tensor, under the wished name or that with a number.
+    fn add(&mut self, wish: &str, shape: Shape, constant: Option<Vec<f32>>) -> TensorId {
+        let numbered = (1..).map(|i| format!("{wish}_{i}"));
+        let name = std::iter::once(wish.to_owned()).chain(numbered).find(|name| !self.names.contains(name)).unwrap_or_default();
+        self.names.insert(name.clone());
+        let id = TensorId(self.graph.tensors.len());
+        self.graph.tensors.push(Tensor { name, shape, constant });
+        self.producers.push(None);
+        self.readers.push(Vec::new());
+        self.is_output.push(false);
+        id
     }
 
     /// The graph without the nodes that are gone.

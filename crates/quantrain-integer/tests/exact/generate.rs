@@ -1,9 +1,9 @@
 //! Random networks of every operator.
 
 use quantrain_graph::op::{
-    Activation, ArgMax, AveragePool, BatchNormalization, Binary, Concat, ConvTranspose, Coordinates, DepthOrder, DepthToSpace, Gather,
-    InstanceNormalization, Interpolation, LayerNormalization, MatMul, MaxPool, NearestMode, Pad, PadMode, Reduce, Reduction, Resize,
-    ResizeTo, Slice, Softmax, SpaceToDepth, Tile, Transpose, Window,
+    Activation, ArgMax, AveragePool, BatchNormalization, Binary, Concat, ConvTranspose, Coordinates, DepthOrder, DepthToSpace, Epsilon,
+    Gather, GroupNormalization, InstanceNormalization, Interpolation, LayerNormalization, MatMul, MaxPool, NearestMode, Pad, PadMode,
+    Reduce, Reduction, Resize, ResizeTo, RmsNormalization, Slice, Softmax, SpaceToDepth, Tile, Transpose, Window,
 };
 use quantrain_graph::{Graph, GraphBuilder, Op, TensorId};
 
@@ -132,16 +132,19 @@ impl Draft {
     fn normalised(&mut self, x: TensorId) -> Option<TensorId> {
         let [channels, _, width] = self.extents(x);
         let name = format!("own{}", self.nodes);
-        let (op, count) = if self.random.chance(50) {
-            (Op::LayerNormalization(LayerNormalization { axis: -1, epsilon: 1e-3 }), width)
-        } else {
-            (Op::InstanceNormalization(InstanceNormalization { epsilon: 1e-3 }), channels)
+        let epsilon = Epsilon::OfVariance(1e-3);
+        let (op, count) = match self.random.below(4) {
+            0 => (Op::LayerNormalization(LayerNormalization { axis: -1, epsilon }), width),
+            1 => (Op::RmsNormalization(RmsNormalization { axis: -1, epsilon }), width),
+            2 => (Op::InstanceNormalization(InstanceNormalization { epsilon: 1e-3 }), channels),
+            _ => (Op::GroupNormalization(GroupNormalization { groups: 1, epsilon: 1e-3 }), channels),
         };
         let mut inputs = vec![x];
         for (suffix, low, high) in [("scale", 0.5, 1.5), ("shift", -0.3, 0.3)] {
             let values = self.random.values(count, low, high);
             inputs.push(self.b.constant(&format!("{name}.{suffix}"), &[count], values).unwrap());
         }
+        inputs.truncate(op.input_count().1);
         self.node(op, &inputs)
     }
 

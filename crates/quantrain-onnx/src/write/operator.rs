@@ -7,11 +7,10 @@ use quantrain_graph::op::{
 use quantrain_graph::{Dim, Graph, Node, Op, Shape};
 
 use super::OPERATOR_SETS;
-use super::activation;
 use super::chain::Chain;
 use super::error::WriteError;
 use super::model::{ModelWriter, float, int, ints, sizes, text};
-use super::qdq;
+use super::{activation, normalization, qdq};
 use crate::proto::{AttributeProto, data_type};
 
 /// The operator set that a graph is written in: the one asked for, else its own or the first that has the forms written here.
@@ -21,7 +20,6 @@ use crate::proto::{AttributeProto, data_type};
 pub(super) fn opset(graph: &Graph, asked: Option<i64>) -> Result<i64, WriteError> {
     let needed = |node: &Node| match &node.op {
         Op::Resize(Resize { coordinates: Coordinates::HalfPixelSymmetric, .. }) => 19,
-        Op::LayerNormalization(_) => 17,
         Op::Pad(Pad { mode: PadMode::Wrap, .. }) => 19,
         Op::AveragePool(pool) if pool.window.dilations != [1, 1] => 19,
         Op::FakeQuantize(op) => op.quantizers.iter().map(|q| qdq::opset(qdq::activation_type(q))).max().unwrap_or(13),
@@ -33,9 +31,12 @@ pub(super) fn opset(graph: &Graph, asked: Option<i64>) -> Result<i64, WriteError
         Some((needed, node)) if needed > asked_of => {
             Err(WriteError::Opset { asked: asked_of, needed, what: format!("node `{}` ({})", node.name, node.op.name()) })
         }
-        most => Ok(asked.unwrap_or(graph.opset.max(most.map_or(13, |(needed, _)| needed)))),
+        most => Ok(asked.unwrap_or(graph.opset.min(*OPERATOR_SETS.end()).max(most.map_or(13, |(needed, _)| needed)))),
     }
 }
+
+/// Why some shapes cannot be written.
+pub(super) const TWO_FREE: &str = "two extents depend on the batch";
 
 /// Adds a node under a name, with inputs and output under names; `x` is the shape of the first input.
 pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec<String>, output: &str) -> Result<(), WriteError> {
@@ -53,8 +54,9 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
             int("transB", op.transpose_b.into()),
         ],
         Op::BatchNormalization(op) => vec![float("epsilon", op.epsilon), float("momentum", op.momentum)],
-        Op::LayerNormalization(op) => vec![int("axis", op.axis), float("epsilon", op.epsilon)],
-        Op::InstanceNormalization(op) => vec![float("epsilon", op.epsilon)],
+        Op::LayerNormalization(_) | Op::RmsNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_) => {
+            return normalization::write(w, node, x, inputs, output);
+        }
         Op::Activation(op) => {
             activation::write(w, name, op, inputs.swap_remove(0), output);
             return Ok(());
@@ -78,14 +80,14 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
             return Ok(());
         }
         Op::Softmax(op) if op.joined => {
-            return joined_softmax(w, name, op, x, inputs, output).ok_or_else(|| no_form("two extents depend on the batch"));
+            return joined_softmax(w, name, op, x, inputs, output).ok_or_else(|| no_form(TWO_FREE));
         }
         Op::Softmax(op) => vec![int("axis", op.axis)],
         Op::Slice(op) => slice(w, name, op, &mut inputs),
         Op::Pad(op) => pad(w, name, op, &mut inputs),
         Op::Resize(op) => resize(w, name, op, x, &mut inputs),
         Op::Reshape(op) => {
-            let target = reshape_target(op, x).ok_or_else(|| no_form("two extents depend on the batch"))?;
+            let target = reshape_target(op, x).ok_or_else(|| no_form(TWO_FREE))?;
             inputs.push(w.integers(&format!("{name}.shape"), &target));
             Vec::new()
         }
@@ -185,10 +187,7 @@ fn reduce(w: &mut ModelWriter, name: &str, op: &Reduce, inputs: &mut Vec<String>
 
 /// Rows of all axes from one on, since operator set 13 by a Flatten before and a Reshape behind.
 fn joined_softmax(w: &mut ModelWriter, name: &str, op: &Softmax, x: &Shape, inputs: Vec<String>, output: &str) -> Option<()> {
-    let target: Vec<i64> = x.0.iter().map(|d| d.fixed().map_or(-1, |n| n as i64)).collect();
-    if target.iter().filter(|&&n| n == -1).count() > 1 {
-        return None;
-    }
+    let target = shape_of(x)?;
     let rows = w.fresh(&format!("{name}_Flatten"));
     w.node("Flatten", &rows, inputs, &rows, vec![int("axis", op.axis)]);
     let results = w.fresh(&format!("{name}_rows"));
@@ -197,6 +196,12 @@ fn joined_softmax(w: &mut ModelWriter, name: &str, op: &Softmax, x: &Shape, inpu
     let reshape = w.fresh(&format!("{name}_Reshape"));
     w.node("Reshape", &reshape, vec![results, target], output, vec![]);
     Some(())
+}
+
+/// A shape as the target of a Reshape; `None` where two of its extents depend on the batch.
+pub(super) fn shape_of(x: &Shape) -> Option<Vec<i64>> {
+    let target: Vec<i64> = x.0.iter().map(|d| d.fixed().map_or(-1, |n| n as i64)).collect();
+    (target.iter().filter(|&&n| n == -1).count() <= 1).then_some(target)
 }
 
 fn slice(w: &mut ModelWriter, name: &str, op: &Slice, inputs: &mut Vec<String>) -> Vec<AttributeProto> {

@@ -15,6 +15,7 @@ use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type};
 use crate::read_bytes;
 
 mod logic;
+mod normalization;
 mod pooling;
 
 /// conv, bn, clip(0, 6), pool, flatten, fc: input `[N, 2, 4, 4]`.

@@ -1,56 +1,16 @@
 //! The pass fires on every form, declines where it must, keeps what the network computes, and finds nothing twice.
 
-use super::super::{Fusion, Reason, run};
+use super::super::spelling::Spelling;
+use super::super::{Reason, run};
 use super::*;
-use crate::{Graph, GraphBuilder};
 
-/// Builds a function of x node by node; names are numbered.
-struct Spelling {
-    b: GraphBuilder,
-    x: TensorId,
+fn relu6_of_x_plus_3(s: &mut Spelling) -> TensorId {
+    let sum = s.with(Binary::Add, s.x, 3.0);
+    s.of(Activation::Clip { min: 0.0, max: 6.0 }, sum)
 }
 
-impl Spelling {
-    /// x is read twice, as the functions here do, and comes out of a node.
-    fn new() -> Self {
-        let mut b = GraphBuilder::new("g");
-        let image = b.input("image", &[3, 4, 4]);
-        let x = b.node("x", Op::Activation(Activation::Neg), &[image], "x").unwrap();
-        Spelling { b, x }
-    }
-
-    fn node(&mut self, op: Op, inputs: &[TensorId]) -> TensorId {
-        let name = format!("n{}", self.b.graph().nodes().len());
-        self.b.node(&name, op, inputs, &name).unwrap()
-    }
-
-    fn of(&mut self, f: Activation, x: TensorId) -> TensorId {
-        self.node(Op::Activation(f), &[x])
-    }
-
-    fn two(&mut self, f: Binary, a: TensorId, b: TensorId) -> TensorId {
-        self.node(Op::Binary(f), &[a, b])
-    }
-
-    fn number(&mut self, value: f64) -> TensorId {
-        let name = format!("c{}", self.b.graph().tensors().len());
-        self.b.constant(&name, &[1], vec![value as f32]).unwrap()
-    }
-
-    fn with(&mut self, f: Binary, a: TensorId, n: f64) -> TensorId {
-        let n = self.number(n);
-        self.two(f, a, n)
-    }
-
-    fn relu6_of_x_plus_3(&mut self) -> TensorId {
-        let sum = self.with(Binary::Add, self.x, 3.0);
-        self.of(Activation::Clip { min: 0.0, max: 6.0 }, sum)
-    }
-
-    fn run(mut self, y: TensorId) -> (Graph, Vec<Fusion>) {
-        self.b.output(y);
-        run(self.b.finish().unwrap(), &[&FuseActivations])
-    }
+fn spelling() -> Spelling {
+    Spelling::new(&[3, 4, 4])
 }
 
 type Spell = fn(&mut Spelling) -> TensorId;
@@ -73,17 +33,17 @@ fn forms() -> Vec<(Activation, Spell)> {
             s.two(Mul, s.x, gate)
         }),
         (HardSwish, |s| {
-            let clip = s.relu6_of_x_plus_3();
+            let clip = relu6_of_x_plus_3(s);
             let product = s.two(Mul, s.x, clip);
             s.with(Div, product, 6.0)
         }),
         (HardSwish, |s| {
-            let clip = s.relu6_of_x_plus_3();
+            let clip = relu6_of_x_plus_3(s);
             let product = s.two(Mul, clip, s.x);
             s.with(Mul, product, 1.0 / 6.0)
         }),
         (HardSwish, |s| {
-            let clip = s.relu6_of_x_plus_3();
+            let clip = relu6_of_x_plus_3(s);
             let gate = s.with(Div, clip, 6.0);
             s.two(Mul, s.x, gate)
         }),
@@ -102,7 +62,7 @@ fn forms() -> Vec<(Activation, Spell)> {
             s.two(Mul, s.x, gate)
         }),
         (HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }, |s| {
-            let clip = s.relu6_of_x_plus_3();
+            let clip = relu6_of_x_plus_3(s);
             s.with(Div, clip, 6.0)
         }),
         (HardSigmoid { alpha: 0.2, beta: 0.5 }, |s| {
@@ -163,10 +123,10 @@ fn forms() -> Vec<(Activation, Spell)> {
 #[test]
 fn it_fires_on_every_form_and_keeps_the_last_names() {
     for (i, (expected, spell)) in forms().into_iter().enumerate() {
-        let mut s = Spelling::new();
+        let mut s = spelling();
         let y = spell(&mut s);
         let name = s.b.graph().tensor(y).name.clone();
-        let (graph, record) = s.run(y);
+        let (graph, record) = s.run(y, &FuseActivations);
         let [_, node] = graph.nodes() else { panic!("form {i} of {expected:?}: {:?}", graph.nodes()) };
         assert_eq!((node.name.as_str(), node.output), (name.as_str(), y), "form {i}");
         match (&node.op, expected) {
@@ -182,7 +142,7 @@ fn it_fires_on_every_form_and_keeps_the_last_names() {
 #[test]
 fn it_declines_where_the_inside_is_read_elsewhere_or_handed_out() {
     for read_elsewhere in [true, false] {
-        let mut s = Spelling::new();
+        let mut s = spelling();
         let gate = s.of(Activation::Sigmoid, s.x);
         let y = s.two(Binary::Mul, s.x, gate);
         if read_elsewhere {
@@ -192,7 +152,7 @@ fn it_declines_where_the_inside_is_read_elsewhere_or_handed_out() {
             s.b.output(gate);
         }
         let nodes = s.b.graph().nodes().len();
-        let (graph, record) = s.run(y);
+        let (graph, record) = s.run(y, &FuseActivations);
         assert_eq!(graph.nodes().len(), nodes);
         let reason = match read_elsewhere {
             true => Reason::ReadElsewhere { tensor: "n1".into(), node: "n3".into() },
@@ -212,7 +172,7 @@ fn other_constants_and_other_inputs_are_other_functions() {
             s.with(Binary::Div, product, 6.0)
         },
         |s| {
-            let clip = s.relu6_of_x_plus_3();
+            let clip = relu6_of_x_plus_3(s);
             s.two(Binary::Mul, s.x, clip)
         },
         |s| {
@@ -238,10 +198,10 @@ fn other_constants_and_other_inputs_are_other_functions() {
         },
     ];
     for (i, spell) in others.into_iter().enumerate() {
-        let mut s = Spelling::new();
+        let mut s = spelling();
         let y = spell(&mut s);
         let nodes = s.b.graph().nodes().to_vec();
-        let (graph, record) = s.run(y);
+        let (graph, record) = s.run(y, &FuseActivations);
         assert_eq!((graph.nodes(), &record[..]), (&nodes[..], &[][..]), "function {i}");
     }
 }
@@ -249,21 +209,21 @@ fn other_constants_and_other_inputs_are_other_functions() {
 #[test]
 fn a_second_run_finds_nothing() {
     for (_, spell) in forms() {
-        let mut s = Spelling::new();
+        let mut s = spelling();
         let y = spell(&mut s);
-        let (graph, _) = s.run(y);
+        let (graph, _) = s.run(y, &FuseActivations);
         assert_eq!(run(graph.clone(), &[&FuseActivations]), (graph, Vec::new()));
     }
 }
 
 #[test]
 fn a_number_that_adds_axes_is_left_alone() {
-    let mut s = Spelling::new();
-    let clip = s.relu6_of_x_plus_3();
+    let mut s = spelling();
+    let clip = relu6_of_x_plus_3(&mut s);
     let product = s.two(Binary::Mul, s.x, clip);
     let sixth = s.b.constant("sixth", &[1; 5], vec![1.0 / 6.0]).unwrap();
     let y = s.two(Binary::Mul, product, sixth);
-    let (graph, record) = s.run(y);
+    let (graph, record) = s.run(y, &FuseActivations);
     assert_eq!(graph.nodes().len(), 5);
     assert_eq!(record[0].outcome, Err(Reason::OtherShape { node: "n4".into() }));
 }

@@ -1,7 +1,7 @@
 //! What may be chosen about a file: operator set and types of codes.
 
 use prost::Message;
-use quantrain_graph::op::{AveragePool, LayerNormalization, MaxPool, Window};
+use quantrain_graph::op::{AveragePool, MaxPool, Window};
 use quantrain_graph::{GraphBuilder, Op, QuantGraph, Quantizer, Range, Rounding, Settings, Target};
 
 use super::qdq;
@@ -41,14 +41,13 @@ fn the_operator_set_is_the_one_asked_for_where_everything_has_it() {
     assert_eq!(opset(&QdqOptions { int4_weights: true, ..QdqOptions::default() }).unwrap(), Some(21));
 
     let mut b = GraphBuilder::new("g");
-    let x = b.input("x", &[4]);
-    let (scale, offset) = (b.constant("s", &[4], vec![1.0; 4]).unwrap(), b.constant("b", &[4], vec![0.0; 4]).unwrap());
-    let norm = LayerNormalization { axis: -1, epsilon: 1e-5 };
-    let y = b.node("norm", Op::LayerNormalization(norm), &[x, scale, offset], "y").unwrap();
+    let x = b.input("x", &[3, 8, 8]);
+    let window = Window { dilations: [2, 2], ..Window::new([2, 2]) };
+    let y = b.node("pool", Op::AveragePool(AveragePool { window, count_include_pad: false }), &[x], "y").unwrap();
     b.output(y);
     let graph = b.finish().unwrap();
     let found = bytes_with(&graph, &FloatOptions { opset: Some(13) }).unwrap_err();
-    assert!(found.to_string().contains("`norm`") && found.to_string().contains("needs 17"), "{found}");
+    assert!(found.to_string().contains("`pool`") && found.to_string().contains("needs 19"), "{found}");
 }
 
 #[test]
