@@ -25,7 +25,7 @@ pub enum ReadError {
         reason: String,
     },
     /// The operator set is older or newer than those that are read.
-    #[error("{file}: operator set {found} found, 7 to 23 expected; convert the model (onnx.version_converter) or export it again")]
+    #[error("{file}: operator set {found} found, 7 to 25 expected; convert the model (onnx.version_converter) or export it again")]
     Opset {
         /// The file.
         file: PathBuf,

@@ -3,6 +3,7 @@
 
 mod activation;
 mod array;
+mod attention;
 mod codes;
 mod constant;
 mod control;
@@ -48,9 +49,9 @@ use crate::ReadError;
 use crate::proto::{DimensionProto, GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, data_type};
 
 /// The operator sets that are read.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=23;
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
-/// Reads a float network from an ONNX file of operator set 7 to 23.
+/// Reads a float network from an ONNX file of operator set 7 to 25.
 ///
 /// Shape arithmetic is folded with the batch size unknown: the first extent of an input is the batch unless it is a positive number.
 /// QuantizeLinear and DequantizeLinear pairs become [`quantrain_graph::Op::FakeQuantize`]. Weights of other float types become float32;

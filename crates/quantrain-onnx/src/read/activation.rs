@@ -62,6 +62,20 @@ pub(super) fn celu(node: &mut NodeReader) -> Result<(), NodeError> {
     add(node, Activation::Celu { alpha })
 }
 
+/// `x·sigmoid(alpha·x)`
+pub(super) fn swish(node: &mut NodeReader) -> Result<(), NodeError> {
+    let alpha = finite("alpha", node.float("alpha")?.unwrap_or(1.0))?;
+    if alpha == 1.0 {
+        return add(node, Activation::Silu);
+    }
+    let x = node.operand(0)?;
+    let slope = Constant::Floats(Array { shape: Vec::new(), values: vec![alpha] });
+    let slope = Operand::Constant { name: node.invented(&format!("{}.alpha", node.output()?)), value: slope };
+    let scaled = node.step(Op::Binary(Binary::Mul), vec![x.clone(), slope])?;
+    let gate = node.step(Op::Activation(Activation::Sigmoid), vec![scaled])?;
+    node.add(Op::Binary(Binary::Mul), vec![x, gate])
+}
+
 pub(super) fn gelu(node: &mut NodeReader) -> Result<(), NodeError> {
     match node.string("approximate")?.as_deref() {
         None | Some("none") => add(node, Activation::Gelu { tanh: false }),

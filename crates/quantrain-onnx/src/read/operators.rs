@@ -4,8 +4,8 @@ use quantrain_graph::{Placement, Target};
 
 use super::node::NodeReader;
 use super::{
-    activation, constant, control, convolution, einsum, elementwise, expand, identity, layout, logic, matmul, normalization, pooling,
-    quantize, reduction, resize, shape, split,
+    activation, attention, constant, control, convolution, einsum, elementwise, expand, identity, layout, logic, matmul, normalization,
+    pooling, quantize, reduction, resize, shape, split,
 };
 use crate::NodeError;
 
@@ -27,110 +27,113 @@ macro_rules! operators {
 }
 
 const OPERATORS: &[Operator] = operators! {
-    Abs 7..=23 activation::abs, "";
-    Add 7..=23 elementwise::add, "broadcasting; folded between constants";
-    And 7..=23 logic::and, "as Equal";
-    ArgMax 7..=23 reduction::arg_max, "not the batch; its indices are floats, and derivative 0";
-    AveragePool 7..=23 pooling::average_pool, "one or two spatial axes";
-    BatchNormalization 7..=23 normalization::batch_normalization, "inference form; where no block takes it, an image gets a depthwise Conv of ones";
-    Cast 7..=23 shape::cast, "constants and shapes: FLOAT, INT32, INT64, BOOL; activations: to floats and BOOL, and of whole numbers to INT32 and INT64; all stay FLOAT here";
-    CastLike 15..=23 shape::cast_like, "as Cast to the type of the second input";
-    Ceil 7..=23 activation::ceil, "derivative 0";
-    Celu 12..=23 activation::celu, "";
-    Clip 7..=23 activation::clip, "a limit that is computed makes it Max or Min; on codes: fewer codes";
-    Concat 7..=23 layout::concat, "not along the batch; a constant among activations gets an Expand, one of one value at an end becomes Pad";
-    Constant 7..=23 constant::constant, "tensors, numbers and lists of them";
-    ConstantOfShape 9..=23 shape::constant_of_shape, "shape constant";
-    Conv 7..=23 convolution::conv, "one or two spatial axes: dense, grouped, depthwise; every auto_pad; weights constant";
-    ConvTranspose 7..=23 convolution::conv_transpose, "as Conv; output_padding, output_shape";
-    Cos 7..=23 activation::cos, "";
-    DepthToSpace 7..=23 layout::depth_to_space, "DCR and CRD";
-    DequantizeLinear 10..=23 quantize::dequantize_linear, "of constants, and after a QuantizeLinear of the same scale; not in blocks";
-    Div 7..=23 elementwise::div, "as Add";
-    Dropout 7..=23 identity::dropout, "inference: Identity; without a mask";
-    Einsum 12..=23 einsum::einsum, "one or two operands: Transpose, ReduceSum, and MatMul or Mul";
-    Elu 7..=23 activation::elu, "";
-    Equal 7..=23 logic::equal, "folded between constants; truths between activations are 0.0 or 1.0 here, BOOL in files";
-    Erf 9..=23 activation::erf, "";
-    Exp 7..=23 activation::exp, "";
-    Expand 8..=23 expand::expand, "becomes Tile where it does not need the batch; shape constant, or computed from shapes";
-    Flatten 7..=23 layout::flatten, "";
-    Floor 7..=23 activation::floor, "derivative 0";
-    Gather 7..=23 shape::gather, "indices constant; not along the batch";
-    Gelu 20..=23 activation::gelu, "";
-    Gemm 7..=23 matmul::gemm, "with constant weights a block; else Transpose, MatMul, Mul and Add";
-    GlobalAveragePool 7..=23 pooling::global_average_pool, "one or two spatial axes";
-    GlobalMaxPool 7..=23 pooling::global_max_pool, "becomes MaxPool";
-    Greater 7..=23 logic::greater, "as Equal";
-    GreaterOrEqual 12..=23 logic::greater_or_equal, "as Equal";
-    GroupNormalization 18..=23 normalization::group_normalization, "becomes InstanceNormalization of the groups, Mul and Add";
-    HardSigmoid 7..=23 activation::hard_sigmoid, "";
-    HardSwish 14..=23 activation::hard_swish, "";
-    Identity 7..=23 identity::identity, "";
-    If 7..=23 control::branch, "condition constant, or computed from shapes; the nodes of the graph that is taken stand for it";
-    InstanceNormalization 7..=23 normalization::instance_normalization, "parameters constant";
-    IsInf 10..=23 logic::is_inf, "as Equal";
-    IsNaN 9..=23 logic::is_nan, "as Equal";
-    LayerNormalization 17..=23 normalization::layer_normalization, "parameters constant; first output only";
-    LeakyRelu 7..=23 activation::leaky_relu, "";
-    Less 7..=23 logic::less, "as Equal";
-    LessOrEqual 12..=23 logic::less_or_equal, "as Equal";
-    Log 7..=23 activation::log, "";
-    LogSoftmax 7..=23 reduction::log_softmax, "as Softmax";
-    MatMul 7..=23 matmul::matmul, "rows of an image that meet constant weights become one axis";
-    Max 7..=23 elementwise::max, "any number of operands, joined one by one";
-    MaxPool 7..=23 pooling::max_pool, "one or two spatial axes; without Indices";
-    Mean 7..=23 elementwise::mean, "any number of operands: Add and Div";
-    Min 7..=23 elementwise::min, "as Max";
-    Mish 18..=23 activation::mish, "";
-    Mul 7..=23 elementwise::mul, "as Add";
-    Neg 7..=23 activation::neg, "";
-    Not 7..=23 logic::not, "as Equal";
-    Or 7..=23 logic::or, "as Equal";
-    PRelu 7..=23 elementwise::prelu, "";
-    Pad 7..=23 layout::pad, "constant, reflect, edge, wrap; none negative";
-    Pow 7..=23 elementwise::pow, "";
-    QuantizeLinear 10..=23 quantize::quantize_linear, "with its DequantizeLinear: FakeQuantize; not in blocks";
-    Range 11..=23 shape::range, "constant integers or floats";
-    Reciprocal 7..=23 activation::reciprocal, "";
-    ReduceL1 7..=23 reduction::reduce_l1, "Abs and ReduceSum";
-    ReduceL2 7..=23 reduction::reduce_l2, "as ReduceMean";
-    ReduceLogSum 7..=23 reduction::reduce_log_sum, "ReduceSum and Log";
-    ReduceLogSumExp 7..=23 reduction::reduce_log_sum_exp, "ReduceMax, Sub, Exp, ReduceSum, Log and Add";
-    ReduceMax 7..=23 reduction::reduce_max, "as ReduceMean; of equal values the first has the gradient";
-    ReduceMean 7..=23 reduction::reduce_mean, "axes constant, not the batch";
-    ReduceMin 7..=23 reduction::reduce_min, "as ReduceMax";
-    ReduceSum 7..=23 reduction::reduce_sum, "as ReduceMean";
-    ReduceSumSquare 7..=23 reduction::reduce_sum_square, "Mul and ReduceSum";
-    Relu 7..=23 activation::relu, "";
-    Reshape 7..=23 layout::reshape, "target constant, or computed from shapes";
-    Resize 10..=23 resize::resize, "spatial axes; nearest, linear, cubic; scales or sizes constant; without antialias and cropping";
-    Round 11..=23 activation::round, "derivative 0";
-    Selu 7..=23 activation::selu, "";
-    Shape 7..=23 shape::shape, "folded, the batch size unknown";
-    Shrink 9..=23 activation::shrink, "";
-    Sigmoid 7..=23 activation::sigmoid, "";
-    Sign 9..=23 activation::sign, "derivative 0";
-    Sin 7..=23 activation::sin, "";
-    Slice 7..=23 layout::slice, "limits constant";
-    Softmax 7..=23 reduction::softmax, "not over the batch";
-    Softplus 7..=23 activation::softplus, "";
-    Softsign 7..=23 activation::softsign, "";
-    SpaceToDepth 7..=23 layout::space_to_depth, "";
-    Split 7..=23 split::split, "becomes one Slice for each output";
-    Sqrt 7..=23 activation::sqrt, "";
-    Squeeze 7..=23 layout::squeeze, "becomes Reshape";
-    Sub 7..=23 elementwise::sub, "as Add";
-    Sum 7..=23 elementwise::sum, "becomes Add; any number of operands, joined one by one";
-    Tanh 7..=23 activation::tanh, "";
-    ThresholdedRelu 10..=23 activation::thresholded_relu, "";
-    Tile 7..=23 layout::tile, "repeats constant; not along the batch";
-    Transpose 7..=23 layout::transpose, "";
-    Trilu 14..=23 logic::trilu, "Where with a mask; folded between constants";
-    Unsqueeze 7..=23 layout::unsqueeze, "becomes Reshape";
+    Abs 7..=25 activation::abs, "";
+    Add 7..=25 elementwise::add, "broadcasting; folded between constants";
+    And 7..=25 logic::and, "as Equal";
+    ArgMax 7..=25 reduction::arg_max, "not the batch; its indices are floats, and derivative 0";
+    Attention 23..=25 attention::attention, "becomes products, Mul, Add and Softmax; masks constant or added, without past keys; its first output only";
+    AveragePool 7..=25 pooling::average_pool, "one or two spatial axes";
+    BatchNormalization 7..=25 normalization::batch_normalization, "inference form; where no block takes it, an image gets a depthwise Conv of ones";
+    Cast 7..=25 shape::cast, "constants and shapes: FLOAT, INT32, INT64, BOOL; activations: to floats and BOOL, and of whole numbers to INT32 and INT64; all stay FLOAT here";
+    CastLike 15..=25 shape::cast_like, "as Cast to the type of the second input";
+    Ceil 7..=25 activation::ceil, "derivative 0";
+    Celu 12..=25 activation::celu, "";
+    Clip 7..=25 activation::clip, "a limit that is computed makes it Max or Min; on codes: fewer codes";
+    Concat 7..=25 layout::concat, "not along the batch; a constant among activations gets an Expand, one of one value at an end becomes Pad";
+    Constant 7..=25 constant::constant, "tensors, numbers and lists of them";
+    ConstantOfShape 9..=25 shape::constant_of_shape, "shape constant";
+    Conv 7..=25 convolution::conv, "one or two spatial axes: dense, grouped, depthwise; every auto_pad; weights constant";
+    ConvTranspose 7..=25 convolution::conv_transpose, "as Conv; output_padding, output_shape";
+    Cos 7..=25 activation::cos, "";
+    DepthToSpace 7..=25 layout::depth_to_space, "DCR and CRD";
+    DequantizeLinear 10..=25 quantize::dequantize_linear, "of constants, and after a QuantizeLinear of the same scale; not in blocks";
+    Div 7..=25 elementwise::div, "as Add";
+    Dropout 7..=25 identity::dropout, "inference: Identity; without a mask";
+    Einsum 12..=25 einsum::einsum, "one or two operands: Transpose, ReduceSum, and MatMul or Mul";
+    Elu 7..=25 activation::elu, "";
+    Equal 7..=25 logic::equal, "folded between constants; truths between activations are 0.0 or 1.0 here, BOOL in files";
+    Erf 9..=25 activation::erf, "";
+    Exp 7..=25 activation::exp, "";
+    Expand 8..=25 expand::expand, "becomes Tile where it does not need the batch; shape constant, or computed from shapes";
+    Flatten 7..=25 layout::flatten, "";
+    Floor 7..=25 activation::floor, "derivative 0";
+    Gather 7..=25 shape::gather, "indices constant; not along the batch";
+    Gelu 20..=25 activation::gelu, "";
+    Gemm 7..=25 matmul::gemm, "with constant weights a block; else Transpose, MatMul, Mul and Add";
+    GlobalAveragePool 7..=25 pooling::global_average_pool, "one or two spatial axes";
+    GlobalMaxPool 7..=25 pooling::global_max_pool, "becomes MaxPool";
+    Greater 7..=25 logic::greater, "as Equal";
+    GreaterOrEqual 12..=25 logic::greater_or_equal, "as Equal";
+    GroupNormalization 18..=25 normalization::group_normalization, "parameters constant; below operator set 21 exported as Reshape, InstanceNormalization, Reshape, Mul and Add";
+    HardSigmoid 7..=25 activation::hard_sigmoid, "";
+    HardSwish 14..=25 activation::hard_swish, "";
+    Identity 7..=25 identity::identity, "";
+    If 7..=25 control::branch, "condition constant, or computed from shapes; the nodes of the graph that is taken stand for it";
+    InstanceNormalization 7..=25 normalization::instance_normalization, "parameters constant";
+    IsInf 10..=25 logic::is_inf, "as Equal";
+    IsNaN 9..=25 logic::is_nan, "as Equal";
+    LayerNormalization 17..=25 normalization::layer_normalization, "parameters constant; first output only";
+    LeakyRelu 7..=25 activation::leaky_relu, "";
+    Less 7..=25 logic::less, "as Equal";
+    LessOrEqual 12..=25 logic::less_or_equal, "as Equal";
+    Log 7..=25 activation::log, "";
+    LogSoftmax 7..=25 reduction::log_softmax, "as Softmax";
+    MatMul 7..=25 matmul::matmul, "rows of an image that meet constant weights become one axis";
+    Max 7..=25 elementwise::max, "any number of operands, joined one by one";
+    MaxPool 7..=25 pooling::max_pool, "one or two spatial axes; without Indices";
+    Mean 7..=25 elementwise::mean, "any number of operands: Add and Div";
+    Min 7..=25 elementwise::min, "as Max";
+    Mish 18..=25 activation::mish, "";
+    Mul 7..=25 elementwise::mul, "as Add";
+    Neg 7..=25 activation::neg, "";
+    Not 7..=25 logic::not, "as Equal";
+    Or 7..=25 logic::or, "as Equal";
+    PRelu 7..=25 elementwise::prelu, "";
+    Pad 7..=25 layout::pad, "constant, reflect, edge, wrap; none negative";
+    Pow 7..=25 elementwise::pow, "";
+    QuantizeLinear 10..=25 quantize::quantize_linear, "with its DequantizeLinear: FakeQuantize; not in blocks";
+    RMSNormalization 23..=25 normalization::rms_normalization, "scale constant";
+    Range 11..=25 shape::range, "constant integers or floats";
+    Reciprocal 7..=25 activation::reciprocal, "";
+    ReduceL1 7..=25 reduction::reduce_l1, "Abs and ReduceSum";
+    ReduceL2 7..=25 reduction::reduce_l2, "as ReduceMean";
+    ReduceLogSum 7..=25 reduction::reduce_log_sum, "ReduceSum and Log";
+    ReduceLogSumExp 7..=25 reduction::reduce_log_sum_exp, "ReduceMax, Sub, Exp, ReduceSum, Log and Add";
+    ReduceMax 7..=25 reduction::reduce_max, "as ReduceMean; of equal values the first has the gradient";
+    ReduceMean 7..=25 reduction::reduce_mean, "axes constant, not the batch";
+    ReduceMin 7..=25 reduction::reduce_min, "as ReduceMax";
+    ReduceSum 7..=25 reduction::reduce_sum, "as ReduceMean";
+    ReduceSumSquare 7..=25 reduction::reduce_sum_square, "Mul and ReduceSum";
+    Relu 7..=25 activation::relu, "";
+    Reshape 7..=25 layout::reshape, "target constant, or computed from shapes";
+    Resize 10..=25 resize::resize, "spatial axes; nearest, linear, cubic; scales or sizes constant; without antialias and cropping";
+    Round 11..=25 activation::round, "derivative 0";
+    Selu 7..=25 activation::selu, "";
+    Shape 7..=25 shape::shape, "folded, the batch size unknown";
+    Shrink 9..=25 activation::shrink, "";
+    Sigmoid 7..=25 activation::sigmoid, "";
+    Sign 9..=25 activation::sign, "derivative 0";
+    Sin 7..=25 activation::sin, "";
+    Slice 7..=25 layout::slice, "limits constant";
+    Softmax 7..=25 reduction::softmax, "not over the batch";
+    Softplus 7..=25 activation::softplus, "";
+    Softsign 7..=25 activation::softsign, "";
+    SpaceToDepth 7..=25 layout::space_to_depth, "";
+    Split 7..=25 split::split, "becomes one Slice for each output";
+    Sqrt 7..=25 activation::sqrt, "";
+    Squeeze 7..=25 layout::squeeze, "becomes Reshape";
+    Sub 7..=25 elementwise::sub, "as Add";
+    Sum 7..=25 elementwise::sum, "becomes Add; any number of operands, joined one by one";
+    Swish 24..=25 activation::swish, "becomes Silu; with another alpha Mul and Sigmoid";
+    Tanh 7..=25 activation::tanh, "";
+    ThresholdedRelu 10..=25 activation::thresholded_relu, "";
+    Tile 7..=25 layout::tile, "repeats constant; not along the batch";
+    Transpose 7..=25 layout::transpose, "";
+    Trilu 14..=25 logic::trilu, "Where with a mask; folded between constants";
+    Unsqueeze 7..=25 layout::unsqueeze, "becomes Reshape";
     Upsample 7..=9 resize::upsample, "becomes Resize; scales constant and at least 1";
-    Where 9..=23 logic::choose, "folded between constants; the condition has no gradient";
-    Xor 7..=23 logic::xor, "as Equal";
+    Where 9..=25 logic::choose, "folded between constants; the condition has no gradient";
+    Xor 7..=25 logic::xor, "as Equal";
 };
 
 /// Every operator that is read, by name.
@@ -161,6 +164,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// Operators that the graph, and so an exported file, has under other names; nothing where they are folded while reading.
 const BECOMES: &[(&str, &[&str])] = &[
+    ("Attention", &["Transpose", "Reshape", "MatMul", "Mul", "Add", "Softmax"]),
     ("Cast", &["Identity"]),
     ("CastLike", &["Identity"]),
     ("Constant", &[]),
@@ -169,7 +173,6 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("Einsum", &["MatMul", "Mul"]),
     ("Expand", &["Expand", "Tile"]),
     ("GlobalMaxPool", &["MaxPool"]),
-    ("GroupNormalization", &["InstanceNormalization", "Mul", "Add"]),
     ("If", &[]),
     ("Mean", &["Add", "Div"]),
     ("Range", &[]),
@@ -181,14 +184,25 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("Split", &["Slice"]),
     ("Squeeze", &["Reshape"]),
     ("Sum", &["Add"]),
+    ("Swish", &["Sigmoid", "Mul"]),
     ("Trilu", &["Where"]),
     ("Unsqueeze", &["Reshape"]),
     ("Upsample", &["Resize"]),
 ];
 
 /// Operators of the graph whose constants are trained.
-const TRAINED: &[&str] =
-    &["BatchNormalization", "Conv", "ConvTranspose", "Gemm", "InstanceNormalization", "LayerNormalization", "MatMul", "PRelu"];
+const TRAINED: &[&str] = &[
+    "BatchNormalization",
+    "Conv",
+    "ConvTranspose",
+    "Gemm",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "MatMul",
+    "PRelu",
+    "RMSNormalization",
+];
 
 /// Operators whose derivative is 0 everywhere it exists, or that have none.
 const WITHOUT_GRADIENT: &[&str] = &[
@@ -219,11 +233,11 @@ impl Operator {
 
     /// What training does with it.
     fn trained(&self) -> &'static str {
-        let any = |of: &[&str]| self.becomes().iter().any(|name| of.contains(name));
+        let all = |of: &[&str]| self.becomes().iter().all(|name| of.contains(name));
         match self.becomes() {
             [] => "",
-            _ if any(TRAINED) => "parameters",
-            _ if any(WITHOUT_GRADIENT) => "no gradient",
+            _ if all(TRAINED) => "parameters",
+            _ if all(WITHOUT_GRADIENT) => "no gradient",
             _ => "gradient",
         }
     }
@@ -257,7 +271,7 @@ impl Operator {
 pub fn operators_page() -> String {
     let mut page = String::from(
         "# Which ONNX operators can be read, trained, simulated and exported?\n\n\
-         Those in the table, in files of operator sets 7 to 23. Weights are FLOAT, DOUBLE, FLOAT16 or BFLOAT16, in the file or in one beside it,\n\
+         Those in the table, in files of operator sets 7 to 25. Weights are FLOAT, DOUBLE, FLOAT16 or BFLOAT16, in the file or in one beside it,\n\
          and become float32. Anything else is refused with an error that names file, node and operator; so is an attribute that a reader\n\
          does not know, since ignoring it would change results. Imports of operator sets that no node uses are ignored.\n\
          This page is printed from the table in `crates/quantrain-onnx/src/read/operators.rs` and the rules of the built-in targets.\n\n\

@@ -54,11 +54,16 @@ pub(super) fn gather(node: &mut NodeReader) -> Result<(), NodeError> {
 /// FLOAT, integers are what ArgMax and its kin give, truths what is not 0.
 pub(super) fn cast(node: &mut NodeReader) -> Result<(), NodeError> {
     let to = node.int("to")?.ok_or(NodeError::AttributeMissing { attribute: "to" })?;
+    // How floats of 8 bits are rounded, which are not read.
+    node.int("saturate")?;
+    node.string("round_mode")?;
     cast_to(node, i32::try_from(to).unwrap_or(0))
 }
 
 /// As Cast, to the type of the second input: activations are FLOAT, computed integers INT64.
 pub(super) fn cast_like(node: &mut NodeReader) -> Result<(), NodeError> {
+    node.int("saturate")?;
+    node.string("round_mode")?;
     let to = match node.value(1)?.ok_or(NodeError::InputMissing { position: 1 })? {
         Value::Stored(stored) if tensor::is_float_type(tensor::element_type(stored)) => data_type::FLOAT,
         Value::Stored(stored) => tensor::element_type(stored),

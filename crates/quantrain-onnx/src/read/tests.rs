@@ -1,3 +1,4 @@
+mod attention;
 mod composed;
 mod expand;
 mod failures;

@@ -1,0 +1,138 @@
+//! Attention of operator set 23, read as its parts: products, a Softmax, and what is done to scores between them.
+
+use quantrain_graph::op::{Activation, Binary, Extent, Gather, MatMul, Reshape, Softmax, Transpose};
+use quantrain_graph::{Dim, Op};
+
+use super::array::{Array, Constant, broadcast, broadcast_shape};
+use super::node::{NodeReader, Operand, extent};
+use super::number::Number;
+use crate::NodeError;
+
+/// What is added to the scores of keys that a query does not see: beyond any score, and finite, as sums of it are.
+const UNSEEN: f32 = -1e9;
+
+/// `softmax(cap(scale·Q·Kᵀ) + mask)·V` for each head, in the operator's order.
+pub(super) fn attention(node: &mut NodeReader) -> Result<(), NodeError> {
+    let [q, k, v] = [node.operand(0)?, node.operand(1)?, node.operand(2)?];
+    let joined = node.shape(&q).rank() == 3;
+    let counts = [count(node, "q_num_heads", joined)?, count(node, "kv_num_heads", joined)?];
+    let (scale, cap, causal) = (node.float("scale")?, node.float("softcap")?.unwrap_or(0.0), node.flag("is_causal", false)?);
+    // Ours is never less than float.
+    node.int("softmax_precision")?;
+    // Of an output that is not made.
+    node.int("qk_matmul_output_mode")?;
+    let (q, k, v) = (heads(node, q, counts[0], false)?, heads(node, k, counts[1], true)?, heads(node, v, counts[1], false)?);
+    let (of_query, of_keys) = (fixed(node, &q, "Q")?, fixed(node, &k, "K")?);
+    let ([query_heads, queries, size], [key_heads, _, keys]) = (of_query, of_keys);
+    let (k, v) = (shared(node, k, key_heads, query_heads)?, shared(node, v, key_heads, query_heads)?);
+    #[expect(clippy::as_conversions, reason = "a head is no larger than what a float holds")]
+    let scale = scale.unwrap_or_else(|| 1.0 / (size as f32).sqrt());
+    let q = with(node, Binary::Mul, q, scale, "scale")?;
+    let mut scores = node.step(Op::MatMul(MatMul), vec![q, k])?;
+    if cap > 0.0 {
+        let divided = with(node, Binary::Mul, scores, 1.0 / cap, "divisor")?;
+        let bent = node.step(Op::Activation(Activation::Tanh), vec![divided])?;
+        scores = with(node, Binary::Mul, bent, cap, "cap")?;
+    }
+    for mask in masks(node, causal.then_some([queries, keys]))? {
+        scores = node.step(Op::Binary(Binary::Add), vec![scores, mask])?;
+    }
+    let weights = node.step(Op::Softmax(Softmax::along(-1)), vec![scores])?;
+    if !joined {
+        return node.add(Op::MatMul(MatMul), vec![weights, v]);
+    }
+    let y = node.step(Op::MatMul(MatMul), vec![weights, v])?;
+    let [_, _, out] = fixed(node, &y, "Y")?;
+    let y = node.step(Op::Transpose(Transpose { permutation: vec![0, 2, 1, 3] }), vec![y])?;
+    let extents = vec![Extent::Copy, Extent::Copy, Extent::Is(Dim::Fixed(query_heads.saturating_mul(out)))];
+    node.add(Op::Reshape(Reshape { extents }), vec![y])
+}
+
+/// The number of heads; inputs of four axes say it themselves.
+fn count(node: &mut NodeReader, attribute: &'static str, joined: bool) -> Result<Option<usize>, NodeError> {
+    match node.int(attribute)? {
+        Some(count) => extent(attribute, count).map(Some),
+        None if joined => Err(NodeError::AttributeMissing { attribute }),
+        None => Ok(None),
+    }
+}
+
+/// `[N, heads, rows, size]` of an input that may have its heads in the last axis, or `[N, heads, size, rows]`.
+fn heads(node: &mut NodeReader, x: Operand, count: Option<usize>, turned: bool) -> Result<Operand, NodeError> {
+    let shape = node.shape(&x);
+    let permutation = match (shape.rank(), count, turned) {
+        (4, _, false) => return Ok(x),
+        (4, _, true) => vec![0, 1, 3, 2],
+        (3, Some(_), false) => vec![0, 2, 1, 3],
+        (3, Some(_), true) => vec![0, 2, 3, 1],
+        _ => return Err(wrong("an input", shape.to_string(), "three or four axes, as many for each input".into())),
+    };
+    let x = match count.filter(|_| shape.rank() == 3) {
+        None => x,
+        Some(count) => {
+            let whole = shape.0.last().and_then(|d| d.fixed()).filter(|whole| whole.is_multiple_of(count));
+            let whole = whole.ok_or_else(|| wrong("an input", shape.to_string(), format!("{count} heads in its last axis")))?;
+            let extents = vec![Extent::Copy, Extent::Copy, Extent::Is(Dim::Fixed(count)), Extent::Is(Dim::Fixed(whole / count))];
+            node.step(Op::Reshape(Reshape { extents }), vec![x])?
+        }
+    };
+    node.step(Op::Transpose(Transpose { permutation }), vec![x])
+}
+
+/// The extents behind the batch.
+fn fixed(node: &NodeReader, x: &Operand, what: &'static str) -> Result<[usize; 3], NodeError> {
+    let shape = node.shape(x);
+    let extents: Option<Vec<usize>> = shape.0.iter().skip(1).map(|d| d.fixed()).collect();
+    let extents = extents.and_then(|e| <[usize; 3]>::try_from(e).ok());
+    extents.ok_or_else(|| wrong(what, shape.to_string(), "heads, rows and sizes that do not depend on the batch".into()))
+}
+
+/// Keys or values once for each head of queries: each of theirs serves as many in turn.
+fn shared(node: &mut NodeReader, x: Operand, from: usize, to: usize) -> Result<Operand, NodeError> {
+    if from == to {
+        return Ok(x);
+    }
+    if from == 0 || !to.is_multiple_of(from) {
+        return Err(wrong("kv_num_heads", from.to_string(), format!("a divisor of the {to} heads of queries")));
+    }
+    let indices = (0..to).map(|head| head * from / to).collect();
+    node.step(Op::Gather(Gather { axis: 1, indices }), vec![x])
+}
+
+/// What is added to scores: the mask given, and that of a causal attention; as one where both are constant.
+fn masks(node: &mut NodeReader, causal: Option<[usize; 2]>) -> Result<Vec<Operand>, NodeError> {
+    let given = match node.optional(3)? {
+        // A truth: where it holds, the key is seen.
+        Some(Operand::Constant { name, value: Constant::Integers(seen) }) => {
+            let value = Constant::Floats(seen.map(|n| if n == Number::Fixed(0) { UNSEEN } else { 0.0 }));
+            Some(Operand::Constant { name: node.invented(&format!("{name}.added")), value })
+        }
+        given => given,
+    };
+    let Some([queries, keys]) = causal else { return Ok(given.into_iter().collect()) };
+    node.spend(queries.saturating_mul(keys))?;
+    let values = (0..queries).flat_map(|q| (0..keys).map(move |k| if k > q { UNSEEN } else { 0.0 })).collect();
+    let causal = Array { shape: vec![queries, keys], values };
+    let named = |node: &NodeReader, array| -> Result<Operand, NodeError> {
+        Ok(Operand::Constant { name: node.invented(&format!("{}.mask", node.output()?)), value: Constant::Floats(array) })
+    };
+    match given {
+        None => Ok(vec![named(node, causal)?]),
+        Some(Operand::Constant { value: Constant::Floats(given), .. }) => {
+            let shape = broadcast_shape(node.name(), &given.shape, &causal.shape, node.model.budget)?;
+            let both = broadcast(&given, &causal, shape, |a, b| Ok(a + b))?;
+            Ok(vec![named(node, both)?])
+        }
+        Some(given) => Ok(vec![given, named(node, causal)?]),
+    }
+}
+
+fn with(node: &mut NodeReader, op: Binary, x: Operand, number: f32, what: &str) -> Result<Operand, NodeError> {
+    let name = node.invented(&format!("{}.{what}", node.output()?));
+    let number = Constant::Floats(Array { shape: Vec::new(), values: vec![number] });
+    node.step(Op::Binary(op), vec![x, Operand::Constant { name, value: number }])
+}
+
+fn wrong(what: &'static str, found: String, expected: String) -> NodeError {
+    NodeError::Value { what, found, expected }
+}
