@@ -24,6 +24,7 @@
 mod adopt;
 mod block;
 mod builder;
+mod decisive;
 mod error;
 pub mod fold;
 mod graph;

@@ -3,7 +3,7 @@
 use quantrain_engine::{Monitor, Network, Want};
 use quantrain_graph::{QuantizerId, Range};
 
-use crate::observe::{Observer, ObserverSettings, ObserverState};
+use crate::observe::{Observer, ObserverKind, ObserverSettings, ObserverState};
 use crate::{ObserveError, RunError};
 
 /// One observer for each activation quantizer.
@@ -22,8 +22,11 @@ impl Ranges {
     /// Fresh observers for the quantizers of `network`.
     pub fn new(network: &Network, settings: &ObserverSettings) -> Self {
         let quantizers = network.quant_graph().quantizers();
+        let whole = ObserverSettings { kind: ObserverKind::MinMax, ..*settings };
+        // A percentile takes what is rare for an outlier; where the largest value decides, it is what counts.
+        let of = |decisive: bool| if decisive && settings.kind == ObserverKind::Percentile { &whole } else { settings };
         Ranges {
-            observers: quantizers.iter().map(|q| settings.build(&q.scheme)).collect(),
+            observers: quantizers.iter().zip(network.quant_graph().decisive()).map(|(q, decisive)| of(decisive).build(&q.scheme)).collect(),
             names: quantizers.iter().map(|q| q.tensor.clone()).collect(),
             below: quantizers.iter().map(|q| q.below).collect(),
             watching: true,

@@ -80,7 +80,8 @@ recipe_tables! {
         "observer" observer: ObserverKind, words "mean-squared-error at 5 bits or fewer, pact2 where the target's scales are powers of two, else percentile", example "\"percentile\"";
         /// What moves the ranges of activations in training until they freeze: none (they stay as calibrated), moving-average or pact2.
         "train-observer" train_observer: TrainObserver, words "none at 5 bits or fewer and where ranges are learned, pact2 where the target's scales are powers of two, else moving-average", example "\"moving-average\"";
-        /// Percent of the values that the percentile observer keeps, above 50 to 100; half of the rest is cut at each end.
+        /// Percent of the values that the percentile observer keeps, above 50 to 100; half of the rest is cut at each end. Nothing is cut
+        /// of outputs, of what a Softmax or ArgMax reads, and of what leads only there element by element: the largest value decides.
         "percentile" percentile: f64, "99.99";
         /// Share of 64 new images in the moving average of ranges, above 0 to 1; fewer have less, whatever the batch.
         "moving-average-rate" moving_average_rate: f64, "0.01";
