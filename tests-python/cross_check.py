@@ -477,7 +477,7 @@ def check_memory(tally, programs, folder):
 def check_foreign(tally, programs, folder):
     """Networks of other exporters, the small ones: foreign_files.py has them all."""
     for network in [n for n in foreign_files.NETWORKS if n.name in foreign_files.SMALL]:
-        if missing := [path for path in [network.path, foreign_files.IMAGES] if not path.exists()]:
+        if missing := [path for path in [network.path, foreign_files.PHOTOGRAPHS] if not path.exists()]:
             tally.skip(f"{network.name}: float and integers", missing)
             continue
         outputs = foreign_files.check(programs, network, folder, calibration=4, evaluation=2)

