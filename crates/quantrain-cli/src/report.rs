@@ -142,19 +142,22 @@ fn output_table(rows: &[(&str, &Score)]) -> Table {
 
 /// What the user should know, wrapped.
 pub fn warnings(f: &mut fmt::Formatter<'_>, warnings: &[String]) -> fmt::Result {
-    for warning in warnings {
-        let mut line = "warning:".to_owned();
-        for word in warning.split_whitespace() {
-            if line.chars().count() + 1 + word.chars().count() > WIDTH {
-                writeln!(f, "{line}")?;
-                line = "        ".to_owned();
-            }
-            line += " ";
-            line += word;
-        }
-        writeln!(f, "{line}")?;
-    }
+    warnings.iter().try_for_each(|warning| wrapped(f, "warning:", "        ", warning))?;
     if warnings.is_empty() { Ok(()) } else { writeln!(f) }
+}
+
+/// A text behind its first words, its further lines indented.
+fn wrapped(f: &mut fmt::Formatter<'_>, first: &str, indent: &str, text: &str) -> fmt::Result {
+    let mut line = first.to_owned();
+    for word in text.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            writeln!(f, "{line}")?;
+            line = indent.to_owned();
+        }
+        line += " ";
+        line += word;
+    }
+    writeln!(f, "{line}")
 }
 
 /// What the steps of a refinement did; nothing where there were none.
@@ -174,7 +177,7 @@ pub fn refinement(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Resu
 /// What the network is fed with and what there is to know of it, a line each.
 pub fn data(f: &mut fmt::Formatter<'_>, input: Option<&InputStatistics>, notes: &[String]) -> fmt::Result {
     input.map_or(Ok(()), |input| writeln!(f, "  {input}"))?;
-    notes.iter().try_for_each(|note| writeln!(f, "  {note}"))
+    notes.iter().try_for_each(|note| wrapped(f, " ", "   ", note))
 }
 
 /// A score in a sentence.

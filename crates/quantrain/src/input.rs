@@ -34,7 +34,7 @@ impl InputStatistics {
 impl fmt::Display for InputStatistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let InputStatistics { images, mean, std, min, max } = self;
-        write!(f, "input of the first {images} images: mean {mean:.3}, standard deviation {std:.3}, from {min:.3} to {max:.3}")
+        write!(f, "input of {images} images: mean {mean:.3}, std {std:.3}, from {min:.3} to {max:.3}")
     }
 }
 
