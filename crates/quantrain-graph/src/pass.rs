@@ -69,13 +69,15 @@ impl fmt::Display for Reason {
     }
 }
 
-/// One node instead of several, or a few: the last has the name and the output of the last of them.
+/// One node instead of several, or a few: the last has the output of the last of them, and the name of one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
     /// The nodes that go, in the order they run and each once; all of them run after what the steps read.
     pub nodes: Vec<NodeId>,
     /// What stands for them, in the order it runs; no more than there are nodes.
     pub steps: Vec<Step>,
+    /// The one of them whose name the last step has.
+    pub named: NodeId,
 }
 
 /// A node that a patch makes.
@@ -106,11 +108,12 @@ pub enum Input {
 }
 
 impl Patch {
-    /// One node instead of those given, in any order and some of them twice.
-    pub fn one(mut nodes: Vec<NodeId>, op: Op, inputs: Vec<Input>) -> Self {
+    /// Steps instead of nodes that end at `at`, the others in any order and some of them twice.
+    pub fn ending_at(at: NodeId, mut nodes: Vec<NodeId>, steps: Vec<Step>) -> Self {
+        nodes.push(at);
         nodes.sort_unstable();
         nodes.dedup();
-        Patch { nodes, steps: vec![Step { op, inputs }] }
+        Patch { nodes, steps, named: at }
     }
 
     /// The name of the operator that the patch is about: the last that is more than an order of axes.
@@ -182,7 +185,7 @@ pub fn run(graph: Graph, passes: &[&dyn Pass]) -> (Graph, Vec<Fusion>) {
             let of_node = |n: &NodeId| made.get(n).cloned().unwrap_or_else(|| vec![graph.node(*n).op.name()]);
             let operators: Vec<&str> = patch.nodes.iter().flat_map(of_node).collect();
             let outcome = patch.check(&graph).map(|()| patch.main());
-            let fusion = Fusion { pass: pass.name(), node: graph.node(at).name.clone(), operators: operators.clone(), outcome };
+            let fusion = Fusion { pass: pass.name(), node: graph.node(patch.named).name.clone(), operators: operators.clone(), outcome };
             let fits = fusion.outcome.is_ok();
             record.push((patch.nodes.clone(), fusion));
             if fits {

@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::arithmetic::{Affine, Product, is, producer};
-use super::{Input, Linked, Pass, Patch};
+use super::{Input, Linked, Pass, Patch, Step};
 use crate::Op;
 use crate::graph::{NodeId, TensorId};
 use crate::op::{Activation, Binary};
@@ -29,7 +29,9 @@ impl Pass for FuseActivations {
             }
             _ => None,
         };
-        found.map(|found| Patch::one(found.nodes, Op::Activation(found.activation), vec![Input::Tensor(found.x)]))
+        let found = found?;
+        let step = Step { op: Op::Activation(found.activation), inputs: vec![Input::Tensor(found.x)] };
+        Some(Patch::ending_at(at, found.nodes, vec![step]))
     }
 }
 

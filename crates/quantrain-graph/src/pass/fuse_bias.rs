@@ -2,7 +2,7 @@
 
 use super::aligned::Aligned;
 use super::arithmetic::producer;
-use super::{Input, Linked, Pass, Patch};
+use super::{Input, Linked, Pass, Patch, Step};
 use crate::Op;
 use crate::graph::{NodeId, TensorId};
 use crate::op::{Binary, Gemm};
@@ -38,7 +38,9 @@ impl Pass for FuseBias {
         let values = own.iter().zip(&addend).map(|(&own, &addend)| (f64::from(own) + sign * addend) as f32).collect();
         let wish = format!("{}.bias", graph.tensor(node.output).name);
         let bias = Input::Constant { wish, shape: vec![addend.len()], values };
-        Some(Patch::one(vec![core, at], block.clone(), vec![Input::Tensor(x), Input::Tensor(weight), bias]))
+        let step = Step { op: block.clone(), inputs: vec![Input::Tensor(x), Input::Tensor(weight), bias] };
+        // Layers are known by the names of their convolutions.
+        Some(Patch { named: core, ..Patch::ending_at(at, vec![core], vec![step]) })
     }
 }
 
@@ -75,7 +77,7 @@ mod tests {
             let y = s.with(Binary::Sub, y, 0.5);
             let (graph, record) = s.run(y, &FuseBias);
             let [_, node] = graph.nodes() else { panic!("{:?}", graph.nodes()) };
-            assert_eq!(graph.constant(node.inputs[2]).unwrap(), expected);
+            assert_eq!((graph.constant(node.inputs[2]).unwrap(), node.name.as_str()), (&expected[..], "n1"));
             assert_eq!((record[0].operators.clone(), &record[0].outcome), (vec!["Conv", "Add", "Sub"], &Ok("Conv")));
             assert_eq!(run(graph.clone(), &[&FuseBias]), (graph, Vec::new()));
         }

@@ -86,9 +86,10 @@ impl Linked {
 
     /// Replaces the nodes of a patch by its steps, in the places of the last of them.
     pub(super) fn apply(&mut self, patch: Patch) {
-        let Patch { nodes, steps } = patch;
+        let Patch { nodes, steps, named } = patch;
         let kept = nodes.len() - steps.len();
-        let last = self.graph.nodes[nodes[nodes.len() - 1].0].clone();
+        let last = self.graph.nodes[nodes[nodes.len() - 1].0].output;
+        let name = self.graph.nodes[named.0].name.clone();
         for (k, &id) in nodes.iter().enumerate() {
             let node = &self.graph.nodes[id.0];
             node.inputs.iter().for_each(|t| self.readers[t.0].retain(|reader| *reader != id));
@@ -100,12 +101,12 @@ impl Linked {
         for (k, (step, &id)) in steps.into_iter().zip(&nodes[kept..]).enumerate() {
             let inputs: Vec<TensorId> = step.inputs.into_iter().filter_map(|input| self.input(input, before)).collect();
             let (name, output) = if k + 1 == count {
-                (last.name.clone(), last.output)
+                (name.clone(), last)
             } else {
                 let shapes: Vec<&Shape> = inputs.iter().map(|t| &self.graph.tensor(*t).shape).collect();
                 let shape = step.op.output_shape(&shapes).expect("the patch was checked");
-                let output = self.add(&format!("{}.{}", self.graph.tensor(last.output).name, k + 1), shape, None);
-                (format!("{}.{}", last.name, k + 1), output)
+                let output = self.add(&format!("{}.{}", self.graph.tensor(last).name, k + 1), shape, None);
+                (format!("{name}.{}", k + 1), output)
             };
             inputs.iter().for_each(|t| self.readers[t.0].push(id));
             self.producers[output.0] = Some(id);

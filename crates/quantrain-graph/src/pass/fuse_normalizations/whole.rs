@@ -116,15 +116,14 @@ impl Normalization {
     }
 
     /// The patch that puts it in the place of nodes; `None` where no operator computes it.
-    pub fn patch(&self, graph: &Linked, mut nodes: Vec<NodeId>) -> Option<Patch> {
-        nodes.sort_unstable();
-        nodes.dedup();
-        let parameters = Parameters { graph, nodes: &nodes };
+    pub fn patch(&self, graph: &Linked, nodes: Vec<NodeId>) -> Option<Patch> {
+        let patch = Patch::ending_at(*nodes.iter().max()?, nodes, Vec::new());
+        let parameters = Parameters { graph, nodes: &patch.nodes };
         let steps = match &self.statistics {
             Statistics::Groups(op) => vec![self.step(Op::GroupNormalization(*op), &parameters, &[1], true)?],
             Statistics::Axes { reduced, centred, epsilon } => self.over_axes(&parameters, reduced, *centred, *epsilon)?,
         };
-        Some(Patch { nodes, steps })
+        Some(Patch { steps, ..patch })
     }
 
     fn over_axes(&self, parameters: &Parameters, reduced: &[bool], centred: bool, epsilon: Epsilon) -> Option<Vec<Step>> {
