@@ -38,7 +38,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mut network = Network::new(net);
     let folder = Path::new(folder);
     let (seen, _) = samples.split_at_checked(calibration.parse()?).ok_or("more samples to calibrate on than there are")?;
-    let size = image_of(network.quant_graph());
+    let size = quantrain::image_size(network.quant_graph().graph())?;
     let batch = |sample: &Vec<f32>| {
         Ok(Batch { images: sample.clone(), size: 1, height: size[0], width: size[1], channels: size[2], ..Batch::default() })
     };
@@ -49,15 +49,6 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     fs::write(folder.join("simulated.bin"), runner.run(&samples, Mode::SIMULATE)?)?;
     quantrain_onnx::write_qdq(runner.network.quant_graph(), folder.join("model.qdq.onnx"), &QdqOptions::default())?;
     Ok(())
-}
-
-/// Height, width and channels of the input, where it is an image.
-fn image_of(net: &QuantGraph) -> [usize; 3] {
-    let shape = net.graph().inputs().first().map(|&t| net.graph().tensor(t).shape.at(1));
-    match shape.as_deref() {
-        Some(&[_, channels, height, width]) => [height, width, channels],
-        _ => [1, 1, 1],
-    }
 }
 
 /// The samples as they lie in the engine's memory: images NHWC.
