@@ -38,7 +38,7 @@ impl Makers {
 
     /// What computes the codes of a tensor; `None` for a tensor that no node writes.
     pub fn of(&self, codes: &str) -> Option<Maker> {
-        let (op, inputs) = self.behind_layout(codes)?;
+        let (op, inputs) = self.behind_activation(codes)?;
         if op != "QuantizeLinear" {
             return Some(Maker::Integer(op.into()));
         }
@@ -48,7 +48,7 @@ impl Makers {
 
     /// Whether what computes the codes of a tensor reads weights that are integers: as they are, or behind a DequantizeLinear.
     pub fn have_integer_weights(&self, codes: &str) -> bool {
-        match self.behind_layout(codes) {
+        match self.behind_activation(codes) {
             Some(("QuantizeLinear", inputs)) => {
                 let weights = inputs.first().and_then(|input| self.behind_activation(input)).and_then(|(_, inputs)| inputs.get(1));
                 weights.and_then(|w| self.behind_layout(w)).is_some_and(|(op, _)| op == "DequantizeLinear")
@@ -57,7 +57,7 @@ impl Makers {
         }
     }
 
-    /// The operator that a tensor is from, a fused activation and its axes' order aside.
+    /// The operator that a tensor is from, aside its axes' order and what clips it: an activation, or a Clip that leaves codes unused.
     fn behind_activation<'a>(&'a self, tensor: &'a str) -> Option<(&'a str, &'a [String])> {
         match self.behind_layout(tensor)? {
             ("Relu" | "Clip", inputs) => self.behind_layout(inputs.first()?),
