@@ -1,11 +1,12 @@
 //! Attention of operator set 23, read as its parts: products, a Softmax, and what is done to scores between them.
 
-use quantrain_graph::op::{Activation, Binary, Extent, Gather, MatMul, Reshape, Softmax, Transpose};
+use quantrain_graph::op::{Activation, Binary, Extent, Gather, MatMul, Reshape, Softmax, Transpose, Where};
 use quantrain_graph::{Dim, Op};
 
 use super::array::{Array, Constant, broadcast, broadcast_shape};
 use super::node::{NodeReader, Operand, extent};
 use super::number::Number;
+use super::shape::{comes_from, is_truth};
 use crate::NodeError;
 
 /// What is added to the scores of keys that a query does not see: beyond any score, and finite, as sums of it are.
@@ -107,6 +108,10 @@ fn masks(node: &mut NodeReader, causal: Option<[usize; 2]>) -> Result<Vec<Operan
             let value = Constant::Floats(seen.map(|n| if n == Number::Fixed(0) { UNSEEN } else { 0.0 }));
             Some(Operand::Constant { name: node.invented(&format!("{name}.added")), value })
         }
+        Some(Operand::Activation(seen)) if comes_from(node.model.builder.graph(), seen, is_truth) => {
+            let (zero, unseen) = (number(node, 0.0, "seen")?, number(node, UNSEEN, "unseen")?);
+            Some(node.step(Op::Where(Where), vec![Operand::Activation(seen), zero, unseen])?)
+        }
         given => given,
     };
     let Some([queries, keys]) = causal else { return Ok(given.into_iter().collect()) };
@@ -127,10 +132,15 @@ fn masks(node: &mut NodeReader, causal: Option<[usize; 2]>) -> Result<Vec<Operan
     }
 }
 
-fn with(node: &mut NodeReader, op: Binary, x: Operand, number: f32, what: &str) -> Result<Operand, NodeError> {
+fn with(node: &mut NodeReader, op: Binary, x: Operand, by: f32, what: &str) -> Result<Operand, NodeError> {
+    let by = number(node, by, what)?;
+    node.step(Op::Binary(op), vec![x, by])
+}
+
+/// A constant of one value, named for what it is.
+fn number(node: &mut NodeReader, value: f32, what: &str) -> Result<Operand, NodeError> {
     let name = node.invented(&format!("{}.{what}", node.output()?));
-    let number = Constant::Floats(Array { shape: Vec::new(), values: vec![number] });
-    node.step(Op::Binary(op), vec![x, Operand::Constant { name, value: number }])
+    Ok(Operand::Constant { name, value: Constant::Floats(Array { shape: Vec::new(), values: vec![value] }) })
 }
 
 fn wrong(what: &'static str, found: String, expected: String) -> NodeError {

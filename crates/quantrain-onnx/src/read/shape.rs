@@ -121,12 +121,12 @@ fn is_whole(op: &Op) -> bool {
     matches!(op, Op::ArgMax(_) | Op::Binary(Binary::Relation(_))) || matches!(op, Op::Activation(f) if f.is_step())
 }
 
-fn is_truth(op: &Op) -> bool {
+pub(super) fn is_truth(op: &Op) -> bool {
     matches!(op, Op::Binary(Binary::Relation(_))) || matches!(op, Op::Activation(f) if f.is_truth())
 }
 
 /// Whether a tensor holds what an operator of a kind makes.
-fn comes_from(graph: &Graph, tensor: TensorId, kind: fn(&Op) -> bool) -> bool {
+pub(super) fn comes_from(graph: &Graph, tensor: TensorId, kind: fn(&Op) -> bool) -> bool {
     let mut tensor = tensor;
     // A builder numbers tensors as they come, so nodes lie in the order of their outputs.
     let producer = |tensor: TensorId| graph.nodes().binary_search_by_key(&tensor, |n| n.output).ok().and_then(|n| graph.nodes().get(n));

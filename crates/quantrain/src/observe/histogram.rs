@@ -120,17 +120,17 @@ impl Histogram {
 
     /// The values below and above which a share of all values lies, taking the values of a bin as evenly spread.
     pub fn cut(&self, share: f64) -> (f64, f64) {
-        self.from_both_ends(share, |wanted, count| wanted / count)
+        self.cut_at_both_ends(share, |wanted, count| wanted / count)
     }
 
     /// The highest edge below which less than a share of all values lies, and the lowest edge above which less lies.
     pub fn inner_edges(&self, share: f64) -> (f64, f64) {
-        self.from_both_ends(share, |_, _| 0.0)
+        self.cut_at_both_ends(share, |_, _| 0.0)
     }
 
     /// Where a share of all values is reached, from below and from above. `within` says how far into the bin that reaches it: of so many of its
     /// values that are wanted, and its count.
-    fn from_both_ends(&self, share: f64, within: impl Fn(f64, f64) -> f64) -> (f64, f64) {
+    fn cut_at_both_ends(&self, share: f64, within: impl Fn(f64, f64) -> f64) -> (f64, f64) {
         let total: u64 = self.counts.iter().sum();
         let wanted = share * total as f64;
         let bins = |counts: &mut dyn Iterator<Item = &u64>| {
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn neighbours_far_from_zero_are_told_apart() {
-        let h = of(&[&[1000.0, 1000.000_06, 1000.0]]);
+        let h = of(&[&[1_000.0, 1_000.000_06, 1_000.0]]);
         assert_eq!(h.bins().map(|b| b.count).collect::<Vec<_>>(), [2, 1]);
     }
 

@@ -119,13 +119,14 @@ impl<'r> Stepper<'r> {
             gradient.iter_mut().for_each(|g| *g *= weight);
         }
         powers.resize(self.taught.len(), Power::default());
-        let of_output = |((distance, power), taught): ((&Option<(f32, Distillation)>, &mut Power), &Vec<f32>)| {
-            matches!(distance, Some((_, Distillation::MeanSquaredError))).then(|| {
+        let mut squared = Vec::with_capacity(self.distances.len());
+        for ((distance, power), taught) in self.distances.iter().zip(powers).zip(&self.taught) {
+            let is_squared = matches!(distance, Some((_, Distillation::MeanSquaredError)));
+            if is_squared {
                 power.add(taught);
-                *power
-            })
-        };
-        let squared: Vec<_> = self.distances.iter().zip(powers).zip(&self.taught).map(of_output).collect();
+            }
+            squared.push(is_squared.then_some(*power));
+        }
         let factors = relative(&squared);
         let taught = self.distances.iter().zip(factors).zip(&self.outputs).zip(&self.taught).zip(&mut self.gradients).zip(&self.widths);
         for (((((distance, factor), output), taught), gradient), &row) in taught {

@@ -8,8 +8,8 @@ use crate::fixture::{ModelFixture, float, int};
 
 /// Queries, keys and values of one tensor `[N, 5, 12]`, in heads of queries and of keys.
 fn attention(heads: [i64; 2], inputs: &[&str], attributes: Vec<crate::proto::AttributeProto>, model: ModelFixture) -> Graph {
-    let keys = vec![0.5; 12 * (12 / heads[0] * heads[1]) as usize];
     let columns = 12 / heads[0] * heads[1];
+    let keys = vec![0.5; usize::try_from(12 * columns).unwrap()];
     let model = model.floats("w", &[12, columns], &keys).node("MatMul", &["x", "w"], "k", vec![]);
     let counts = vec![int("q_num_heads", heads[0]), int("kv_num_heads", heads[1])];
     let inputs = [&["x", "k", "k"], inputs].concat();
@@ -57,6 +57,21 @@ fn truths_hide_keys_and_join_with_the_causal_mask() {
     let sums: Vec<_> = graph.nodes().iter().filter(|n| n.op.name() == "Add").collect();
     let mask = graph.constant(sums[0].inputs[1]).unwrap();
     assert_eq!((sums.len(), mask[5 * 4 + 3], mask[5 * 4 + 4] < -1e8, mask[1] < -1e8), (1, 0.0, true, true));
+}
+
+#[test]
+fn computed_truths_choose_what_is_added() {
+    let constants = model().floats("limit", &[], &[0.25]).ints("last", &[2]).ints("heads", &[1, 2]);
+    let compared = constants
+        .node("ReduceMax", &["x", "last"], "m", vec![int("keepdims", 0)])
+        .node("Greater", &["m", "limit"], "seen", vec![])
+        .node("Unsqueeze", &["seen", "heads"], "mask", vec![]);
+    let graph = attention([3, 3], &["mask"], vec![], compared);
+    let choice = graph.nodes().iter().find(|n| n.op.name() == "Where").unwrap();
+    let value = |i: usize| graph.constant(choice.inputs[i]).unwrap()[0];
+    assert_eq!((value(1), value(2) < -1e8), (0.0, true));
+    let sum = graph.nodes().iter().find(|n| n.op.name() == "Add").unwrap();
+    assert_eq!(sum.inputs[1], choice.output);
 }
 
 #[test]
