@@ -40,7 +40,7 @@ pub struct Exported {
 pub enum JudgedOn {
     /// The images of `data.eval`.
     Evaluation,
-    /// Images of the calibration that it left out.
+    /// Images of the calibration that refinement and training leave out.
     HeldOut,
 }
 
@@ -70,7 +70,7 @@ pub fn scores(f: &mut fmt::Formatter<'_>, rows: &[(String, Option<&Score>)], jud
         writeln!(f, "±: half of Wilson's interval at 95 %")?;
     }
     if let JudgedOn::HeldOut = judged_on {
-        writeln!(f, "judged on images held out of the calibration's, as there is no data.eval")?;
+        writeln!(f, "judged on calibration images that training leaves out, as there is no data.eval")?;
     }
     if matches!(first, Score::Accuracy(_)) || matches!(judged_on, JudgedOn::HeldOut) {
         writeln!(f)?;

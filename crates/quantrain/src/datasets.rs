@@ -139,12 +139,15 @@ impl Datasets {
         Ok(loader)
     }
 
-    /// Where networks are judged on images of the calibration, which of them a purpose has.
+    /// Where networks are judged on images of the calibration, which of them a purpose has. Ranges are found on all: they do not learn, and a
+    /// share that is missing may be the one that reaches farthest. Training and refinement learn from the others only.
     fn part(&self, purpose: Purpose, path: &Path) -> Part {
         let of_calibration = self.path(Purpose::Calibration).ok().flatten() == Some(path);
         match purpose {
             Purpose::HeldOut => Part::HeldOut,
-            Purpose::Training | Purpose::Calibration if of_calibration && self.recipe.data().eval.is_none() => Part::Rest,
+            Purpose::Training | Purpose::Calibration if !of_calibration || self.recipe.data().eval.is_some() => Part::All,
+            Purpose::Training => Part::Rest,
+            Purpose::Calibration if !self.recipe.refine().steps.is_empty() => Part::Rest,
             _ => Part::All,
         }
     }

@@ -1,5 +1,5 @@
 //! Images to judge a network by where the recipe names none: a share of those that it is calibrated on, spread over the data set, which
-//! calibration and training then leave out.
+//! refinement and training then leave out.
 
 use std::sync::Arc;
 

@@ -115,7 +115,7 @@ recipe_tables! {
         /// with commas between them.
         "train" train: PathBuf, words "none, training needs it", example "\"train.parquet\"";
         /// Images that networks are judged on.
-        "eval" eval: PathBuf, words "a fifth of the calibration images, which calibration and training then leave out", example "\"test.parquet\"";
+        "eval" eval: PathBuf, words "a fifth of the calibration images, which refinement and training then leave out", example "\"test.parquet\"";
         /// Images that ranges are calibrated on; labels are not used.
         "calibration" calibration: PathBuf, words "the training images", example "\"train.parquet\"";
         /// Column of the images in a parquet file.
