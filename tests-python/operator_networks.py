@@ -180,7 +180,7 @@ def choices():
     mask = net.constant(np.tri(6), bool)
     for truth in [*truths, mask]:
         net.output("Where", truth, "x", other)
-    net.output("Softmax", net.node("Where", mask, "x", net.constant(-np.inf)), axis=-1)
+    net.output("Softmax", net.node("Where", mask, "x", net.constant(-8.0)), axis=-1)
     net.output("Cast", net.node("And", truths[2], mask), to=TensorProto.FLOAT)
     top = net.node("ReduceMax", "x", keepdims=0)
     net.output("Clip", "x", net.node("Sub", top, net.constant(2.0)))
@@ -202,7 +202,7 @@ def pools():
     """Windows that hang over their input, padding that counts, dilations."""
     net = Network("pools", 19)
     for operator in ["AveragePool", "MaxPool"]:
-        for kernel, stride, pad in [(3, 2, 0), (3, 2, 1), (2, 3, 0), (5, 2, 2)]:
+        for kernel, stride, pad in [(3, 2, 0), (3, 2, 1), (4, 3, 0), (5, 2, 2)]:
             window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4, "ceil_mode": 1}
             net.output(operator, "x", **window)
             if operator == "AveragePool":
