@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::links;
+use crate::{links, pictures};
 
 /// Tests that compare a page in docs with what the program prints: package and name.
 const GENERATED_PAGES: [(&str, &str); 2] = [("quantrain-onnx", "the_page_in_docs_is_fresh"), ("quantrain", "the_page_of_keys_is_fresh")];
@@ -13,6 +13,7 @@ const GENERATED_PAGES: [(&str, &str); 2] = [("quantrain-onnx", "the_page_in_docs
 pub fn run(root: &Path) -> Result<(), String> {
     cargo(root, "fmt --all --check", Stdio::inherit())?;
     step("links", || links::run(root))?;
+    step("pictures", || pictures::run(root, true))?;
     cargo(root, "clippy --workspace --all-targets -- -D warnings", Stdio::inherit())?;
     cargo(root, "doc --workspace --no-deps", Stdio::inherit())?;
     for (package, test) in GENERATED_PAGES {

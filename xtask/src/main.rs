@@ -5,6 +5,7 @@ mod compare;
 mod gradient_paths;
 mod links;
 mod lint;
+mod pictures;
 mod seeds;
 mod training;
 
@@ -15,6 +16,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   lint    format, links, clippy, documentation, generated pages; the first that fails ends it
   links   only the links and paths of the pages
+  pictures [--check]
+          draws docs/pictures from the tables of docs/results.md; --check only compares
   compare [--json] [--rounds N] [--net NAME]
           training steps beside PyTorch's, which it installs (5 GB); see docs/performance.md
   gradient-paths [--short] [--epochs N] [--seeds N] [--bits N] [--scales NAME] [--batch-norm NAME] [--train-images N] [--eval-images N]
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
     let outcome = match arguments[..] {
         ["lint"] => lint::run(&root),
         ["links"] => links::run(&root),
+        ["pictures"] => pictures::run(&root, false),
+        ["pictures", "--check"] => pictures::run(&root, true),
         ["gradient-paths", ref options @ ..] => gradient_paths::run(&root, options),
         ["seeds", ref options @ ..] => seeds::run(&root, options),
         ["compare", ref options @ ..] => compare::run(&root, options),
