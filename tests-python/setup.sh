@@ -12,5 +12,10 @@ if command -v apt-get >/dev/null && [ ! -d /usr/share/libonnx-testdata ]; then
     apt-get update -qq
     apt-get install -y -qq libonnx-testdata
 fi
+# A browser for report_page.py, which says that it is skipped without one.
+if command -v apt-get >/dev/null && ! command -v chromedriver >/dev/null; then
+    apt-get update -qq
+    apt-get install -y -qq chromium chromium-driver
+fi
 python3 -m venv "$root/.venv"
 "$root/.venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$root/tests-python/requirements.txt"

@@ -79,7 +79,11 @@ fn draw(rows: &[Row]) -> String {
     );
     let mut x = LABELS;
     for (name, class) in SERIES {
-        let _ = writeln!(svg, "<rect class=\"{class}\" x=\"{x}\" y=\"12\" width=\"12\" height=\"12\"/><text x=\"{}\" y=\"23\">{name}</text>", x + 18);
+        let _ = writeln!(
+            svg,
+            "<rect class=\"{class}\" x=\"{x}\" y=\"12\" width=\"12\" height=\"12\"/><text x=\"{}\" y=\"23\">{name}</text>",
+            x + 18
+        );
         x += 110;
     }
     let bottom = height - 10;
@@ -93,7 +97,13 @@ fn draw(rows: &[Row]) -> String {
     for (index, row) in rows.iter().enumerate() {
         let y = TOP + index * ROW_HEIGHT;
         let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", LABELS - 12, y + 20, escaped(&row.network));
-        let _ = writeln!(svg, "<text class=\"note\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", LABELS - 12, y + 38, escaped(&row.integers));
+        let _ = writeln!(
+            svg,
+            "<text class=\"note\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+            LABELS - 12,
+            y + 38,
+            escaped(&row.integers)
+        );
         for (bar, (percent, (_, class))) in row.percent.iter().zip(SERIES).enumerate() {
             let (y, width) = (y + bar * 16, BARS as f64 * percent / 100.0);
             let _ = writeln!(

@@ -5,6 +5,7 @@ mod export;
 mod init;
 mod inspect;
 mod quantize;
+mod report;
 mod sensitivity;
 mod train;
 mod verify;
@@ -29,6 +30,7 @@ pub enum Command {
     Verify(verify::Verify),
     Sensitivity(sensitivity::Sensitivity),
     Export(export::Export),
+    Report(report::Report),
 }
 
 impl Command {
@@ -42,6 +44,7 @@ impl Command {
             Command::Evaluate(command) => render(&command.run(console)?, json),
             Command::Sensitivity(command) => render(&command.run(console)?, json),
             Command::Export(command) => render(&command.run(console)?, json),
+            Command::Report(command) => render(&command.run()?, json),
             Command::Verify(command) => {
                 let report = command.run(console)?;
                 return Ok(Answer { text: render(&report, json)?, is_yes: report.is_exact() });

@@ -71,6 +71,9 @@ pub enum CliError {
         /// What the system says.
         source: io::Error,
     },
+    /// There is no page of a run.
+    #[error(transparent)]
+    Report(#[from] quantrain_report::ReportError),
     /// The report has no form in JSON.
     #[error("the report cannot be printed as JSON: {source}")]
     Json {

@@ -9,6 +9,7 @@ mod coverage;
 mod error;
 mod flags;
 mod keeper;
+mod pictures;
 mod progress;
 mod report;
 mod scheme;

@@ -191,9 +191,9 @@ pub fn percent(share: f64) -> String {
 }
 
 /// The files written, one a line.
-pub fn files(f: &mut fmt::Formatter<'_>, run: &Path, files: &[PathBuf]) -> fmt::Result {
+pub fn files<'p>(f: &mut fmt::Formatter<'_>, run: &Path, files: impl IntoIterator<Item = &'p PathBuf>) -> fmt::Result {
     writeln!(f, "written to {}:", run.display())?;
-    files.iter().try_for_each(|file| writeln!(f, "  {}", file.strip_prefix(run).unwrap_or(file).display()))
+    files.into_iter().try_for_each(|file| writeln!(f, "  {}", file.strip_prefix(run).unwrap_or(file).display()))
 }
 
 /// What ONNX Runtime says of the files written.

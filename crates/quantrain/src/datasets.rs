@@ -168,6 +168,16 @@ impl Datasets {
         Ok(self.needed(Purpose::Calibration)?.limited(limit, self.batch_size(limit))?)
     }
 
+    /// At most so many of the images that networks are judged on, one at a time where the network allows it; of those of the calibration where
+    /// there are none.
+    ///
+    /// # Errors
+    /// As [`Datasets::loader`].
+    pub fn few(&self, limit: usize) -> Result<Loader, RunError> {
+        let loader = self.judging()?.map_or_else(|| self.needed(Purpose::Calibration), Ok)?;
+        Ok(loader.limited(limit, self.batch_size(1))?)
+    }
+
     /// Images that are run at once, of so many, without training.
     fn batch_size(&self, images: usize) -> usize {
         self.fixed_batch.unwrap_or(EVALUATION_BATCH.min(images))

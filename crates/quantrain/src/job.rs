@@ -23,6 +23,7 @@ use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Initialization, Recipe};
 use crate::restore::restore_structure;
 use crate::sensitivity::{self, Sensitivity};
+use crate::statistics::{self, NetworkStatistics};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::verify::{self, Verification};
 use crate::warning::Warning;
@@ -312,6 +313,19 @@ impl Job {
         let loader = self.datasets.calibration(images)?;
         let batches: Vec<_> = loader.batches(0, 0, self.recipe.data().loader_threads).collect::<Result<_, _>>()?;
         sensitivity::measure(self.net(), &batches, progress)
+    }
+
+    /// What quantization does to each layer of the calibrated network, on [`statistics::IMAGES`] images of those that judge.
+    ///
+    /// # Errors
+    /// See [`statistics::measure`].
+    pub fn statistics(&mut self, progress: &mut dyn Progress) -> Result<NetworkStatistics, RunError> {
+        let loader = self.datasets.few(statistics::IMAGES)?;
+        let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
+        progress.begin("layer statistics", loader.samples() as u64);
+        let found = statistics::measure(self.net(), batches, progress)?;
+        progress.end();
+        Ok(found)
     }
 
     /// Trains by the recipe, from the start or from a state.

@@ -34,6 +34,7 @@ mod runner;
 pub mod schedule;
 pub mod sensitivity;
 mod sqnr;
+pub mod statistics;
 #[cfg(test)]
 mod test_data;
 mod train;

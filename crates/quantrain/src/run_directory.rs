@@ -7,6 +7,8 @@
 //! | `checkpoints/last.safetensors`, `previous.safetensors`, `best.safetensors` | states to resume from |
 //! | `export/` | the exported models |
 //! | `summary.txt`, `summary.json` | the results |
+//! | `statistics.json` | what quantization does to each layer |
+//! | `report.html` | all of it in pictures |
 //! | `.quantrain-run` | says that the folder is a run's, whose it is now, and what was exported: the next run removes that |
 
 mod marker;
@@ -32,6 +34,8 @@ const CHECKPOINTS: &str = "checkpoints";
 const EXPORT: &str = "export";
 const SUMMARY_TEXT: &str = "summary.txt";
 const SUMMARY_JSON: &str = "summary.json";
+const STATISTICS: &str = "statistics.json";
+const REPORT: &str = "report.html";
 const LAST: &str = "last.safetensors";
 const PREVIOUS: &str = "previous.safetensors";
 const BEST: &str = "best.safetensors";
@@ -178,6 +182,16 @@ impl RunDirectory {
         self.path.join(SUMMARY_JSON)
     }
 
+    /// What quantization does to each layer, as JSON.
+    pub fn statistics(&self) -> PathBuf {
+        self.path.join(STATISTICS)
+    }
+
+    /// The run in pictures.
+    pub fn report(&self) -> PathBuf {
+        self.path.join(REPORT)
+    }
+
     /// The folder of exported files.
     pub fn exports(&self) -> PathBuf {
         self.path.join(EXPORT)
@@ -217,6 +231,16 @@ impl RunDirectory {
         write_whole(&self.path.join(SUMMARY_TEXT), printable(text).as_bytes())
     }
 
+    /// Writes what quantization does to each layer.
+    ///
+    /// # Errors
+    /// The file cannot be written; the one before stays then.
+    pub fn write_statistics<S: Serialize>(&self, statistics: &S) -> Result<(), FileError> {
+        let path = self.statistics();
+        let bytes = serde_json::to_vec(statistics).map_err(|e| FileError::new(&path, e.into()))?;
+        write_whole(&path, &bytes)
+    }
+
     /// The log of a new run.
     ///
     /// # Errors
@@ -237,7 +261,7 @@ impl RunDirectory {
 /// Removes what runs have written into a folder, and nothing else: folders go where nothing else is in them.
 fn clear(path: &Path, marker: &Marker) -> Result<(), FileError> {
     let checkpoints = [LAST, PREVIOUS, BEST].map(|name| Path::new(CHECKPOINTS).join(name));
-    let own = [RECIPE, METRICS, SUMMARY_TEXT, SUMMARY_JSON].map(PathBuf::from).into_iter().chain(checkpoints);
+    let own = [RECIPE, METRICS, SUMMARY_TEXT, SUMMARY_JSON, STATISTICS, REPORT].map(PathBuf::from).into_iter().chain(checkpoints);
     let mut folders = vec![path.join(CHECKPOINTS)];
     for file in own.chain(marker.exported.iter().cloned()) {
         let file = path.join(file);

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::coverage::{Coverage, TakenOver, ranges_from};
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
+use crate::pictures;
 use crate::progress::Console;
 use crate::report::{self, Exported, JudgedOn, seconds};
 
@@ -44,6 +45,9 @@ pub struct QuantizeReport {
     files: Vec<PathBuf>,
     /// What ONNX Runtime says of them; `null` before they are written.
     onnxruntime: Option<ExportCheck>,
+    /// The run in pictures, drawn last.
+    #[serde(skip)]
+    report: Option<PathBuf>,
     seconds: f64,
 }
 
@@ -79,9 +83,10 @@ impl Quantize {
             input: job.input(),
             files: Vec::new(),
             onnxruntime: None,
+            report: None,
             seconds: 0.0,
         };
-        let written = report.write(&run, &recipe.to_toml(), &mut job, started);
+        let written = report.write(&run, &recipe.to_toml(), &mut job, started, console);
         // A model that ONNX Runtime refuses stays, to be looked at.
         if written.as_ref().is_err_and(|error| !matches!(error, CliError::Run(RunError::ExportCheck { .. }))) {
             // The first error counts.
@@ -92,13 +97,14 @@ impl Quantize {
 }
 
 impl QuantizeReport {
-    fn write(&mut self, run: &RunDirectory, recipe: &str, job: &mut Job, started: Instant) -> Result<(), CliError> {
+    fn write(&mut self, run: &RunDirectory, recipe: &str, job: &mut Job, started: Instant, console: &mut Console) -> Result<(), CliError> {
         run.write_recipe(recipe)?;
         self.files = job.export(&run.exports())?;
         run.note_exports(&self.files)?;
         self.onnxruntime = Some(job.check_export(&self.files)?);
         self.seconds = seconds(started.elapsed());
         run.write_summary(&self.to_string(), self)?;
+        self.report = pictures::draw(run, job, console);
         Ok(())
     }
 }
@@ -122,7 +128,7 @@ impl fmt::Display for QuantizeReport {
             writeln!(f)?;
         }
         report::warnings(f, &self.prepared.warnings)?;
-        report::files(f, &self.run, &self.files)?;
+        report::files(f, &self.run, self.files.iter().chain(&self.report))?;
         self.onnxruntime.iter().try_for_each(|check| report::export_check(f, check))?;
         writeln!(f, "{:.1} s", self.seconds)
     }

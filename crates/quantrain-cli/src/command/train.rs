@@ -16,6 +16,7 @@ use crate::coverage::{Coverage, TakenOver, ranges_from};
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::keeper::{Checkpoint, RunKeeper};
+use crate::pictures;
 use crate::progress::Console;
 use crate::report::{self, Exported, JudgedOn, seconds, sentence};
 
@@ -73,6 +74,9 @@ pub struct TrainReport {
     files: Vec<PathBuf>,
     /// What ONNX Runtime says of them; `null` before they are written.
     onnxruntime: Option<ExportCheck>,
+    /// The run in pictures, drawn last.
+    #[serde(skip)]
+    report: Option<PathBuf>,
     seconds: f64,
 }
 
@@ -193,7 +197,9 @@ impl Work<'_> {
         report.files = self.job.export(&self.run.exports())?;
         self.run.note_exports(&report.files)?;
         report.onnxruntime = Some(self.job.check_export(&report.files)?);
-        report.write_summary(self.run, self.started)
+        report.write_summary(self.run, self.started)?;
+        report.report = pictures::draw(self.run, &mut self.job, console);
+        Ok(())
     }
 }
 
@@ -224,6 +230,7 @@ impl TrainReport {
             waiting_seconds: 0.0,
             files: Vec::new(),
             onnxruntime: None,
+            report: None,
             seconds: 0.0,
         }
     }
@@ -274,7 +281,7 @@ impl fmt::Display for TrainReport {
         report::refinement(f, &self.before.refinement)?;
         report::scores(f, &self.rows(), self.judged_on)?;
         report::warnings(f, &self.before.warnings)?;
-        report::files(f, &self.run, &self.files)?;
+        report::files(f, &self.run, self.files.iter().chain(&self.report))?;
         self.onnxruntime.iter().try_for_each(|check| report::export_check(f, check))?;
         let step = 1e3 * self.stepping_seconds / self.steps.max(1) as f64;
         writeln!(f, "{:.1} s, {} steps of {step:.0} ms", self.seconds, self.steps)

@@ -8,7 +8,7 @@ use crate::fixture::{Fixture, text};
 #[test]
 fn the_help_is_the_golden_one() {
     let fixture = Fixture::new();
-    for command in ["", "inspect", "init", "quantize", "train", "evaluate", "export", "verify", "sensitivity"] {
+    for command in ["", "inspect", "init", "quantize", "train", "evaluate", "export", "verify", "sensitivity", "report"] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         let output = fixture.run(&arguments);
         assert!(output.status.success());
@@ -25,7 +25,7 @@ fn the_help_is_the_golden_one() {
 #[test]
 fn every_command_has_a_line_in_the_help() {
     let help = text(&Fixture::new().run(&["--help"]).stdout);
-    for command in ["inspect", "init", "quantize", "train", "evaluate", "export", "verify", "sensitivity"] {
+    for command in ["inspect", "init", "quantize", "train", "evaluate", "export", "verify", "sensitivity", "report"] {
         assert!(help.lines().any(|l| l.trim_start().starts_with(command)), "{command}");
     }
 }

@@ -204,10 +204,20 @@ fn train_writes_a_run() {
         "model.qdq.onnx",
         "previous.safetensors",
         "recipe.toml",
+        "report.html",
+        "statistics.json",
         "summary.json",
         "summary.txt",
     ];
     assert_eq!(names, expected);
+    let drawn: Value = serde_json::from_slice(&fs::read(fixture.path("run/statistics.json")).unwrap()).unwrap();
+    let layers: Vec<&str> = drawn["layers"].as_array().unwrap().iter().map(|layer| layer["node"].as_str().unwrap()).collect();
+    assert_eq!(layers, ["stem", "depthwise", "sum", "quarters", "flat", "classifier"]);
+    let report_of_two = fixture.json(&["report", "run", "run", "--out", "both.html"]);
+    let page = fs::read_to_string(fixture.path("both.html")).unwrap();
+    assert_eq!(report_of_two["bytes"], page.len());
+    let score = report["qat"]["top1"].to_string();
+    assert!(page.contains(&format!("\"top1\":{score}")), "the page has the figures of the run");
     let metrics = fs::read_to_string(fixture.path("run/metrics.jsonl")).unwrap();
     let lines: Vec<Value> = metrics.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let kinds: Vec<&str> = lines.iter().map(|l| l["kind"].as_str().unwrap()).collect();

@@ -1,0 +1,38 @@
+//! Counts of values in equal bins.
+
+use serde::{Deserialize, Serialize};
+
+/// Bins of a picture.
+const BINS: usize = 64;
+
+/// Share of the range that is shown beyond each of its ends.
+const MARGIN: f32 = 0.25;
+
+/// How often values fall into equal bins; those beyond the ends count in the first and the last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// Where the first bin begins.
+    pub low: f32,
+    /// Where the last bin ends.
+    pub high: f32,
+    /// Values in each bin.
+    pub counts: Vec<u64>,
+}
+
+impl Histogram {
+    /// An empty one around a range.
+    pub fn around(min: f32, max: f32) -> Self {
+        let margin = MARGIN * (max - min).max(f32::MIN_POSITIVE);
+        Histogram { low: min - margin, high: max + margin, counts: vec![0; BINS] }
+    }
+
+    /// Counts a value; NaN counts nowhere.
+    pub fn add(&mut self, value: f32) {
+        if value.is_nan() {
+            return;
+        }
+        // Casting saturates: what lies beyond an end is in the bin there.
+        let bin = ((value - self.low) / (self.high - self.low) * BINS as f32) as usize;
+        self.counts[bin.min(BINS - 1)] += 1;
+    }
+}
