@@ -24,7 +24,8 @@ pub struct Settings {
     pub weight_bits: Option<u8>,
     /// Width of activations.
     pub activation_bits: Option<u8>,
-    /// Width of weights and inputs of the first and the last blocks, and of the network's outputs.
+    /// Width of weights and inputs of the first and the last blocks, and of the network's outputs. Up to 8 bits, weights get at most the
+    /// target's own width by it: a target with fewer than 8 has a reason, such as sums that saturate.
     pub edge_bits: Option<u8>,
     /// A weight scale for each output channel.
     pub per_channel: Option<bool>,
@@ -143,7 +144,7 @@ pub(crate) fn assign(
         for u in edge_units(graph, units) {
             placer.widen_input(&units[u], bits);
             if let Some(w) = weights[u].as_mut().filter(|_| layers[u].is_none_or(|l| l.weight_bits.is_none())) {
-                w.scheme = w.scheme.with_bits(bits);
+                w.scheme = w.scheme.with_bits(widths.of_edge_weights(bits));
             }
         }
         for &output in graph.outputs() {
@@ -176,6 +177,9 @@ fn weight_scheme(graph: &Graph, unit: &Unit, scheme: Scheme) -> Scheme {
     }
 }
 
+/// Width of codes in bytes; more are integers of two, which other sums hold.
+const BYTE: u8 = 8;
+
 /// The widths of a run, checked against the target.
 struct Widths {
     weights: Scheme,
@@ -200,6 +204,11 @@ impl Widths {
         let weight = target.check_weight_bits(settings.weight_bits.unwrap_or(weights.bits))?;
         let activation = target.check_activation_bits(settings.activation_bits.unwrap_or(target.activations().bits))?;
         Ok(Widths { weights, weight, activation })
+    }
+
+    /// What a width of edges is for their weights.
+    fn of_edge_weights(&self, edge: u8) -> u8 {
+        if edge > BYTE { edge } else { edge.min(self.weights.bits.max(self.weight)) }
     }
 }
 

@@ -66,7 +66,9 @@ pub struct Recipe {
     augmentation: Augment,
     train: Train,
     export: Export,
-    /// With every default that was filled in.
+    /// What was chosen.
+    said: RecipeFile,
+    /// The same with every default that was filled in.
     file: RecipeFile,
 }
 
@@ -302,7 +304,7 @@ impl Recipe {
     ///
     /// # Errors
     /// A file that cannot be read or parsed, an unknown key or value, a value out of its range.
-    pub fn load(path: Option<&Path>, overrides: Overrides) -> Result<Self, RecipeError> {
+    pub fn load(path: Option<&Path>, flags: impl Into<RecipeFile>) -> Result<Self, RecipeError> {
         let (file, text) = match path {
             None => (RecipeFile::default(), String::new()),
             Some(path) => {
@@ -310,28 +312,43 @@ impl Recipe {
                 (parse::parse(path, &text)?.based_on(path.parent().unwrap_or(Path::new(""))), text)
             }
         };
-        Recipe::try_from(RecipeFile::from(overrides).or(file)).map_err(|source| {
+        // What a file lists as chosen is told from the rest before a flag changes what the rest follows.
+        let chosen = check::chosen(file);
+        chosen.and_then(|file| Recipe::try_from(flags.into().or(file))).map_err(|source| {
             let line = source.key().and_then(|key| parse::line_of(&text, key));
             let file = path.map_or_else(PathBuf::new, PathBuf::from);
             RecipeError::Check { location: Location { file, line }, source: Box::new(source) }
         })
     }
 
-    /// The effective recipe, with every default filled in and absolute paths: it means the same in any folder.
+    /// The effective recipe, with every default filled in and absolute paths: it means the same in any folder. The key `explicit` lists what
+    /// was chosen.
     pub fn to_toml(&self) -> String {
-        toml::to_string(&self.file.clone().absolute()).expect("checked values can be written")
+        let file = RecipeFile { explicit: Some(self.explicit()), ..self.file.clone().absolute() };
+        toml::to_string(&file).expect("checked values can be written")
     }
 
-    /// The same recipe for another target, named or a file; what the first one decided by default, this one decides anew. The widths stay.
+    /// The keys that were chosen, as `table.key`; the others were filled in.
+    pub fn explicit(&self) -> Vec<String> {
+        self.said.keys()
+    }
+
+    /// The recipe as it was chosen, with nothing filled in.
+    pub fn chosen(&self) -> &RecipeFile {
+        &self.said
+    }
+
+    /// The recipe for another target, named or a file, of a network that is trained already: what was filled in is found anew, what was chosen
+    /// stays. How ranges were learned counts no more.
     ///
     /// # Errors
-    /// The target is not known or does not have the widths.
+    /// The target is not known or does not have the widths that were chosen.
     pub fn for_target(&self, target: &str) -> Result<Self, CheckError> {
-        let mut file = self.file.clone();
-        file.target = Some(target.into());
-        let q = &mut file.quantization;
-        (q.per_channel, q.quantize_output, q.bias_limit, q.observer, q.train_observer) = (None, None, None, None, None);
-        Recipe::try_from(file)
+        let mut said = self.said.clone();
+        said.target = Some(target.into());
+        let q = &mut said.quantization;
+        (q.learn_ranges, q.learn_weight_ranges, q.train_observer) = (None, None, None);
+        Recipe::try_from(said)
     }
 
     /// The keys that ask for other quantizers than the target's default ones; a file that is quantized already has its own.
@@ -353,15 +370,15 @@ impl Recipe {
     /// # Errors
     /// The target does not have a width.
     pub fn with_layers(&self, rules: &[LayerSettings]) -> Result<Self, CheckError> {
-        let mut file = self.file.clone();
+        let mut said = self.said.clone();
         let rule = |rule: &LayerSettings| LayerFile {
             name: Some(rule.pattern.clone()),
             weight_bits: rule.weight_bits,
             activation_bits: rule.activation_bits,
             float: rule.float.then_some(true),
         };
-        file.quantization.layer.get_or_insert_default().extend(rules.iter().map(rule));
-        Recipe::try_from(file)
+        said.quantization.layer.get_or_insert_default().extend(rules.iter().map(rule));
+        Recipe::try_from(said)
     }
 
     /// The same recipe with the names of all classes, in the order of the network's outputs.
@@ -369,9 +386,9 @@ impl Recipe {
     /// # Errors
     /// A name is empty or there twice.
     pub fn with_classes(&self, names: Vec<String>) -> Result<Self, CheckError> {
-        let mut file = self.file.clone();
-        file.data.classes = Some(ClassNames::Names(names));
-        Recipe::try_from(file)
+        let mut said = self.said.clone();
+        said.data.classes = Some(ClassNames::Names(names));
+        Recipe::try_from(said)
     }
 
     /// Of all that the trained network depends on: not where files go, in which form, or how many threads work.

@@ -14,7 +14,7 @@ use super::choice::{
 };
 use super::file::{AugmentationFile, DataFile, QuantizationFile, RefineFile, TrainFile, is_target_file};
 use super::resize::ResizeTo;
-use super::{Data, Device, Export, LearnRanges, Losses, OutputLoss, Quantization, Recipe, RecipeFile, Train};
+use super::{Data, Device, Export, LearnRanges, Losses, OutputLoss, Quantization, Recipe, RecipeFile, TABLES, Train};
 use crate::CheckError;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::{ObserverKind, ObserverSettings};
@@ -30,11 +30,10 @@ impl TryFrom<RecipeFile> for Recipe {
     type Error = CheckError;
 
     fn try_from(file: RecipeFile) -> Result<Self, CheckError> {
-        let file = file.or(RecipeFile::standard());
-        let target = target(given("target", file.target.as_deref())?)?;
-        let dependent = dependent_defaults(&file, &target);
-        let file = file.or(dependent);
+        let said = chosen(file)?;
+        let (file, target) = filled_in(said.clone())?;
         Ok(Recipe {
+            said,
             model: path("model", given("model", file.model.clone())?)?,
             read: quantrain_onnx::ReadOptions {
                 input_shapes: input_shapes(file.input_shape.as_deref().unwrap_or_default())?,
@@ -68,6 +67,27 @@ impl TryFrom<RecipeFile> for Recipe {
     }
 }
 
+/// A recipe with every key that has a default, and its target.
+fn filled_in(file: RecipeFile) -> Result<(RecipeFile, Target), CheckError> {
+    let file = file.or(RecipeFile::standard());
+    let target = target(given("target", file.target.as_deref())?)?;
+    let dependent = dependent_defaults(&file, &target);
+    Ok((file.or(dependent), target))
+}
+
+/// The keys of a recipe that were chosen: all, or where it lists them those and what is not as it would be filled in.
+pub(super) fn chosen(mut file: RecipeFile) -> Result<RecipeFile, CheckError> {
+    let Some(explicit) = file.explicit.take() else { return Ok(file) };
+    let is_key = |name: &str| TABLES.iter().any(|table| table.keys.iter().any(|key| table.qualified(key.name) == name));
+    if let Some(unknown) = explicit.iter().find(|name| !is_key(name)) {
+        return Err(CheckError::Value { key: "explicit", found: format!("`{unknown}`"), expected: "keys such as `train.epochs`" });
+    }
+    let standard = RecipeFile::standard();
+    let target = target(given("target", file.target.as_deref().or(standard.target.as_deref()))?)?;
+    let usual = dependent_defaults(&file.clone().or(standard.clone()), &target).or(standard);
+    Ok(file.without(usual, &explicit))
+}
+
 /// The table `[quantization]` of a recipe that says nothing of it.
 pub(super) fn usual_quantization(target: &Target) -> QuantizationFile {
     dependent_defaults(&RecipeFile::standard(), target).quantization
@@ -77,13 +97,14 @@ pub(super) fn usual_quantization(target: &Target) -> QuantizationFile {
 fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     let mut defaults = RecipeFile::default();
     let (given, q) = (&file.quantization, &mut defaults.quantization);
-    let weight_bits = given.weight_bits.unwrap_or(target.weights().bits);
-    let activation_bits = given.activation_bits.unwrap_or(target.activations().bits);
+    let (own_weight_bits, own_activation_bits) = (target.weights().bits, target.activations().bits);
+    let weight_bits = given.weight_bits.unwrap_or(own_weight_bits);
+    let activation_bits = given.activation_bits.unwrap_or(own_activation_bits);
     let has_eight = target.check_weight_bits(8).is_ok() && target.check_activation_bits(8).is_ok();
     let powers_of_two = target.activations().scale == ScaleKind::PowerOfTwo;
-    q.weight_bits = Some(weight_bits);
-    q.activation_bits = Some(activation_bits);
-    let fewer = weight_bits < target.weights().bits || activation_bits < target.activations().bits;
+    q.weight_bits = Some(own_weight_bits);
+    q.activation_bits = Some(own_activation_bits);
+    let fewer = weight_bits < own_weight_bits || activation_bits < own_activation_bits;
     q.edge_bits = (fewer && has_eight).then_some(8);
     q.per_channel = Some(target.weights().granularity == Granularity::PerChannel);
     q.quantize_output = Some(target.quantizes_output());

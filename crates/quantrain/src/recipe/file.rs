@@ -23,7 +23,7 @@ recipe_tables! {
         /// Shapes of the model's inputs, where it leaves extents open or fixes the batch: NAME=Nx3x480x640, N being the batch; the name may be left
         /// out where there is one input.
         "input-shape" input_shape: Vec<String>, words "the model's", example "[\"image=Nx3x480x640\"]";
-        /// The runtime to quantize for: onnxruntime, tidl-pow2, or the path of a target file (.toml).
+        /// The runtime to quantize for: onnxruntime, onnxruntime-vnni, tidl-pow2, or the path of a target file (.toml).
         "target" target: String, "\"onnxruntime\"";
         /// The run directory: effective recipe, metrics, checkpoints, exported models and summary go there.
         "out" out: PathBuf, "\"run\"";
@@ -33,6 +33,9 @@ recipe_tables! {
         "threads" threads: usize, "0";
         /// Where the computation runs: cpu.
         "device" device: String, "\"cpu\"";
+        /// Which of the keys that are set were chosen, where others were filled in, as in the recipe of a run: what was filled in is found anew
+        /// where a flag changes what it follows, and what is not as it would be filled in counts as chosen.
+        "explicit" explicit: Vec<String>, words "all that are set", example "[\"model\", \"train.epochs\"]";
     }
     then {
         /// The integers.
@@ -57,7 +60,8 @@ recipe_tables! {
         "weight-bits" weight_bits: u8, words "the target's, 7 for onnxruntime, else 8", example "8";
         /// Bits of activations: 2 to 8, or 16.
         "activation-bits" activation_bits: u8, words "the target's, usually 8", example "8";
-        /// Bits of the weights and inputs of the first and the last layers, and of the network's outputs.
+        /// Bits of the weights and inputs of the first and the last layers, and of the network's outputs. Up to 8, their weights get no more than
+        /// the target's own width or weight-bits.
         "edge-bits" edge_bits: u8, words "8 if weights or activations have fewer than the target's, else theirs", example "8";
         /// Whether weights have a scale for each output channel.
         "per-channel" per_channel: bool, words "the target's", example "true";

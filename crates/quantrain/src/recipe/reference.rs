@@ -29,7 +29,7 @@ eval = \"test.parquet\"
 epochs = 2
 ```
 
-The run directory keeps the effective recipe, with every default filled in. This page is printed from the table that the program reads recipes
+The run directory keeps the effective recipe, with every default filled in and a list, `explicit`, of what was chosen. This page is printed from the table that the program reads recipes
 by: `cargo run -p quantrain --example recipe_reference > docs/recipe.md`.
 ";
 

@@ -37,6 +37,11 @@ pub struct Table {
 }
 
 impl Table {
+    /// A key of this table as `table.key`.
+    pub fn qualified(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
     /// Whether the table may be there several times, `[[name]]`.
     pub fn is_list(&self) -> bool {
         self.name.contains('.')
@@ -92,6 +97,21 @@ macro_rules! recipe_tables {
                     Self {
                         $($field: self.$field.or(other.$field),)+
                         $($($sub: self.$sub.or(other.$sub),)+)?
+                    }
+                }
+
+                /// The keys that are set, as `table.key`, in order.
+                pub fn keys(&self) -> Vec<String> {
+                    let own = [$(($name, self.$field.is_some())),+].into_iter().filter(|(_, set)| *set);
+                    own.map(|(name, _)| Self::TABLE.qualified(name))$($(.chain(self.$sub.keys()))+)?.collect()
+                }
+
+                /// Without the values that are as in `usual`, but for the keys `kept`.
+                pub fn without(self, usual: Self, kept: &[String]) -> Self {
+                    let keeps = |name| kept.contains(&Self::TABLE.qualified(name));
+                    Self {
+                        $($field: self.$field.filter(|value| keeps($name) || usual.$field.as_ref() != Some(value)),)+
+                        $($($sub: self.$sub.without(usual.$sub, kept),)+)?
                     }
                 }
             }

@@ -36,6 +36,7 @@ const ROWS: &[Row] = &[
     ("seed", "", "7", |r| show(r.seed())),
     ("threads", "", "3", |r| show(r.threads())),
     ("device", "", "'cuda'", |r| show(r.device())),
+    ("explicit", "seed = 0", "['model']", |r| show(r.explicit())),
     ("quantization.enabled", "", "false", |r| show(r.quantization().enabled)),
     ("quantization.weight-bits", "", "4", |r| show(r.settings().weight_bits)),
     ("quantization.activation-bits", "", "4", |r| show(r.settings().activation_bits)),
@@ -167,7 +168,7 @@ fn every_key_changes_something() {
 }
 
 fn qualified(table: &Table, key: &Key) -> String {
-    if table.name.is_empty() { key.name.into() } else { format!("{}.{}", table.name, key.name) }
+    table.qualified(key.name)
 }
 
 #[test]
@@ -228,6 +229,50 @@ fn an_effective_recipe_is_read_back_as_itself() {
     let second = recipe(&effective).unwrap();
     assert_eq!(first, second);
     assert_eq!(effective, second.to_toml());
+}
+
+/// The recipe that a run keeps of this one, with flags over it.
+fn kept(text: &str, flags: Overrides) -> Recipe {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    fs::write(&path, recipe(text).unwrap().to_toml()).unwrap();
+    Recipe::load(Some(&path), flags).unwrap()
+}
+
+#[test]
+fn what_was_filled_in_follows_another_target_and_what_was_chosen_stays() {
+    let tidl = || Overrides { target: Some("tidl-pow2".into()), ..Overrides::default() };
+    for text in ["model = '/m'\n", "model = '/m'\n[quantization]\nactivation-bits = 6\n[train]\nepochs = 9\n"] {
+        let direct = recipe(&format!("target = 'tidl-pow2'\n{text}")).unwrap();
+        let later = kept(text, tidl());
+        // The run directory was filled in, as an absolute path.
+        assert_eq!(later.explicit().iter().filter(|key| *key != "out").collect::<Vec<_>>(), direct.explicit().iter().collect::<Vec<_>>());
+        assert_eq!((later.settings(), later.quantization(), later.train()), (direct.settings(), direct.quantization(), direct.train()));
+        assert_eq!(recipe(text).unwrap().for_target("tidl-pow2").unwrap(), direct);
+    }
+    let narrow = kept("model = '/m'\n[quantization]\nweight-bits = 7\n", tidl());
+    assert_eq!(narrow.settings().weight_bits, Some(7), "the target's own width, but chosen");
+    assert_eq!(kept("model = '/m'\n", tidl()).settings().weight_bits, Some(8));
+}
+
+#[test]
+fn what_a_hand_changed_in_a_kept_recipe_counts_as_chosen() {
+    let effective = recipe("model = '/m'\n").unwrap().to_toml();
+    assert!(effective.contains("explicit = [\"model\"]\n"), "{effective}");
+    assert!(effective.contains("weight-bits = 7\n") && effective.contains("epochs = 5\n"), "{effective}");
+    let changed = recipe(&effective.replace("weight-bits = 7\n", "weight-bits = 5\n").replace("epochs = 5\n", "epochs = 6\n")).unwrap();
+    assert_eq!((changed.settings().weight_bits, changed.train().epochs), (Some(5), 6));
+    assert!(["quantization.weight-bits", "train.epochs"].iter().all(|key| changed.explicit().iter().any(|k| k == key)), "{changed:?}");
+    // What follows the number of epochs does not change with it where it is written.
+    assert_eq!(changed.train().freeze, recipe("model = '/m'\n").unwrap().train().freeze);
+    assert_eq!(recipe(&effective.replace("\"model\"]", "\"modle\"]")).unwrap_err().key(), Some("explicit"));
+}
+
+#[test]
+fn how_ranges_were_learned_does_not_bind_another_target() {
+    let learned = recipe("model = 'm'\n[quantization]\nlearn-ranges = 'lsq'\nlearn-weight-ranges = true\n").unwrap();
+    let other = learned.for_target("tidl-pow2").unwrap();
+    assert_eq!((other.quantization().learn_ranges, other.settings().weight_bits), (None, Some(8)));
 }
 
 #[test]
