@@ -1,4 +1,4 @@
-//! Convolutions and products with weights: BatchNorm, activation and quantization in one pass each way (design sections 4 and 5).
+//! Convolutions and products with weights: BatchNorm, activation and quantization in one pass each way.
 //!
 //! Everything is written over accumulators `acc = x ⋆ W` of centred codes (or plain values, scale 1). With `a` such that the float
 //! convolution is `v = acc·a + b`:
@@ -32,7 +32,8 @@ use crate::op::{LARGEST_F32_SUM, Scaled};
 pub enum GradientPath {
     /// Derivative of `clip(BN_batch(x̂ ⋆ w))`: the devkit's "ste".
     Float,
-    /// Derivative of `clip(x̂ ⋆ ŵ + b̂)`, straight through every rounding: the devkit's "qte", whitepaper formula 16.
+    /// Derivative of `clip(x̂ ⋆ ŵ + b̂)`, straight through every rounding: the devkit's "qte", formula 16 of Krishnamoorthi 2018
+    /// (arXiv:1806.08342).
     Quantized,
 }
 
@@ -41,7 +42,7 @@ pub enum GradientPath {
 pub enum BatchNormMode {
     /// Values use the running statistics; they are updated from the batch.
     Running,
-    /// Weights are quantized with the running statistics, the result is corrected to the batch's (whitepaper section 3.2.2).
+    /// Weights are quantized with the running statistics, the result is corrected to the batch's (Krishnamoorthi 2018, section 3.2.2).
     Corrected,
     /// Running statistics, not updated.
     Frozen,

@@ -4,7 +4,7 @@ use crate::graph::{Graph, NodeId, TensorId};
 use crate::op::Gemm;
 use crate::{Op, Target};
 
-/// A node with what is fused into it. Where the node has weights, the unit is a *block* (design section 4).
+/// A node with what is fused into it. Where the node has weights, the unit is a *block*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// The node that computes.

@@ -1,4 +1,4 @@
-//! Folding BatchNormalization into weights, and the codes of weights and biases (design section 4).
+//! Folding BatchNormalization into weights, and the codes of weights and biases.
 //!
 //! `w̃ = w·γ/√(σ²+ε)`, `b̃ = (b − μ)·γ/√(σ²+ε) + β`, `ŵ = Qw(w̃)`, `b̂ = round(b̃/(s_x·s_w))·s_x·s_w`. Weights are channels first here.
 

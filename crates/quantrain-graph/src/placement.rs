@@ -1,4 +1,4 @@
-//! Places quantizers by the rules of a target (design section 7).
+//! Places quantizers by the rules of a target.
 //!
 //! Every unit's output is quantized, carries its input's quantizer, shares one with its inputs, or stays in float; an input of a quantized
 //! unit is always quantized. What a calibration finds out about ranges may change that ([`crate::Separation`]); then the same rules are gone

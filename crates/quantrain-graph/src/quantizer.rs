@@ -1,4 +1,4 @@
-//! The arithmetic of one quantizer (design section 3): `q = clamp(round(x/s) + z, qmin, qmax)`, `x̂ = (q − z)·s`.
+//! The arithmetic of one quantizer: `q = clamp(round(x/s) + z, qmin, qmax)`, `x̂ = (q − z)·s`.
 
 use serde::{Deserialize, Serialize};
 

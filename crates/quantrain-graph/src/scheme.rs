@@ -86,6 +86,11 @@ pub enum BiasLimit {
     ReduceWeightScale,
 }
 
+impl BiasLimit {
+    /// The names in files, in the order of the variants.
+    pub const NAMES: [&'static str; 3] = ["off", "saturate", "reduce-weight-scale"];
+}
+
 /// The kind of integers of a tensor; together with a range it gives a [`crate::Quantizer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

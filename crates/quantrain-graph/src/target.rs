@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::op::{Activation, Interpolation};
 use crate::{BiasLimit, Op, Scheme, TargetError};
 
-/// The formula that turns an accumulator into an output code (design section 6).
+/// The formula that turns an accumulator into an output code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Requantize {

@@ -1,4 +1,4 @@
-//! Convolutions and products with weights (design sections 4 and 6).
+//! Convolutions and products with weights.
 
 mod float;
 mod narrow;

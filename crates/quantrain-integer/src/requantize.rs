@@ -1,4 +1,4 @@
-//! From sums to codes, by the formula of a target (design section 6).
+//! From sums to codes, by the formula of a target.
 
 use quantrain_graph::{Requantize, Rounding};
 

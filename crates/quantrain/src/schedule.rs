@@ -66,7 +66,7 @@ pub struct FreezeSchedule {
 }
 
 impl FreezeSchedule {
-    /// The default for a number of epochs E: BatchNorm from E/2 − 1 on, ranges from E/2 + 1 on (design section 4, the devkit's rule), where
+    /// The default for a number of epochs E: BatchNorm from E/2 − 1 on, ranges from E/2 + 1 on (the devkit's rule), where
     /// E/2 is rounded down and nothing freezes before epoch 0. So one or two epochs run with BatchNorm frozen from the start and ranges that
     /// follow to the end.
     pub fn over(epochs: u32) -> Self {

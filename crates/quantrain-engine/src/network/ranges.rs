@@ -1,4 +1,4 @@
-//! What gradients say of the ranges of activations: learned quantizers refine the quantized path (design section 5).
+//! What gradients say of the ranges of activations: learned quantizers refine the quantized path.
 
 use quantrain_kernels::block_pass;
 use quantrain_kernels::elementwise::{self, AddPass};

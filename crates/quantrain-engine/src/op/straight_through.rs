@@ -1,4 +1,4 @@
-//! Values of one path, derivative of another (design section 5).
+//! Values of one path, derivative of another.
 
 use quantrain_graph::op::StraightThrough;
 use quantrain_kernels::permute::permute;

@@ -1,4 +1,4 @@
-//! Values of one path, derivative of another (design section 5).
+//! Values of one path, derivative of another.
 
 use std::fmt;
 use std::sync::Arc;
