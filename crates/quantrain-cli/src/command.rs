@@ -11,13 +11,18 @@ mod train;
 mod verify;
 
 use clap::Subcommand;
-use quantrain::recipe::Recipe;
+use std::path::{Path, PathBuf};
+
+use quantrain::recipe::{Overrides, Recipe};
 use quantrain::{Job, RunDirectory};
 
 use crate::error::CliError;
+use crate::flags::SetFlags;
 use crate::progress::Console;
 use crate::report::render;
 use crate::stop;
+use crate::stored::exported;
+use crate::subject::Subject;
 
 /// What `quantrain` can do.
 #[derive(Debug, Subcommand)]
@@ -74,6 +79,25 @@ fn told(job: &Job, console: &Console) -> Vec<String> {
     let notes = job.notes();
     notes.iter().for_each(|note| console.note(note));
     notes
+}
+
+/// The recipe by which a file is judged: a model, the model of a recipe, or what a run exported; images and preprocessing are those of the
+/// recipe that is given, else of the run.
+fn of_subject(subject: &Path, recipe: Option<&Path>, flags: Overrides, set: &SetFlags) -> Result<Recipe, CliError> {
+    let given = recipe.map(Subject::recipe).transpose()?;
+    let load = |recipe: Option<PathBuf>, flags: Overrides| Ok(Recipe::load(recipe.as_deref(), set.over(flags)?)?);
+    match Subject::of(subject)? {
+        Subject::Model(model) => load(given, Overrides { model: Some(model), ..flags }),
+        Subject::Recipe(own) if given.is_none() => load(Some(own), flags),
+        Subject::Recipe(own) => {
+            let model = Recipe::load(Some(&own), Overrides::default())?.model().to_owned();
+            load(given, Overrides { model: Some(model), ..flags })
+        }
+        Subject::Run(run) => {
+            let model = exported(&run, &Recipe::load(Some(&run.recipe()), Overrides::default())?)?;
+            load(given.or(Some(run.recipe())), Overrides { model: Some(model), ..flags })
+        }
+    }
 }
 
 /// Refuses a run directory that a new run may not be written to, before any work is done.

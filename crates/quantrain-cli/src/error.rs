@@ -1,8 +1,10 @@
 //! Every failure of the command line, and its exit code.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use quantrain::recipe::key_meant;
 use quantrain::{Location, RecipeError, RunError};
 use thiserror::Error;
 
@@ -50,6 +52,65 @@ pub enum CliError {
         /// The images.
         data: PathBuf,
     },
+    /// A key has a flag and is set beside it.
+    #[error("{key}: given by its flag and by --set, one of them expected")]
+    Twice {
+        /// The key.
+        key: String,
+    },
+    /// Two models were given.
+    #[error("two models found, {} and {}, one expected", first.display(), second.display())]
+    TwoModels {
+        /// One.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// A file that no command works on.
+    #[error(
+        "{}: {found} found; a network in ONNX, a recipe or a run directory expected (images go behind --data)", path.display()
+    )]
+    NoSubject {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A command does not work on what was given.
+    #[error("{}: {found} found, {expected} expected", path.display())]
+    OtherSubject {
+        /// As given.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What the command works on.
+        expected: &'static str,
+    },
+    /// A run has no exported model.
+    #[error(
+        "{}: no exported model found, {} expected; `quantrain train {0} --resume` ends the run, `quantrain export {0}` exports it as it is",
+        run.display(), model.display()
+    )]
+    NotExported {
+        /// The run directory.
+        run: PathBuf,
+        /// What would be there.
+        model: PathBuf,
+    },
+    /// An export for other quantizers cannot calibrate them.
+    #[error("quantizers for {target} are to be calibrated, which the run was not: {source}")]
+    Recalibration {
+        /// The target.
+        target: String,
+        /// Why that fails.
+        source: RunError,
+    },
+    /// A file that a recipe was to be written to is there.
+    #[error("{}: a file found there; remove it, or choose another name", file.display())]
+    FileExists {
+        /// The file.
+        file: PathBuf,
+    },
     /// Only calibration was asked for, and there is nothing to calibrate.
     #[error("quantization.enabled: false found, true expected: there is nothing to calibrate; `quantrain train` trains float networks")]
     NothingToQuantize,
@@ -95,13 +156,28 @@ impl CliError {
         let lines = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"));
         let words: Vec<&str> = lines.filter(|l| !l.is_empty()).collect();
         let message = words.join(" ").replace(" tip: ", "; ");
-        CliError::Usage { message: message.trim_start_matches("error: ").to_owned() }
+        let mut message = message.trim_start_matches("error: ").to_owned();
+        if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) = (error.kind(), error.get(ContextKind::InvalidArg)) {
+            if Path::new(flag).exists() {
+                message += "; images go behind --data";
+            }
+            let key = key_meant(flag).filter(|_| flag.starts_with("--"));
+            // What is a key by its very name is no slip for a flag.
+            let is_key = key.as_ref().is_some_and(|key| key.rsplit('.').next() == Some(flag.trim_start_matches('-')));
+            let has_similar = message.contains("a similar argument exists");
+            if let Some(key) = key.filter(|_| is_key || !has_similar) {
+                message.truncate(message.find("; ").unwrap_or(message.len()));
+                message += &format!("; --set {key}=VALUE sets a key of the recipe");
+            }
+        }
+        CliError::Usage { message }
     }
 
     /// What the shell sees.
     pub fn exit_code(&self) -> u8 {
         match self {
             CliError::Stopped { .. } | CliError::Run(RunError::Stopped { .. }) => stop::EXIT_CODE,
+            CliError::Recalibration { source: RunError::Stopped { .. }, .. } => stop::EXIT_CODE,
             CliError::Output { .. } => 1,
             _ => 2,
         }

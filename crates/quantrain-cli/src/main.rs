@@ -14,12 +14,14 @@ mod progress;
 mod report;
 mod scheme;
 mod stop;
+mod stored;
+mod subject;
 mod table;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use quantrain::printable;
 
 use command::{Answer, Command};
@@ -41,7 +43,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Cli::try_parse() {
+    let arguments = match parse() {
         Ok(arguments) => arguments,
         Err(error) if !error.use_stderr() => return print(&error.render().to_string()),
         Err(error) => return fail(&CliError::usage(&error)),
@@ -54,6 +56,16 @@ fn main() -> ExitCode {
         }
         Err(error) => fail(&error),
     }
+}
+
+/// The arguments; a value may be a negative number wherever one is taken.
+fn parse() -> Result<Cli, clap::Error> {
+    let numbers = |argument: clap::Arg| {
+        let takes_value = argument.get_action().takes_values();
+        argument.allow_negative_numbers(takes_value)
+    };
+    let command = Cli::command().mut_subcommands(|command| command.mut_args(numbers));
+    Cli::from_arg_matches(&command.try_get_matches()?)
 }
 
 fn run(Cli { command, json, quiet }: Cli) -> Result<Answer, CliError> {

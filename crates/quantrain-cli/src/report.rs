@@ -1,6 +1,7 @@
 //! What reports share: scores and files.
 
 use std::fmt::{self, Display};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use quantrain::metric::Score;
@@ -16,13 +17,23 @@ use crate::table::{Align, Table, grouped};
 pub const WITHOUT_ONNXRUNTIME: &str = "ONNX Runtime was not found; \
     set ORT_DYLIB_PATH to the folder of Python's package onnxruntime or to its library, or activate the virtual environment it is in";
 
-/// A report as it goes to standard output: the text, or the same as JSON.
+/// A report as it goes to standard output: the text, its tables as wide as the terminal, or the same as JSON.
 pub fn render<R: Serialize + Display>(report: &R, json: bool) -> Result<String, CliError> {
     if !json {
-        return Ok(report.to_string());
+        return Ok(match terminal_width() {
+            Some(width) => format!("{report:width$}"),
+            None => report.to_string(),
+        });
     }
     let text = serde_json::to_string_pretty(report).map_err(|source| CliError::Json { source })?;
     Ok(text + "\n")
+}
+
+/// Characters of a line of the terminal that standard output is, if it is one. A width of a `format!` has 16 bits.
+fn terminal_width() -> Option<usize> {
+    let terminal = io::stdout();
+    let size = terminal.is_terminal().then(|| terminal_size::terminal_size_of(terminal)).flatten();
+    size.map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0)
 }
 
 /// What was exported, and what it is worth.
@@ -61,10 +72,10 @@ pub fn scores(f: &mut fmt::Formatter<'_>, rows: &[(String, Option<&Score>)], jud
     let table = score_table(&known);
     match (last, table.width() > WIDTH) {
         (Score::Sqnr(_), true) => {
-            writeln!(f, "{}", summed_table(&known))?;
-            writeln!(f, "{}", output_table(&known[known.len().saturating_sub(3)..]))?;
+            writeln!(f, "{}", summed_table(&known).fitted(f.width()))?;
+            writeln!(f, "{}", output_table(&known[known.len().saturating_sub(3)..]).fitted(f.width()))?;
         }
-        _ => writeln!(f, "{table}")?,
+        _ => writeln!(f, "{}", table.fitted(f.width()))?,
     }
     if let Score::Accuracy(_) = first {
         writeln!(f, "±: half of Wilson's interval at 95 %")?;
@@ -147,7 +158,7 @@ pub fn warnings(f: &mut fmt::Formatter<'_>, warnings: &[String]) -> fmt::Result 
 }
 
 /// A text behind its first words, its further lines indented.
-fn wrapped(f: &mut fmt::Formatter<'_>, first: &str, indent: &str, text: &str) -> fmt::Result {
+pub fn wrapped(f: &mut fmt::Formatter<'_>, first: &str, indent: &str, text: &str) -> fmt::Result {
     let mut line = first.to_owned();
     for word in text.split_whitespace() {
         if line.chars().count() + 1 + word.chars().count() > WIDTH {
@@ -171,18 +182,13 @@ pub fn refinement(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Resu
         let by = i.checked_sub(1).map_or_else(String::new, |before| format!("{:+.2} dB", step.sqnr - steps[before].sqnr));
         table.row(vec![step.step.clone(), format!("{:.2} dB", step.sqnr), by, step.changed.clone()]);
     }
-    writeln!(f, "{table}")
+    writeln!(f, "{}", table.fitted(f.width()))
 }
 
 /// What the network is fed with and what there is to know of it, a line each.
 pub fn data(f: &mut fmt::Formatter<'_>, input: Option<&InputStatistics>, notes: &[String]) -> fmt::Result {
     input.map_or(Ok(()), |input| writeln!(f, "  {input}"))?;
     notes.iter().try_for_each(|note| wrapped(f, " ", "   ", note))
-}
-
-/// A score in a sentence.
-pub fn sentence(score: &Score) -> String {
-    score.figures().into_iter().map(|(what, how_much)| format!("{what} {how_much}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A share in a sentence.
@@ -199,8 +205,10 @@ pub fn files<'p>(f: &mut fmt::Formatter<'_>, run: &Path, files: impl IntoIterato
 /// What ONNX Runtime says of the files written.
 pub fn export_check(f: &mut fmt::Formatter<'_>, check: &ExportCheck) -> fmt::Result {
     match check {
-        ExportCheck::Opened { library } => writeln!(f, "opened in ONNX Runtime: outputs as the float network's ({})", library.display()),
-        ExportCheck::NotFound => writeln!(f, "not opened: {WITHOUT_ONNXRUNTIME}"),
+        ExportCheck::Opened { library } => {
+            wrapped(f, "opened", "   ", &format!("in ONNX Runtime: outputs as the float network's ({})", library.display()))
+        }
+        ExportCheck::NotFound => wrapped(f, "not opened:", "   ", WITHOUT_ONNXRUNTIME),
         ExportCheck::LeftOut => writeln!(f, "not opened in ONNX Runtime, as export.check says"),
     }
 }

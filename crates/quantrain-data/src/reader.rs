@@ -20,6 +20,9 @@ use crate::{DataError, Dataset};
 
 pub use options::{BoxForm, Columns, ReadOptions};
 
+/// The kinds of datasets that [`open`] knows, in a few words.
+pub const KINDS: &str = "parquet, .npz, IDX or a folder";
+
 /// Opens a dataset by the kind of its path:
 ///
 /// - `*.parquet`, in the Hugging Face layout: a struct column of encoded `bytes` and `path`;

@@ -255,13 +255,15 @@ pub enum RunError {
     },
     /// The network's file fixes the number of images in a batch.
     #[error(
-        "input `{input}` takes batches of {fixed}, {images} images found; free the batch (--input-shape {input}=Nx…), or take that batch size"
+        "input `{input}` takes batches of {fixed}, {images} images found; free the batch (--input-shape {free}), or take that batch size"
     )]
     FixedBatch {
         /// The input.
         input: String,
         /// The file's batch.
         fixed: usize,
+        /// The input's shape with a free batch, as flags have it.
+        free: String,
         /// Images of the batch.
         images: usize,
     },

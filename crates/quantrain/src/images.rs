@@ -81,9 +81,18 @@ pub(crate) fn check_images(network: &Network, batch: &Batch) -> Result<(), RunEr
         return Err(RunError::ImageSize { input: input(), found, expected });
     }
     match fixed_batch(graph) {
-        Some(fixed) if fixed != batch.size => Err(RunError::FixedBatch { input: input(), fixed, images: batch.size }),
+        Some(fixed) if fixed != batch.size => {
+            Err(RunError::FixedBatch { input: input(), fixed, free: free_batch(graph), images: batch.size })
+        }
         _ => Ok(()),
     }
+}
+
+/// The input's name and shape with a free batch: `image=Nx3x224x224`.
+fn free_batch(graph: &Graph) -> String {
+    let Some(input) = graph.inputs().first().map(|&t| graph.tensor(t)) else { return String::new() };
+    let extents: Vec<String> = input.shape.0.iter().skip(1).map(ToString::to_string).collect();
+    format!("{}=Nx{}", input.name, extents.join("x"))
 }
 
 /// The only batch size that a network takes, where its file says so.

@@ -34,7 +34,8 @@ impl InputStatistics {
 impl fmt::Display for InputStatistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let InputStatistics { images, mean, std, min, max } = self;
-        write!(f, "input of {images} images: mean {mean:.3}, std {std:.3}, from {min:.3} to {max:.3}")
+        let images = if *images == 1 { "1 image".to_owned() } else { format!("{images} images") };
+        write!(f, "input of {images}: mean {mean:.3}, std {std:.3}, from {min:.3} to {max:.3}")
     }
 }
 

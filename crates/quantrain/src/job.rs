@@ -23,6 +23,7 @@ use crate::ranges::Ranges;
 use crate::recipe::{ExportStyle, Initialization, Recipe};
 use crate::restore::restore_structure;
 use crate::sensitivity::{self, Sensitivity};
+use crate::stated::differences;
 use crate::statistics::{self, NetworkStatistics};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::verify::{self, Verification};
@@ -151,13 +152,13 @@ impl Job {
         self.metric = metric;
     }
 
-    /// Without labels, compares with the network of this file, not with the recipe's own in float.
+    /// Judges by the distance from the outputs of this file's network, whatever labels there are.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn compare_with(&mut self, float: &Path) -> Result<(), RunError> {
         let reference = Fidelity::new(QuantGraph::float(quantrain_onnx::read_with(float, self.recipe.read_options())?));
-        self.metric = Box::new(ByAnnotation::new(self.recipe.data().ignored_label, Some(reference)));
+        self.metric = Box::new(reference);
         Ok(())
     }
 
@@ -183,9 +184,12 @@ impl Job {
         self.network.as_mut().expect("a trainer gives the network back")
     }
 
-    /// What the user should know of the data used so far: files left out, images turned, how classes are numbered.
+    /// What the user should know of the data used so far: where the model's file says other things of its images than the recipe, files left
+    /// out, images turned, how classes are numbered.
     pub fn notes(&self) -> Vec<String> {
-        self.datasets.notes()
+        let mut notes = differences(&self.float.graph().metadata, self.recipe.data());
+        notes.extend(self.datasets.notes());
+        notes
     }
 
     /// The first batch that [`Job::check_data`] saw last, in figures: of the evaluation, where there is one.
@@ -360,22 +364,20 @@ impl Job {
     pub fn export(&mut self, folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         let (style, export) = (self.recipe.export().style, *self.recipe.export());
         let quantized = self.recipe.quantization().enabled;
+        let model = folder.join(self.recipe.exported_model());
         let net = self.net();
         if !quantized {
-            let path = folder.join("model.float.onnx");
-            quantrain_onnx::write_float_with(net.graph(), &path, &quantrain_onnx::FloatOptions { opset: export.opset })?;
-            return Ok(vec![path]);
+            quantrain_onnx::write_float_with(net.graph(), &model, &quantrain_onnx::FloatOptions { opset: export.opset })?;
+            return Ok(vec![model]);
         }
-        let mut written = Vec::new();
+        let mut written = vec![model];
         match style {
             ExportStyle::Qdq => {
-                written.push(folder.join("model.qdq.onnx"));
                 let (int4_weights, uint8_activations) = (export.int4, export.uint8);
                 let options = quantrain_onnx::QdqOptions { int4_weights, uint8_activations, opset: export.opset };
                 quantrain_onnx::write_qdq(net, &written[0], &options)?;
             }
             ExportStyle::Clip => {
-                written.push(folder.join("model.clip.onnx"));
                 let options = quantrain_onnx::ClipOptions { quantized_weights: export.quantized_weights, opset: export.opset };
                 quantrain_onnx::write_clip(net, &written[0], &options)?;
                 written.push(folder.join("tidl-import.txt"));

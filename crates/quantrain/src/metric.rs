@@ -16,6 +16,8 @@ pub use segmentation::{Confusion, Segmentation};
 
 pub(crate) use accuracy::first_of;
 
+use std::fmt;
+
 use quantrain_data::Batch;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +79,14 @@ pub struct Figure {
     pub name: String,
     /// How much.
     pub value: f64,
+}
+
+/// Its figures, in a line.
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures: Vec<String> = self.figures().into_iter().map(|(what, how_much)| format!("{what} {how_much}")).collect();
+        f.write_str(&figures.join(", "))
+    }
 }
 
 impl Score {

@@ -1,4 +1,4 @@
-//! Observers: the range of a tensor from the values that pass by (design section 3).
+//! Observers: the range of a tensor from the values that pass by.
 //!
 //! An [`Observer`] streams: its memory does not grow with the number of samples, and its whole state is an [`ObserverState`] that a
 //! checkpoint can hold. What it finds depends on the images and not on the batches they came in. Ranges are those of the values; that a range contains 0, or ends at a power of two, is the work of
@@ -146,8 +146,19 @@ impl ObserverKind {
         ObserverKind::Entropy,
     ];
 
+    /// The names of all, in the same order.
+    pub const NAMES: [&'static str; ObserverKind::ALL.len()] = {
+        let mut names = [""; ObserverKind::ALL.len()];
+        let mut i = 0;
+        while i < names.len() {
+            names[i] = ObserverKind::ALL[i].name();
+            i += 1;
+        }
+        names
+    };
+
     /// The name in recipes and flags.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             ObserverKind::MinMax => "min-max",
             ObserverKind::MovingAverage => "moving-average",

@@ -11,6 +11,9 @@ pub trait Progress {
     /// The stage is over.
     fn end(&mut self);
 
+    /// A result on the way, such as the score of an epoch.
+    fn tell(&mut self, _text: &str) {}
+
     /// Whether the user asked to stop; a run then stops after its batch, with a checkpoint written.
     fn stop_requested(&self) -> bool {
         false

@@ -4,9 +4,11 @@
 //! runs. The keys, with their defaults and what they do, stand once, in `recipe/file.rs`; [`reference()`] and [`RecipeFile::commented`] print
 //! them.
 
+mod assignment;
 mod check;
 mod choice;
 mod class_names;
+mod defaults;
 mod error;
 mod file;
 mod overrides;
@@ -32,7 +34,8 @@ pub use per_channel::PerChannel;
 pub use reference::reference;
 pub use resize::ResizeTo;
 pub use size::Size;
-pub use table::{Default, Key, Table};
+pub use suggestion::key_meant;
+pub use table::{Choices, Default, Key, Table};
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -313,7 +316,7 @@ impl Recipe {
             }
         };
         // What a file lists as chosen is told from the rest before a flag changes what the rest follows.
-        let chosen = check::chosen(file);
+        let chosen = defaults::chosen(file);
         chosen.and_then(|file| Recipe::try_from(flags.into().or(file))).map_err(|source| {
             let line = source.key().and_then(|key| parse::line_of(&text, key));
             let file = path.map_or_else(PathBuf::new, PathBuf::from);
@@ -353,7 +356,7 @@ impl Recipe {
 
     /// The keys that ask for other quantizers than the target's default ones; a file that is quantized already has its own.
     pub fn other_quantizers(&self) -> Vec<&'static str> {
-        let (given, usual) = (&self.file.quantization, check::usual_quantization(&self.target));
+        let (given, usual) = (&self.file.quantization, defaults::usual_quantization(&self.target));
         let differs = [
             ("quantization.weight-bits", given.weight_bits != usual.weight_bits),
             ("quantization.activation-bits", given.activation_bits != usual.activation_bits),
@@ -397,6 +400,15 @@ impl Recipe {
         (file.out, file.threads, file.device, file.data.loader_threads) = (None, None, None, None);
         file.export = ExportFile::default();
         Fingerprint::of(&toml::to_string(&file).expect("checked values can be written"))
+    }
+
+    /// The name of the exported model in the folder of exports.
+    pub fn exported_model(&self) -> &'static str {
+        match (self.quantization.enabled, self.export.style) {
+            (false, _) => "model.float.onnx",
+            (true, ExportStyle::Qdq) => "model.qdq.onnx",
+            (true, ExportStyle::Clip) => "model.clip.onnx",
+        }
     }
 
     /// The float network's file.

@@ -296,7 +296,9 @@ impl<'r> Trainer<'r> {
             self.position.step_in_epoch = 0;
             keeper.log(&LogLine::Epoch { step: self.position.step, epoch, loss, score: score.clone() })?;
             let done = EpochScore { epoch: self.position.epoch, step: self.position.step, loss, score };
+            let told = done.to_string();
             let best = self.position.course.epoch_done(done);
+            progress.tell(&format!("epoch {}/{}: {told}{}", epoch + 1, settings.epochs, if best { " (best)" } else { "" }));
             self.keep(best, keeper)?;
         }
         report.exported = self.settle(keeper)?;

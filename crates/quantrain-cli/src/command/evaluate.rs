@@ -7,30 +7,30 @@ use std::time::Instant;
 use clap::Args;
 use quantrain::Job;
 use quantrain::metric::Score;
-use quantrain::recipe::{Overrides, Recipe};
+use quantrain::recipe::Overrides;
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::flags::{MachineFlags, NetworkFlags, PreprocessFlags};
+use crate::flags::{MachineFlags, NetworkFlags, PreprocessFlags, SetFlags, images};
 use crate::progress::Console;
-use crate::report::{self, seconds, sentence};
+use crate::report::{self, seconds};
 use crate::table::grouped;
 
-/// Measure a float or QDQ ONNX file: accuracy, mean IoU, or without labels the distance from another file's outputs
+/// Measure a float or QDQ ONNX file: accuracy, mean IoU, or the distance from another file's outputs
 #[derive(Debug, Args)]
 pub struct Evaluate {
-    /// The network, an ONNX file
-    model: PathBuf,
-    /// Images with labels or masks: parquet, .npz, IDX or a folder; several with commas between them, some rows of one with #START..END behind it
-    #[arg(long, value_name = "PATH", required_unless_present = "recipe")]
+    /// The network, an ONNX file; or a run directory, whose exported model and recipe are then taken, or a recipe
+    #[arg(value_name = "MODEL|RUN|RECIPE")]
+    subject: PathBuf,
+    #[arg(long, value_name = "PATH", help = images("Images with labels or masks"))]
     data: Option<PathBuf>,
-    /// Where the images have no labels: the float network whose outputs are the right ones, an ONNX file
+    /// The float network whose outputs are the right ones, an ONNX file; labels, if there are any, do not count then
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Use only so many images, spread over the classes
     #[arg(long, value_name = "N")]
     images: Option<usize>,
-    /// Take images and preprocessing from this recipe, where no flag says otherwise
+    /// Take images and preprocessing from this recipe or run directory, where no flag says otherwise
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
     #[command(flatten)]
@@ -39,6 +39,8 @@ pub struct Evaluate {
     preprocess: PreprocessFlags,
     #[command(flatten)]
     machine: MachineFlags,
+    #[command(flatten)]
+    set: SetFlags,
 }
 
 /// What a network is worth.
@@ -58,12 +60,11 @@ impl Evaluate {
     /// Runs the network as its file says, pairs of QuantizeLinear and DequantizeLinear included.
     pub fn run(self, console: &mut Console) -> Result<EvaluateReport, CliError> {
         let started = Instant::now();
-        let mut overrides = Overrides { model: Some(self.model), eval_data: self.data, eval_images: self.images, ..Overrides::default() };
-        overrides.enabled = Some(false);
-        self.network.over(&mut overrides);
-        self.preprocess.over(&mut overrides);
-        self.machine.over(&mut overrides);
-        let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
+        let mut flags = Overrides { eval_data: self.data, eval_images: self.images, enabled: Some(false), ..Overrides::default() };
+        self.network.over(&mut flags);
+        self.preprocess.over(&mut flags);
+        self.machine.over(&mut flags);
+        let recipe = super::of_subject(&self.subject, self.recipe.as_deref(), flags, &self.set)?;
         let data = recipe.data().eval.clone().ok_or(quantrain::RunError::NoData { what: "evaluation", key: "data.eval" })?;
         super::start(&recipe)?;
         let model = recipe.model().to_owned();
@@ -79,7 +80,7 @@ impl Evaluate {
 impl fmt::Display for EvaluateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} on {}", self.model.display(), self.data.display())?;
-        writeln!(f, "{}, {} images, {:.1} s", sentence(&self.score), grouped(self.score.images()), self.seconds)?;
+        writeln!(f, "{}, {} images, {:.1} s", self.score, grouped(self.score.images()), self.seconds)?;
         report::data(f, None, &self.notes)?;
         if !self.warnings.is_empty() {
             writeln!(f)?;

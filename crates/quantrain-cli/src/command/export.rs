@@ -6,28 +6,34 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use quantrain::metric::Score;
 use quantrain::recipe::{Overrides, Recipe, Which};
-use quantrain::{ExportCheck, FileError, Job, RunDirectory};
+use quantrain::{ExportCheck, FileError, Job, RunDirectory, RunError};
 use serde::Serialize;
 
 use crate::coverage::{Coverage, ranges_from};
 use crate::error::CliError;
-use crate::flags::{ExportFlags, MachineFlags};
+use crate::flags::{ExportFlags, MachineFlags, SetFlags, one_of, targets};
 use crate::keeper::Checkpoint;
 use crate::progress::Console;
-use crate::report::{self, seconds};
+use crate::report::{self, JudgedOn, seconds};
+use crate::stored::Stored;
+use crate::subject::Subject;
+use crate::table::grouped;
 
 /// Export the network of a run
 #[derive(Debug, Args)]
 pub struct Export {
-    /// The run directory
+    /// The run directory, or the recipe that names it
     run: PathBuf,
-    /// The runtime: onnxruntime, onnxruntime-vnni, tidl-pow2, or a target file (.toml); for another one than the run's, quantizers are placed and calibrated
-    /// anew [default: the run's]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = targets("The runtime; for another one than the run's, quantizers are placed and calibrated anew", "the run's")
+    )]
     target: Option<String>,
-    /// Which checkpoint: best or last [default: the recipe's export.checkpoint]
-    #[arg(long, value_name = "NAME")]
+    /// Which checkpoint [default: the recipe's export.checkpoint]
+    #[arg(long, value_name = "NAME", value_parser = one_of::<Which>())]
     checkpoint: Option<Which>,
     /// The folder that files are written to [default: export/ of the run, export/TARGET/ for another target]
     #[arg(long, value_name = "DIR")]
@@ -36,6 +42,8 @@ pub struct Export {
     export: ExportFlags,
     #[command(flatten)]
     machine: MachineFlags,
+    #[command(flatten)]
+    set: SetFlags,
 }
 
 /// What was exported.
@@ -47,6 +55,12 @@ pub struct ExportReport {
     quantized: Coverage,
     /// Images that quantizers were calibrated with for this export; `null` where the run's ranges were taken.
     calibration_images: Option<usize>,
+    /// What the exported network is worth, as simulated; `null` where that is not known.
+    score: Option<Score>,
+    judged_on: JudgedOn,
+    /// Why it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_judged: Option<String>,
     files: Vec<PathBuf>,
     /// What ONNX Runtime says of them.
     onnxruntime: ExportCheck,
@@ -57,40 +71,35 @@ impl Export {
     /// Restores the run's network and writes it.
     pub fn run(self, console: &mut Console) -> Result<ExportReport, CliError> {
         let started = Instant::now();
-        let run = RunDirectory::open(&self.run)?;
-        let mut overrides = Overrides::default();
-        self.export.over(&mut overrides);
-        self.machine.over(&mut overrides);
-        let recipe = Recipe::load(Some(&run.recipe()), overrides)?;
-        super::start(&recipe)?;
-        // A trained network has what training added to it.
-        let open = if run.last_checkpoint().exists() { Job::for_checkpoint } else { Job::open };
-        let mut job = open(recipe.clone())?;
-        let identity = job.identity();
-        let checkpoint = match self.checkpoint.unwrap_or(recipe.export().checkpoint) {
-            Which::Best if self.checkpoint.is_some() || run.best_checkpoint().exists() => {
-                Some(Checkpoint::read(&run.best_checkpoint(), &identity)?)
+        let mut flags = Overrides::default();
+        self.export.over(&mut flags);
+        self.machine.over(&mut flags);
+        let flags = self.set.over(flags)?;
+        let run = match Subject::of(&self.run)? {
+            Subject::Run(run) => run,
+            Subject::Recipe(recipe) => RunDirectory::open(Recipe::load(Some(&recipe), Overrides::default())?.out())?,
+            model => {
+                let expected = "a run directory, which `quantrain quantize` makes of a model,";
+                return Err(CliError::OtherSubject { path: self.run, found: model.kind(), expected });
             }
-            Which::Best | Which::Last => Checkpoint::last(&run, &identity)?,
         };
-        let target = self.target.as_deref().map(|name| recipe.for_target(name)).transpose()?;
-        let target = target.filter(|other| other.target() != recipe.target() && recipe.quantization().enabled);
-        let name = target.as_ref().map_or("", |other| other.target().name()).to_owned();
-        let calibration_images = match (target, &checkpoint) {
-            (None, Some(checkpoint)) => {
-                job.restore(&checkpoint.state)?;
-                None
-            }
-            (other, checkpoint) => {
-                if let Some(other) = other {
-                    console.warn(&format!("the run is for {}: placing quantizers for {name} and calibrating them", recipe.target().name()));
-                    job = open(other)?;
-                }
-                if let Some(checkpoint) = checkpoint {
-                    job.restore_parameters(&checkpoint.state)?;
-                }
-                recipe.quantization().enabled.then(|| job.calibrate(console)).transpose()?
-            }
+        let recipe = Recipe::load(Some(&run.recipe()), flags)?;
+        super::start(&recipe)?;
+        let other = self.target.as_deref().map(|name| recipe.for_target(name)).transpose()?;
+        let other = other.filter(|other| other.target() != recipe.target() && recipe.quantization().enabled);
+        let name = other.as_ref().map_or("", |other| other.target().name()).to_owned();
+        if other.is_some() {
+            console.warn(&format!("the run is for {}: placing quantizers for {name} and calibrating them", recipe.target().name()));
+        }
+        let Stored { mut job, has_ranges, checkpoint } = Stored::open(&run, other.unwrap_or(recipe), self.checkpoint)?;
+        let calibrates = job.recipe().quantization().enabled && !has_ranges;
+        let calibration_images = calibrates.then(|| job.calibrate(console)).transpose().map_err(|source| {
+            let target = job.recipe().target().name().to_owned();
+            CliError::Recalibration { target, source }
+        })?;
+        let (score, not_judged) = match checkpoint.as_ref().filter(|_| has_ranges).and_then(measured) {
+            Some(score) => (Some(score), None),
+            None => judge(&mut job, console)?,
         };
         let folder = self.out.unwrap_or_else(|| run.export(&name));
         fs::create_dir_all(&folder).map_err(|source| FileError::new(&folder, source))?;
@@ -103,14 +112,34 @@ impl Export {
         run.note_exports(&files)?;
         let onnxruntime = job.check_export(&files)?;
         Ok(ExportReport {
-            run: self.run,
+            run: run.path().into(),
             step: checkpoint.map(|c| c.state.position.step),
             quantized: Coverage::of(job.net()),
             calibration_images,
+            score,
+            judged_on: JudgedOn::of(&job),
+            not_judged,
             files,
             onnxruntime,
             seconds: seconds(started.elapsed()),
         })
+    }
+}
+
+/// What the network of a checkpoint was worth when training measured it.
+fn measured(checkpoint: &Checkpoint) -> Option<Score> {
+    let position = &checkpoint.state.position;
+    let between_epochs = position.step_in_epoch == 0;
+    between_epochs.then(|| position.course.score(position.epoch).cloned()).flatten()
+}
+
+/// What the network is worth now, or why that is not known.
+fn judge(job: &mut Job, console: &mut Console) -> Result<(Option<Score>, Option<String>), CliError> {
+    let quantized = job.recipe().quantization().enabled;
+    match if quantized { job.simulated_score(console) } else { job.float_score(console) } {
+        Ok(score) => Ok((score, None)),
+        Err(stopped @ RunError::Stopped { .. }) => Err(stopped.into()),
+        Err(error) => Ok((None, Some(error.to_string()))),
     }
 }
 
@@ -124,6 +153,15 @@ impl fmt::Display for ExportReport {
         if let Some(images) = self.calibration_images {
             let when = if images > 0 { ", calibrated for this export" } else { "" };
             writeln!(f, "  {}{when}", ranges_from(images))?;
+        }
+        let on = match self.judged_on {
+            JudgedOn::Evaluation => "",
+            JudgedOn::HeldOut => " of the calibration, as there is no data.eval",
+        };
+        match (&self.score, &self.not_judged) {
+            (Some(score), _) => writeln!(f, "  exported: {score}, {} images{on}", grouped(score.images()))?,
+            (None, Some(reason)) => report::wrapped(f, "  what it is worth is not known:", "   ", reason)?,
+            (None, None) => writeln!(f, "  what it is worth is not known, as no images judge it")?,
         }
         report::files(f, &self.run, &self.files)?;
         report::export_check(f, &self.onnxruntime)?;

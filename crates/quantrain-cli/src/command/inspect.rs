@@ -1,30 +1,33 @@
 //! `quantrain inspect`: what a network is made of, and what of it will be quantized.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
-use quantrain::recipe::{GradientPath, Overrides, Recipe};
-use quantrain::{Job, Model, RunDirectory};
+use quantrain::recipe::{GradientPath, Overrides, Recipe, Which};
+use quantrain::{Model, RunDirectory};
 use quantrain_engine::{Plan, Purpose};
-use quantrain_graph::{FloatReason, Fusion, Graph, NodeId, Op, QuantGraph, QuantizerId, TensorId, Unit};
+use quantrain_graph::{Dim, FloatReason, Fusion, Graph, NodeId, Op, QuantGraph, QuantizerId, Shape, TensorId, Unit};
 use quantrain_integer::{Accumulator, BlockReport, IntegerProgram};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use crate::coverage::{Coverage, TakenOver};
 use crate::error::CliError;
-use crate::flags::{NetworkFlags, QuantizationFlags};
-use crate::keeper::Checkpoint;
+use crate::flags::{NetworkFlags, QuantizationFlags, SetFlags, one_of};
 use crate::scheme;
+use crate::stored::Stored;
+use crate::subject::Subject;
 use crate::table::{Align, Table, grouped};
 
 /// Show what a network is made of, what will be quantized, what not and why
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The network, an ONNX file; or a run directory, whose ranges are then shown
-    model: PathBuf,
-    /// Take targets, widths and layers from this recipe, where no flag says otherwise
+    /// The network, an ONNX file; or a run directory, whose ranges are then shown, or a recipe
+    #[arg(value_name = "MODEL|RUN|RECIPE")]
+    subject: PathBuf,
+    /// Take targets, widths and layers from this recipe or run directory, where no flag says otherwise
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
     #[command(flatten)]
@@ -34,12 +37,14 @@ pub struct Inspect {
     /// Show how a training step runs: what backward replays and what it skips
     #[arg(long)]
     plan: bool,
-    /// The plan's gradient path: float or quantized [default: quantized]
-    #[arg(long, value_name = "PATH")]
+    /// The plan's gradient path [default: quantized]
+    #[arg(long, value_name = "PATH", value_parser = one_of::<GradientPath>())]
     gradient_path: Option<GradientPath>,
     /// Images of the plan's step [default: 64]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
+    #[command(flatten)]
+    set: SetFlags,
 }
 
 /// A network, unit by unit.
@@ -49,6 +54,9 @@ pub struct InspectReport {
     opset: i64,
     inputs: Vec<TensorReport>,
     outputs: Vec<TensorReport>,
+    /// What the file says of the images that it takes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    images: BTreeMap<String, String>,
     units: Vec<UnitReport>,
     parameters: usize,
     multiply_accumulates: usize,
@@ -67,8 +75,15 @@ pub struct InspectReport {
 #[derive(Debug, Serialize)]
 struct TensorReport {
     name: String,
-    shape: String,
+    #[serde(serialize_with = "extents")]
+    shape: Shape,
     quantizer: Option<String>,
+}
+
+/// A shape as an array, the batch in words: `["N", 3, 224, 224]`.
+fn extents<S: Serializer>(shape: &Shape, serializer: S) -> Result<S::Ok, S::Error> {
+    let extent = |dim: &Dim| dim.fixed().map_or_else(|| json!(dim.to_string()), |extent| json!(extent));
+    serializer.collect_seq(shape.0.iter().map(extent))
 }
 
 /// What is computed in one go and quantized once.
@@ -76,7 +91,8 @@ struct TensorReport {
 struct UnitReport {
     node: String,
     operators: Vec<&'static str>,
-    shape: String,
+    #[serde(serialize_with = "extents")]
+    shape: Shape,
     parameters: usize,
     multiply_accumulates: usize,
     /// `folded` into the weights, or `kept` as an operator of its own.
@@ -150,34 +166,33 @@ struct BatchNorms {
 impl Inspect {
     /// Reads the network and places quantizers; runs nothing.
     pub fn run(self) -> Result<InspectReport, CliError> {
-        let mut overrides = Overrides { gradient_path: self.gradient_path, batch_size: self.batch, ..Overrides::default() };
-        self.network.over(&mut overrides);
-        self.quantization.over(&mut overrides);
-        let (recipe, net, taken_over) = match self.model.is_dir() {
-            true => of_run(&RunDirectory::open(&self.model)?, overrides)?,
-            false => {
-                overrides.model = Some(self.model);
-                let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
-                let model = Model::read(&recipe)?;
-                let net = model.place(&recipe, model.graph.clone())?;
-                (recipe, net, TakenOver::of(&model.quantizers))
+        let mut flags = Overrides { gradient_path: self.gradient_path, batch_size: self.batch, ..Overrides::default() };
+        self.network.over(&mut flags);
+        self.quantization.over(&mut flags);
+        let (recipe, net, taken_over) = match Subject::of(&self.subject)? {
+            Subject::Run(run) => {
+                let recipe = self.recipe.as_deref().map_or_else(|| Ok(run.recipe()), Subject::recipe)?;
+                of_run(&run, Recipe::load(Some(&recipe), self.set.over(flags)?)?)?
             }
+            _ => of_model(super::of_subject(&self.subject, self.recipe.as_deref(), flags, &self.set)?)?,
         };
         let plan = self.plan.then(|| plan(&net, &recipe)).transpose()?;
         Ok(InspectReport { taken_over, ..report(&net, &recipe, plan) })
     }
 }
 
+/// A network, the recipe it is shown by, and the quantizers that its file has.
+type Shown = (Recipe, QuantGraph, Option<TakenOver>);
+
+fn of_model(recipe: Recipe) -> Result<Shown, CliError> {
+    let model = Model::read(&recipe)?;
+    let net = model.place(&recipe, model.graph.clone())?;
+    Ok((recipe, net, TakenOver::of(&model.quantizers)))
+}
+
 /// The network of a run as its last checkpoint has it, if there is one.
-fn of_run(run: &RunDirectory, overrides: Overrides) -> Result<(Recipe, QuantGraph, Option<TakenOver>), CliError> {
-    // A trained network has what training added to it.
-    let open = if run.last_checkpoint().exists() { Job::for_checkpoint } else { Job::open };
-    let stored = open(Recipe::load(Some(&run.recipe()), Overrides::default())?)?.identity();
-    let recipe = Recipe::load(Some(&run.recipe()), overrides)?;
-    let mut job = open(recipe.clone())?;
-    if let Some(checkpoint) = Checkpoint::last(run, &stored)?.filter(|_| job.identity() == stored) {
-        job.restore(&checkpoint.state)?;
-    }
+fn of_run(run: &RunDirectory, recipe: Recipe) -> Result<Shown, CliError> {
+    let mut job = Stored::open(run, recipe.clone(), Some(Which::Last))?.job;
     let taken_over = TakenOver::of(job.file_quantizers());
     Ok((recipe, job.net().clone(), taken_over))
 }
@@ -196,7 +211,7 @@ fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectRep
         ids.iter()
             .map(|&t| TensorReport {
                 name: graph.tensor(t).name.clone(),
-                shape: graph.tensor(t).shape.to_string(),
+                shape: graph.tensor(t).shape.clone(),
                 quantizer: net.quantizer_of(t).map(|q| scheme::words(&net.quantizers()[q.0].scheme)),
             })
             .collect()
@@ -210,6 +225,7 @@ fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectRep
         opset: graph.opset,
         inputs: tensors(graph.inputs()),
         outputs: tensors(graph.outputs()),
+        images: quantrain::stated(&graph.metadata).into_iter().collect(),
         parameters: graph.parameter_count(),
         multiply_accumulates: units.iter().map(|u| u.multiply_accumulates).sum(),
         batch_norms: BatchNorms { folded: count(FOLDED), kept: count(KEPT) },
@@ -231,7 +247,7 @@ fn unit_report(net: &QuantGraph, u: usize) -> UnitReport {
     UnitReport {
         node: core.name.clone(),
         operators: unit.nodes().map(|n| graph.node(n).op.name()).collect(),
-        shape: graph.tensor(output).shape.to_string(),
+        shape: graph.tensor(output).shape.clone(),
         parameters: unit.nodes().map(|n| parameters(graph, n)).sum(),
         multiply_accumulates: graph.multiply_accumulates(unit.core),
         batch_norm: match (unit.batch_norm, &core.op) {
@@ -282,7 +298,8 @@ impl fmt::Display for InspectReport {
                 writeln!(f, "{what} `{}` {}: {}", t.name, t.shape, t.quantizer.as_deref().unwrap_or("float"))?;
             }
         }
-        writeln!(f, "\n{}", self.table())?;
+        self.images.iter().try_for_each(|(key, value)| writeln!(f, "the file says of its images: {key} = {value}"))?;
+        writeln!(f, "\n{}", self.table().fitted_without(f.width(), &["BatchNorm", "parameters", "MACs", "largest sum"]))?;
         let BatchNorms { folded, kept } = self.batch_norms;
         let norms = match (folded, kept) {
             (0, 0) => "none; folded in the file already, or never there".to_owned(),
@@ -331,7 +348,7 @@ impl InspectReport {
             let mut row = vec![
                 u.node.clone(),
                 u.operators.join("+"),
-                u.shape.clone(),
+                u.shape.to_string(),
                 grouped(u.parameters),
                 grouped(u.multiply_accumulates),
                 u.batch_norm.unwrap_or_default().to_owned(),

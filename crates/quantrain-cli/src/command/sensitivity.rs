@@ -13,6 +13,7 @@ use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::progress::Console;
 use crate::report::{self, seconds};
+use crate::stored::Stored;
 use crate::table::{Align, Table};
 
 /// Measure what each quantizer costs; choose 4, 8 or 16 bits for each layer under a budget
@@ -63,11 +64,17 @@ impl Sensitivity {
             return Err(CliError::NothingToQuantize);
         }
         super::start(&recipe)?;
-        let mut job = Job::open(recipe.clone())?;
+        // Of a run the network that training made.
+        let (mut job, has_ranges) = match self.flags.run()? {
+            Some(run) => Stored::open(&run, recipe, None).map(|stored| (stored.job, stored.has_ranges))?,
+            None => (Job::open(recipe)?, false),
+        };
         job.check_data(false)?;
         let recipe = job.recipe().clone();
         let notes = super::told(&job, console);
-        job.calibrate(console)?;
+        if !has_ranges {
+            job.calibrate(console)?;
+        }
         let found = job.sensitivity(self.images as usize, console)?;
         let budget = self.size.map(|p| Budget::Size(p / 100.0)).or(self.bit_operations.map(|p| Budget::BitOperations(p / 100.0)));
         let mix = budget.map(|budget| search(job.net(), &found, budget));
@@ -123,7 +130,7 @@ impl fmt::Display for SensitivityReport {
         let (quantized, float) = (&found.quantized, &found.float);
         writeln!(f, "all quantized: output SQNR {:.2} dB{}; float{}", quantized.sqnr, accuracy(quantized), accuracy(float))?;
         writeln!(f)?;
-        write!(f, "{}", self.costs())?;
+        write!(f, "{}", self.costs().fitted(f.width()))?;
         let Some(mix) = &self.mix else { return Ok(()) };
         writeln!(f)?;
         let mut table = Table::new(&[("layer", Align::Left), ("weights", Align::Right), ("output", Align::Right)]);
@@ -131,7 +138,7 @@ impl fmt::Display for SensitivityReport {
             let output = choice.activation_bits.map_or_else(String::new, |b| format!("{b} bit"));
             table.row(vec![choice.node.clone(), format!("{} bit", choice.weight_bits), output]);
         }
-        writeln!(f, "{table}")?;
+        writeln!(f, "{}", table.fitted(f.width()))?;
         let (size, operations) = (100.0 * mix.size, 100.0 * mix.bit_operations);
         writeln!(f, "{size:.1} % of the 8-bit size, {operations:.1} % of the 8-bit bit operations, {:.2} dB expected", mix.expected_sqnr)?;
         if let Some(rules) = &self.rules {

@@ -18,7 +18,7 @@ use crate::flags::RecipeFlags;
 use crate::keeper::{Checkpoint, RunKeeper};
 use crate::pictures;
 use crate::progress::Console;
-use crate::report::{self, Exported, JudgedOn, seconds, sentence};
+use crate::report::{self, Exported, JudgedOn, seconds};
 
 /// Calibrate a network, train it quantization-aware (QAT) and export it
 #[derive(Debug, Args)]
@@ -145,7 +145,7 @@ fn prepare(job: &mut Job, console: &mut Console) -> Result<Prepared, CliError> {
 
 fn note(console: &Console, what: &str, score: Option<&Score>) {
     if let Some(score) = score {
-        console.note(&format!("{what}: {}", sentence(score)));
+        console.note(&format!("{what}: {score}"));
     }
 }
 
@@ -171,8 +171,8 @@ impl Work<'_> {
         self.kept = keeper.kept();
         let trained = trained?;
         if trained.stopped {
-            let (recipe, step) = (self.run.recipe(), self.kept.unwrap_or(0));
-            return Err(CliError::Stopped { advice: format!("`quantrain train {} --resume` goes on from step {step}", recipe.display()) });
+            let (run, step) = (self.run.path(), self.kept.unwrap_or(0));
+            return Err(CliError::Stopped { advice: format!("`quantrain train {} --resume` goes on from step {step}", run.display()) });
         }
         report.steps = trained.steps;
         report.stepping_seconds = seconds(trained.stepping);

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use clap::Args;
 use quantrain::onnxruntime::{Library, OnnxRuntime, SessionOptions};
-use quantrain::recipe::{Overrides, Recipe};
+use quantrain::recipe::Overrides;
 use quantrain::verify::{CauseCount, Verification};
 use quantrain::{Job, RunError};
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::flags::{MachineFlags, NetworkFlags, PreprocessFlags};
+use crate::flags::{MachineFlags, NetworkFlags, PreprocessFlags, SetFlags, images, targets};
 use crate::progress::Console;
 use crate::report::{self, percent, seconds};
 use crate::table::{Align, Table, grouped};
@@ -22,19 +22,18 @@ use crate::table::{Align, Table, grouped};
 /// The exit code is 1 where the integer program has other codes than the simulation, and 2 where ONNX Runtime is there and does not run the file.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The quantized network, a QDQ ONNX file of quantrain or of others
-    model: PathBuf,
-    /// Images: parquet, IDX or a folder; several with commas between them, some rows of one with #START..END behind it
-    #[arg(long, value_name = "PATH", required_unless_present = "recipe")]
+    /// The quantized network, a QDQ ONNX file of quantrain or of others; or a run directory, whose exported model and recipe are then taken
+    #[arg(value_name = "MODEL|RUN|RECIPE")]
+    subject: PathBuf,
+    #[arg(long, value_name = "PATH", help = images("Images"))]
     data: Option<PathBuf>,
     /// Use only so many images, spread over the classes
     #[arg(long, value_name = "N")]
     images: Option<usize>,
-    /// Take images and preprocessing from this recipe, where no flag says otherwise
+    /// Take images and preprocessing from this recipe or run directory, where no flag says otherwise
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// The runtime whose integers are meant: onnxruntime, tidl-pow2, or a target file (.toml) [default: as the file says]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = targets("The runtime whose integers are meant", "as the file says"))]
     target: Option<String>,
     /// ONNX Runtime: its shared library, or the folder of Python's package [default: ORT_DYLIB_PATH, the package in VIRTUAL_ENV, that of python3]
     #[arg(long, value_name = "PATH")]
@@ -51,6 +50,8 @@ pub struct Verify {
     preprocess: PreprocessFlags,
     #[command(flatten)]
     machine: MachineFlags,
+    #[command(flatten)]
+    set: SetFlags,
 }
 
 /// What is the same, and what is not.
@@ -82,13 +83,12 @@ impl Verify {
     pub fn run(self, console: &mut Console) -> Result<VerifyReport, CliError> {
         let started = Instant::now();
         let chosen = self.target.is_some();
-        let mut overrides = Overrides { model: Some(self.model), eval_data: self.data, eval_images: self.images, ..Overrides::default() };
-        overrides.enabled = Some(false);
-        overrides.target = self.target;
-        self.network.over(&mut overrides);
-        self.preprocess.over(&mut overrides);
-        self.machine.over(&mut overrides);
-        let recipe = Recipe::load(self.recipe.as_deref(), overrides)?;
+        let mut flags = Overrides { eval_data: self.data, eval_images: self.images, enabled: Some(false), ..Overrides::default() };
+        flags.target = self.target;
+        self.network.over(&mut flags);
+        self.preprocess.over(&mut flags);
+        self.machine.over(&mut flags);
+        let recipe = super::of_subject(&self.subject, self.recipe.as_deref(), flags, &self.set)?;
         let data = recipe.data().eval.clone().ok_or(RunError::NoData { what: "evaluation", key: "data.eval" })?;
         super::start(&recipe)?;
         let (model, target) = (recipe.model().to_owned(), chosen.then(|| recipe.target().clone()));
@@ -161,7 +161,7 @@ impl fmt::Display for VerifyReport {
         let (codes, differ, tensors) = (grouped(found.codes), grouped(found.differ_integer), found.tensors.len());
         writeln!(f, "simulation and integer program: {differ} of {codes} codes differ, in {tensors} tensors")?;
         if self.all || !self.is_exact() {
-            writeln!(f, "\n{}", self.tensors())?;
+            writeln!(f, "\n{}", self.tensors().fitted(f.width()))?;
         }
         for o in &found.outputs {
             let (differ, values) = (grouped(o.differ), grouped(o.values));
@@ -184,7 +184,7 @@ impl fmt::Display for VerifyReport {
                 let values = grouped(found.inner_fused_otherwise);
                 writeln!(f, "handing inner tensors out changed {values} values of outputs: the optimizer fused otherwise there")?;
             }
-            writeln!(f, "\n{}", self.origins())?;
+            writeln!(f, "\n{}", self.origins().fitted(f.width()))?;
         }
         found.causes().iter().try_for_each(|cause| writeln!(f, "{}: {}", cause.name(), cause.text()))?;
         if let Some(reason) = &found.without_inner {
@@ -196,7 +196,7 @@ impl fmt::Display for VerifyReport {
         if let Some(reason) = self.without_onnxruntime {
             writeln!(f, "not run: {reason}")?;
         }
-        write!(f, "\n{}", self.accuracies())
+        write!(f, "\n{}", self.accuracies().fitted(f.width()))
     }
 }
 

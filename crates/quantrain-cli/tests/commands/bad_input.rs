@@ -47,11 +47,20 @@ fn arguments_that_are_wrong() {
     let rows: &[(&[&str], &str)] = &[
         (&["trian"], "quantrain: unrecognized subcommand 'trian'; a similar subcommand exists: 'train'"),
         (&["train", "--epoch", "3"], "quantrain: unexpected argument '--epoch' found; a similar argument exists: '--epochs'"),
-        (&["evaluate", "net.onnx"], "quantrain: the following required arguments were not provided: --data <PATH>"),
+        (&["evaluate", "net.onnx"], "quantrain: no images for evaluation: set `data.eval` in the recipe or give --data"),
         (
             &["train", "--gradient-path", "qte"],
-            "quantrain: invalid value 'qte' for '--gradient-path <PATH>': `qte` found, float, quantized expected",
+            "quantrain: invalid value 'qte' for '--gradient-path <PATH>' [possible values: float, quantized]",
         ),
+        (&["export", "net.onnx"], "net.onnx: a model found, a run directory, which `quantrain quantize` makes of a model, expected"),
+        (&["evaluate", "net.onnx", "--recipe", "net.onnx"], "net.onnx: a model found, a recipe or a run directory expected"),
+        (&["train", "net.onnx", "--model", "net.onnx"], "two models found, net.onnx and net.onnx, one expected"),
+        (
+            &["evaluate", "net.onnx", "test-images-idx3-ubyte"],
+            "unexpected argument 'test-images-idx3-ubyte' found; images go behind --data",
+        ),
+        (&["init", "net.onnx", "--write", "net.onnx"], "net.onnx: a file found there; remove it, or choose another name"),
+        (&["train", "net.onnx", "--set", "lr=1"], "flags: key `lr` is not known; did you mean `train.learning-rate`?"),
         (&["train"], "quantrain: flags: model: nothing found; set it in the recipe or by its flag"),
         (&["train", "--model", "net.onnx"], "quantrain: no images for training: set `data.train` in the recipe or give --data"),
         (&["quantize", "--model", "net.onnx"], "quantrain: no images for calibration: set `data.train` in the recipe or give --data"),
@@ -155,7 +164,10 @@ fn a_folder_that_is_no_run() {
     let message = refused(&fixture, &train_with("--out", "net.onnx"));
     assert!(message.contains("net.onnx: a file found"), "{message}");
     let message = refused(&fixture, &["export", "mine"]);
-    assert!(message.contains("mine: no run found"), "{message}");
+    assert!(
+        message.contains("mine: a folder that is no run's found; a network in ONNX, a recipe or a run directory expected"),
+        "{message}"
+    );
     assert_eq!(fs::read(fixture.path("mine/letter.txt")).unwrap(), b"dear");
 }
 
@@ -188,13 +200,13 @@ fn a_loss_gone_nan_keeps_the_last_good_checkpoint() {
     fixture.recipe("recipe.toml", "run", "[train]\nbatch-size = 16\nlearning-rate = 1e30\ncheckpoint-every = 1\n");
     for (mode, expected) in [(&[][..], "are there NaN or infinite values in the network"), (&["--float"], "lower the learning rate")] {
         let train = [&["train", "recipe.toml"], mode].concat();
-        let output = fixture.run(&[&train[..], &["--overwrite"]].concat());
+        let output = fixture.run(&[&train[..], &["--overwrite", "--quiet"]].concat());
         let message = text(&output.stderr);
         assert_eq!((output.status.code(), message.lines().count()), (Some(2), 1), "{message}");
         assert!(message.contains(expected) && message.contains("; the checkpoint of step "), "{message}");
         assert!(message.contains("training diverged at step 2: lower train.learning-rate (1e30); "), "{message}");
         let checkpoint = fs::read(fixture.path("run/checkpoints/last.safetensors")).unwrap();
-        let again = fixture.run(&[&train[..], &["--resume"]].concat());
+        let again = fixture.run(&[&train[..], &["--resume", "--quiet"]].concat());
         assert_eq!(text(&again.stderr), message, "a resumed run goes the same way");
         assert!(fs::read(fixture.path("run/checkpoints/last.safetensors")).unwrap() == checkpoint);
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, text};
 
 /// Flag, value, and the lines that the effective recipe then has.
 const ROWS: &[(&str, &str, &str)] = &[
@@ -22,7 +22,19 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("--mean", "100", "mean = [100.0]"),
     ("--std", "60.5", "std = [60.5]"),
     ("--resize", "8", "resize = 8"),
+    ("--resize-mode", "letterbox", "resize-mode = \"letterbox\""),
+    ("--letterbox-fill", "7", "letterbox-fill = 7"),
+    ("--interpolation", "bicubic", "interpolation = \"bicubic\""),
+    ("--antialias", "false", "antialias = false"),
     ("--crop", "8x8", "crop = [8, 8]"),
+    ("--channels", "1", "channels = 1"),
+    ("--ignored-label", "-1", "ignored-label = -1"),
+    ("--image-column", "picture", "image-column = \"picture\""),
+    ("--label-column", "kind", "label-column = \"kind\""),
+    ("--mask-column", "outline", "mask-column = \"outline\""),
+    ("--exif", "ignore", "exif = \"ignore\""),
+    ("--on-bad-sample", "skip", "on-bad-sample = \"skip\""),
+    ("--unpack-limit", "100", "unpack-limit = 100"),
     ("--calibration-images", "16", "calibration-images = 16"),
     ("--train-images", "32", "train-images = 32"),
     ("--eval-images", "12", "eval-images = 12"),
@@ -30,6 +42,13 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("--batch-size", "16", "batch-size = 16"),
     ("--optimizer", "adamw", "optimizer = \"adamw\""),
     ("--lr", "0.25", "learning-rate = 0.25"),
+    ("--last-batch", "keep", "last-batch = \"keep\""),
+    ("--loss", "distillation", "loss = \"distillation\""),
+    ("--schedule", "constant", "schedule = \"constant\""),
+    ("--weight-decay", "0.5", "weight-decay = 0.5"),
+    ("--set", "train.momentum=0.25", "momentum = 0.25"),
+    ("--set", "quantization.percentile = 99.5", "percentile = 99.5"),
+    ("--set", "augmentation.scale=[0.5, 1.5]", "scale = [0.5, 1.5]"),
     ("--style", "clip", "style = \"clip\""),
     ("--opset", "21", "opset = 21"),
 ];
@@ -97,6 +116,54 @@ fn flags_go_before_the_recipe() {
     fixture.json(&["quantize", "recipe.toml", "--weight-bits", "5", "--out", "other"]);
     assert!(!fixture.path("run").exists());
     assert!(effective(&fixture, "other").contains("weight-bits = 5"));
+}
+
+#[test]
+fn every_command_that_takes_a_recipe_takes_any_key() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "");
+    fixture.json(&["quantize", "recipe.toml"]);
+    // What each command makes of a key: a value that it refuses, in its own words.
+    for command in [
+        &["quantize", "recipe.toml"][..],
+        &["train", "recipe.toml"],
+        &["sensitivity", "recipe.toml"],
+        &["inspect", "net.onnx"],
+        &["init", "net.onnx"],
+        &["evaluate", "net.onnx", "--recipe", "recipe.toml"],
+        &["verify", "run"],
+        &["export", "run"],
+    ] {
+        let output = fixture.run(&[command, &["--set", "data.range=7"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert!(text(&output.stderr).contains("data.range: 7 found, 1 or 255 expected"), "{command:?}: {}", text(&output.stderr));
+    }
+    let both = fixture.run(&["train", "recipe.toml", "--epochs", "3", "--set", "train.epochs=4"]);
+    assert!(text(&both.stderr).contains("train.epochs: given by its flag and by --set"), "{}", text(&both.stderr));
+}
+
+#[test]
+fn a_flag_of_another_tool_is_answered_with_the_key() {
+    let fixture = Fixture::new();
+    for (flag, key) in [("--momentum", "train.momentum"), ("--wd", "train.weight-decay"), ("--bits", "quantization.weight-bits")] {
+        let output = fixture.run(&["train", "net.onnx", flag, "1"]);
+        assert_eq!(output.status.code(), Some(2));
+        let message = text(&output.stderr);
+        assert!(message.contains(&format!("; --set {key}=VALUE")) || message.contains("a similar argument exists"), "{message}");
+    }
+    let message = text(&fixture.run(&["train", "net.onnx", "--momentum", "1"]).stderr);
+    assert!(message.contains("; --set train.momentum=VALUE sets a key of the recipe"), "{message}");
+}
+
+#[test]
+fn negative_numbers_are_values() {
+    let fixture = Fixture::new();
+    let rows = [("--lr", "train.learning-rate: -1 found"), ("--mean", ""), ("--ignored-label", "")];
+    for (flag, expected) in rows {
+        let output = fixture.run(&[&["init", "net.onnx", flag, "-1"], &DATA[2..]].concat());
+        assert_eq!(output.status.success(), expected.is_empty(), "{flag}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    }
 }
 
 #[test]

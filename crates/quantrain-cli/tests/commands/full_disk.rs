@@ -23,7 +23,7 @@ fn a_full_disk_leaves_no_run_behind() {
     fixture.recipe("recipe.toml", "disk/run", "[train]\nepochs = 1\nbatch-size = 16\n");
     for command in ["quantize", "train"] {
         // What is left on the disk goes to standard output.
-        let script = format!("\"$QUANTRAIN\" {command} recipe.toml; code=$?; ls -A disk; exit $code");
+        let script = format!("\"$QUANTRAIN\" {command} recipe.toml --quiet; code=$?; ls -A disk; exit $code");
         let Some(output) = on_a_small_disk(&fixture, 16, &script) else {
             eprintln!("skipped: a_full_disk_leaves_no_run_behind: a mount namespace of one's own");
             return;

@@ -23,6 +23,24 @@ fn the_help_is_the_golden_one() {
 }
 
 #[test]
+fn lists_of_choices_are_complete() {
+    let fixture = Fixture::new();
+    let help = |command: &str| text(&fixture.run(&[command, "--help"]).stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let train = help("train");
+    for names in [&quantrain::observe::ObserverKind::NAMES[..], quantrain::recipe::Interpolation::NAMES, quantrain::recipe::LossName::NAMES]
+    {
+        assert!(train.contains(&format!("[possible values: {}]", names.join(", "))), "{names:?}: {train}");
+    }
+    let targets = quantrain_graph::Target::names().collect::<Vec<_>>().join(", ");
+    for command in ["train", "verify", "export", "inspect"] {
+        assert!(help(command).contains(&format!("{targets}, or a target file")), "{command}");
+    }
+    for command in ["train", "verify", "evaluate"] {
+        assert!(help(command).contains(quantrain_data::KINDS), "{command}");
+    }
+}
+
+#[test]
 fn every_command_has_a_line_in_the_help() {
     let help = text(&Fixture::new().run(&["--help"]).stdout);
     for command in ["inspect", "init", "quantize", "train", "evaluate", "export", "verify", "sensitivity", "report"] {

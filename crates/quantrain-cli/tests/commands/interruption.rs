@@ -125,10 +125,10 @@ fn ctrl_c_stops_with_a_checkpoint_and_says_how_to_go_on() {
         assert_eq!(output.status.code(), Some(130));
         assert_eq!(text(&output.stdout), "");
         let message = text(&output.stderr);
-        let advice = format!("quantrain: stopped; `quantrain train {} --resume` goes on from step ", "run/recipe.toml");
-        assert!(message.lines().last().unwrap().replace(fixture.path("").to_str().unwrap(), "").contains(&advice), "{message}");
+        let advice = "quantrain: stopped; `quantrain train run --resume` goes on from step ";
+        assert!(message.lines().last().unwrap().contains(advice), "{message}");
     }
-    let output = fixture.run(&["train", "run/recipe.toml", "--resume", "--json"]);
+    let output = fixture.run(&["train", "run", "--resume", "--json"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_same_bits(&fixture);
 }

@@ -9,5 +9,6 @@ mod hostile_folder;
 mod interruption;
 mod quantized_files;
 mod reports;
+mod subjects;
 mod tasks;
 mod worse;

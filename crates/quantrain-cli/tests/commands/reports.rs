@@ -277,8 +277,12 @@ fn export_writes_other_forms_and_targets() {
     fs::remove_file(fixture.path("run/export/model.qdq.onnx")).unwrap();
 
     let report = fixture.json(&["export", "run"]);
-    assert_eq!(keys(&report), ["calibration_images", "files", "onnxruntime", "quantized", "run", "seconds", "step"]);
+    let expected = "calibration_images files judged_on onnxruntime quantized run score seconds step";
+    assert_eq!(keys(&report), expected.split(' ').collect::<Vec<_>>());
     assert_eq!((&report["step"], &report["calibration_images"]), (&json!(12), &Value::Null));
+    assert_accuracy(&report["score"]);
+    let evaluated = fixture.json(&["evaluate", "run"]);
+    assert_eq!(evaluated["top1"], report["score"]["top1"], "what is told is what the file is worth");
     assert!(fs::read(fixture.path("run/export/model.qdq.onnx")).unwrap() == trained, "the checkpoint is the trained network");
 
     fixture.json(&["export", "run", "--style", "clip", "--encodings", "--checkpoint", "best", "--out", "clips"]);
@@ -309,12 +313,49 @@ fn a_run_without_training_is_exported_with_its_ranges() {
 }
 
 #[test]
+fn an_export_for_another_target_is_that_of_a_run_for_it() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", "");
+    fixture.json(&["quantize", "recipe.toml"]);
+    let direct = fixture.json(&["quantize", "recipe.toml", "--target", "tidl-pow2", "--out", "direct"]);
+    let output = fixture.run(&["export", "run", "--target", "tidl-pow2", "--json"]);
+    let later: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(later["quantized"]["weights"].to_string().contains("int8 power of two"), "the target's own width: {later}");
+    assert_eq!(later["score"], direct["ptq"]);
+    let [a, b] = ["direct/export/model.qdq.onnx", "run/export/tidl-pow2/model.qdq.onnx"].map(|file| fs::read(fixture.path(file)).unwrap());
+    assert!(a == b, "the same bits");
+    let page = text(&fixture.run(&["export", "run", "--target", "tidl-pow2"]).stdout);
+    assert!(page.contains("  exported: top-1 ") && page.contains(", 40 images"), "{page}");
+
+    // What was chosen stays.
+    fixture.json(&["quantize", "recipe.toml", "--weight-bits", "6", "--out", "six"]);
+    let six = text(&fixture.run(&["export", "six", "--target", "tidl-pow2"]).stdout);
+    assert!(six.contains("int6 power of two"), "{six}");
+}
+
+#[test]
+fn an_export_that_nothing_judges_says_so() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", TRAIN);
+    fixture.json(&["train", "recipe.toml"]);
+    fs::rename(fixture.path("train-images-idx3-ubyte"), fixture.path("elsewhere")).unwrap();
+    fs::rename(fixture.path("test-images-idx3-ubyte"), fixture.path("elsewhere2")).unwrap();
+    let page = text(&fixture.run(&["export", "run"]).stdout);
+    assert!(page.contains("  exported: top-1 "), "training measured it: {page}");
+    let output = fixture.run(&["export", "run", "--target", "tidl-pow2"]);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(message.contains("quantizers for tidl-pow2 are to be calibrated, which the run was not: "), "{message}");
+    assert!(message.contains("train-images-idx3-ubyte: no such file"), "{message}");
+}
+
+#[test]
 fn inspect_shows_every_unit() {
     let fixture = Fixture::new();
     let report = fixture.json(&["inspect", "net.onnx", "--target", "tidl-pow2"]);
     assert_eq!(report["units"].as_array().unwrap().len(), 6);
     let stem = json!({
-        "node": "stem", "operators": ["Conv", "BatchNormalization", "Relu"], "shape": "[N, 8, 8, 8]", "parameters": 104,
+        "node": "stem", "operators": ["Conv", "BatchNormalization", "Relu"], "shape": ["N", 8, 8, 8], "parameters": 104,
         "multiply_accumulates": 4608, "batch_norm": "folded", "weights": "int8 power of two", "output": "8 bit power of two",
         "range": null, "float": null
     });

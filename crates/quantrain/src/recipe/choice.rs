@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::table::Choices;
 use crate::CheckError;
 
 macro_rules! choices {
@@ -24,6 +25,10 @@ macro_rules! choices {
             }
         }
 
+        impl Choices for $enum {
+            const NAMES: &'static [&'static str] = $enum::NAMES;
+        }
+
         impl std::str::FromStr for $enum {
             type Err = CheckError;
 
@@ -38,7 +43,7 @@ macro_rules! choices {
 }
 
 choices! {
-    /// Whose derivative a block has (design section 5).
+    /// Whose derivative a block has.
     GradientPath {
         /// Of the float block: the devkit's `ste`.
         Float = "float",
@@ -46,7 +51,7 @@ choices! {
         Quantized = "quantized",
     }
 
-    /// How BatchNormalization behaves in training (design section 4).
+    /// How BatchNormalization behaves in training.
     BatchNorm {
         /// Folded with running statistics, which the float path updates.
         Running = "running",

@@ -19,6 +19,8 @@ pub enum ClassNames {
     Names(Vec<String>),
 }
 
+impl super::table::Choices for ClassNames {}
+
 impl FromStr for ClassNames {
     type Err = Infallible;
 

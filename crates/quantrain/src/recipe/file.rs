@@ -333,6 +333,12 @@ impl RecipeFile {
         self.map_paths(|path| base.join(path))
     }
 
+    /// The same recipe as it is written in a folder (an absolute path): what lies in the folder by its path from there, all else by its absolute
+    /// path.
+    pub fn seen_from(self, folder: &Path) -> Self {
+        self.absolute().map_paths(|path| path.strip_prefix(folder).map_or_else(|_| path.into(), Path::to_owned))
+    }
+
     /// The same recipe for any folder.
     pub(super) fn absolute(self) -> Self {
         self.map_paths(|path| path::absolute(path).unwrap_or_else(|_| path.into()))

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::RecipeFile;
-use super::choice::{ChannelOrder, Exif, ExportStyle, GradientPath, Interpolation, OnBadSample, OptimizerName, ResizeMode};
+use super::choice::{
+    ChannelOrder, Exif, ExportStyle, GradientPath, Interpolation, LastBatch, LossName, OnBadSample, OptimizerName, ResizeMode, ScheduleName,
+};
 use super::class_names::ClassNames;
 use super::per_channel::PerChannel;
 use super::resize::ResizeTo;
@@ -51,12 +53,20 @@ overrides! {
     classes: ClassNames => data.classes;
     exif: Exif => data.exif;
     on_bad_sample: OnBadSample => data.on_bad_sample;
+    unpack_limit: u64 => data.unpack_limit;
+    image_column: String => data.image_column;
+    label_column: String => data.label_column;
+    mask_column: String => data.mask_column;
+    ignored_label: i64 => data.ignored_label;
+    channels: usize => data.channels;
     range: u32 => data.range;
     mean: PerChannel => data.mean;
     std: PerChannel => data.std;
     resize: ResizeTo => data.resize;
     resize_mode: ResizeMode => data.resize_mode;
+    letterbox_fill: u8 => data.letterbox_fill;
     interpolation: Interpolation => data.interpolation;
+    antialias: bool => data.antialias;
     channel_order: ChannelOrder => data.channel_order;
     crop: Size => data.crop;
     calibration_images: usize => data.calibration_images;
@@ -65,7 +75,11 @@ overrides! {
     epochs: u32 => train.epochs;
     batch_size: usize => train.batch_size;
     optimizer: OptimizerName => train.optimizer;
+    last_batch: LastBatch => train.last_batch;
     learning_rate: f64 => train.learning_rate;
+    weight_decay: f64 => train.weight_decay;
+    schedule: ScheduleName => train.schedule;
+    loss: LossName => train.loss;
     style: ExportStyle => export.style;
     quantized_weights: bool => export.quantized_weights;
     encodings: bool => export.encodings;

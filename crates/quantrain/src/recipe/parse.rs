@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::suggestion::nearest;
+use super::suggestion::{nearest, synonym};
 use super::{RecipeFile, TABLES};
 use crate::RecipeError;
 use crate::error::Location;
@@ -25,10 +25,13 @@ fn explain(location: Location, message: &str, key: String) -> RecipeError {
         let found = found.to_owned();
         let meant = nearest(&found, expected.iter().copied());
         if message.starts_with("unknown field") {
-            let hint = match (meant, table_of(&found)) {
-                (Some(meant), _) => format!("did you mean `{meant}`?"),
-                (None, Some(table)) => format!("it belongs {table}"),
-                (None, None) => format!("one of {} expected", expected.join(", ")),
+            let other = synonym(&found);
+            let meant = other.filter(|name| expected.contains(name)).or(meant);
+            let hint = match (meant, table_of(&found), other.and_then(|name| Some((name, table_of(name)?)))) {
+                (Some(meant), ..) => format!("did you mean `{meant}`?"),
+                (None, Some(table), _) => format!("it belongs {table}"),
+                (None, None, Some((name, table))) => format!("did you mean `{name}`? it belongs {table}"),
+                (None, None, None) => format!("one of {} expected", expected.join(", ")),
             };
             return RecipeError::UnknownKey { location, key: found, hint };
         }

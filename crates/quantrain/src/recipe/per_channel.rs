@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PerChannel(pub Vec<f64>);
 
+impl super::table::Choices for PerChannel {}
+
 impl Deref for PerChannel {
     type Target = [f64];
 

@@ -69,7 +69,7 @@ impl RecipeFile {
             comment(&mut text, table.doc);
             let _ = match table.name {
                 "" => Ok(()),
-                name if list => writeln!(text, "# [[{name}]]"),
+                name if list => entries(&mut text, &known, name),
                 name => writeln!(text, "[{name}]"),
             };
             for key in table.values() {
@@ -87,6 +87,17 @@ impl RecipeFile {
         }
         text
     }
+}
+
+/// The tables of a list, and one with every key behind a `#`.
+fn entries(text: &mut String, known: &toml::Table, name: &str) -> std::fmt::Result {
+    let list = name.split_once('.').and_then(|(table, key)| known.get(table)?.get(key)?.as_array());
+    for entry in list.into_iter().flatten().filter_map(toml::Value::as_table) {
+        writeln!(text, "[[{name}]]")?;
+        entry.iter().try_for_each(|(key, value)| writeln!(text, "{key} = {value}"))?;
+        writeln!(text)?;
+    }
+    writeln!(text, "# [[{name}]]")
 }
 
 fn comment(text: &mut String, doc: &str) {

@@ -18,6 +18,8 @@ pub enum ResizeTo {
     Size([u32; 2]),
 }
 
+impl super::table::Choices for ResizeTo {}
+
 impl ResizeTo {
     /// Height and width, a length being both.
     pub fn sides(self) -> [usize; 2] {

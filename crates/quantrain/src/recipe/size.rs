@@ -12,6 +12,8 @@ use crate::CheckError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Size(pub [u32; 2]);
 
+impl super::table::Choices for Size {}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}", self.0[0], self.0[1])
@@ -44,6 +46,10 @@ impl<'de> Deserialize<'de> for Size {
             fn visit_i64<E: Error>(self, side: i64) -> Result<Size, E> {
                 let side = u32::try_from(side).map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(side), &self))?;
                 Ok(Size([side, side]))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+                text.parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Size, A::Error> {

@@ -9,6 +9,33 @@ pub struct Key {
     pub doc: &'static str,
     /// What holds where the key is absent.
     pub default: Default,
+    /// The names that its values have, where it is one of a few.
+    pub choices: &'static [&'static str],
+}
+
+/// A type of values, for documentation.
+pub trait Choices {
+    /// The names of all its values; empty where they are not a few with names.
+    const NAMES: &'static [&'static str] = &[];
+}
+
+macro_rules! not_a_choice {
+    ($($type:ty),+) => { $( impl Choices for $type {} )+ };
+}
+
+not_a_choice!(bool, u8, u32, u64, usize, i64, f64, [f64; 2], String, std::path::PathBuf);
+
+/// A list of some.
+impl<T: Choices> Choices for Vec<T> {
+    const NAMES: &'static [&'static str] = T::NAMES;
+}
+
+impl Choices for crate::observe::ObserverKind {
+    const NAMES: &'static [&'static str] = &crate::observe::ObserverKind::NAMES;
+}
+
+impl Choices for quantrain_graph::BiasLimit {
+    const NAMES: &'static [&'static str] = &quantrain_graph::BiasLimit::NAMES;
 }
 
 /// What holds where a key is absent.
@@ -63,6 +90,8 @@ macro_rules! recipe_tables {
         $( then { $( $(#[doc = $sub_doc:literal])+ $sub:ident: $sub_type:ty; )+ } )?
     )+) => {
         $(
+            impl crate::recipe::table::Choices for $struct {}
+
             $(#[doc = $about])+
             #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
             #[serde(deny_unknown_fields)]
@@ -89,6 +118,7 @@ macro_rules! recipe_tables {
                         doc: concat!($($doc, "\n"),+),
                         default: $(crate::recipe::table::Default::Value($default))?
                             $(crate::recipe::table::Default::Words { words: $words, example: $example })?,
+                        choices: <$type as crate::recipe::table::Choices>::NAMES,
                     }),+],
                 };
 

@@ -185,7 +185,17 @@ fn the_text_of_init_is_the_defaults() {
     let mut known = model;
     known.data.mean = Some(PerChannel(vec![0.286]));
     known.quantization.weight_bits = Some(4);
+    known.quantization.layer = Some(vec![LayerFile { name: Some("a*".into()), float: Some(true), ..LayerFile::default() }]);
+    known.train.output = Some(vec![OutputFile { name: Some("y".into()), weight: Some(2.0), ..OutputFile::default() }]);
     assert_eq!(parse_text(&known.commented()).unwrap(), known.or(RecipeFile::standard()));
+}
+
+#[test]
+fn paths_are_seen_from_a_folder() {
+    let text = "model = '/work/net.onnx'\nout = '/work/runs/a'\n[data]\ntrain = '/work/data/a.parquet, /other/b.parquet'\n";
+    let seen = parse_text(text).unwrap().seen_from(Path::new("/work"));
+    assert_eq!((seen.model, seen.out), (Some("net.onnx".into()), Some("runs/a".into())));
+    assert_eq!(seen.data.train, Some("data/a.parquet,/other/b.parquet".into()));
 }
 
 #[test]
@@ -203,6 +213,22 @@ fn examples_of_keys_that_are_not_set_are_values_they_take() {
             }
         }
     }
+}
+
+#[test]
+fn the_text_of_a_key_has_all_its_choices() {
+    for table in TABLES.iter() {
+        for key in table.keys {
+            let words: Vec<&str> = key.doc.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).collect();
+            for choice in key.choices {
+                assert!(words.contains(choice), "{}: {choice} is missing in\n{}", qualified(table, key), key.doc);
+            }
+        }
+    }
+    let chosen = TABLES.iter().flat_map(|t| t.keys).filter(|key| !key.choices.is_empty()).count();
+    assert!(chosen >= 20, "{chosen} keys are a choice of names");
+    let doc = TABLES[0].keys.iter().find(|key| key.name == "target").unwrap().doc;
+    assert!(Target::names().all(|name| doc.contains(&format!("{name},"))), "{doc}");
 }
 
 #[test]
@@ -329,6 +355,12 @@ fn each_mistake_names_file_line_key_and_what_was_meant() {
         ("model = 'm'\n\n[train]\nepoch = 3\n", "recipe.toml:4: key `epoch` is not known; did you mean `epochs`?"),
         ("model = 'm'\n[trian]\nepochs = 3\n", "recipe.toml:2: key `trian` is not known; did you mean `train`?"),
         ("model = 'm'\nepochs = 3\n", "recipe.toml:2: key `epochs` is not known; it belongs into the table [train]"),
+        ("model = 'm'\n[train]\nlr = 3\n", "recipe.toml:3: key `lr` is not known; did you mean `learning-rate`?"),
+        ("model = 'm'\n[train]\nbatch = 3\n", "recipe.toml:3: key `batch` is not known; did you mean `batch-size`?"),
+        (
+            "model = 'm'\n[data]\nlr = 3\n",
+            "recipe.toml:3: key `lr` is not known; did you mean `learning-rate`? it belongs into the table [train]",
+        ),
         (
             "model = 'm'\n[augmentation]\nzoom = 3\n",
             "recipe.toml:3: key `zoom` is not known; one of flip, scale, padding, padded-crop, resized-crop, color expected",
@@ -342,7 +374,7 @@ fn each_mistake_names_file_line_key_and_what_was_meant() {
         ("model = 'm'\n[data]\nmean = [\n  0.5,\n  'x',\n]\n", "recipe.toml:5: mean: invalid type: string \"x\", expected f64"),
         (
             "model = 'm'\n[data]\ncrop = 'x'\n",
-            "recipe.toml:3: crop: invalid type: string \"x\", expected a side like 224 or a height and width like [176, 240]",
+            "recipe.toml:3: crop: invalid value: string \"x\", expected a side like 224 or a height and width like [176, 240]",
         ),
         ("model = 'm'\n[[quantization.layer]]\nnam = 'x'\n", "recipe.toml:3: key `nam` is not known; did you mean `name`?"),
         ("[data]\nmean = [0.5]\n", "recipe.toml: model: nothing found; set it in the recipe or by its flag"),

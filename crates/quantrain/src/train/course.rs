@@ -1,5 +1,7 @@
 //! How a training went: the loss over its steps, and the score after each epoch.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::metric::{Fall, Score};
@@ -35,6 +37,14 @@ pub struct EpochScore {
     pub loss: f32,
     /// What the network is worth after it, as simulated; `None` where nothing tells.
     pub score: Option<Score>,
+}
+
+/// Loss and score, in a line.
+impl fmt::Display for EpochScore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loss {:.4}", self.loss)?;
+        self.score.iter().try_for_each(|score| write!(f, ", {score}"))
+    }
 }
 
 /// The best network of a training.

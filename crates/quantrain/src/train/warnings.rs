@@ -32,7 +32,9 @@ impl Course {
     /// What to change where training makes a network worse.
     fn advice(&self, recipe: &Recipe) -> String {
         let rate = recipe.train().learning_rate;
-        let rate = format!("lower train.learning-rate (it is {rate}; try {})", rate / 10.0);
+        // A tenth of a number in single precision is seldom as short as what was meant.
+        let tenth: f64 = format!("{:.2e}", rate / 10.0).parse().unwrap_or_default();
+        let rate = format!("lower train.learning-rate (it is {rate}; try {tenth})");
         if let Some(step) = self.diverged {
             return format!("training diverged at step {step}: {rate}");
         }
