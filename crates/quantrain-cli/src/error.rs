@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use quantrain::recipe::key_meant;
-use quantrain::{Location, RecipeError, RunError};
+use quantrain::{CheckpointError, Location, RecipeError, RunError};
 use thiserror::Error;
 
 use crate::stop;
@@ -52,6 +52,17 @@ pub enum CliError {
         /// The images.
         data: PathBuf,
     },
+    /// A training that is to go on has another recipe.
+    #[error("{source}: it differs in {}", keys.join(", "))]
+    OtherKeys {
+        /// What is found.
+        source: CheckpointError,
+        /// Where.
+        keys: Vec<String>,
+    },
+    /// Nothing was named to work on.
+    #[error("nothing to work on found; name a network in ONNX, a recipe or a run directory")]
+    Nothing,
     /// A key has a flag and is set beside it.
     #[error("{key}: given by its flag and by --set, one of them expected")]
     Twice {

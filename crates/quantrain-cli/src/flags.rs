@@ -45,6 +45,11 @@ pub struct SetFlags {
 }
 
 impl SetFlags {
+    /// Whether no key is set.
+    fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+
     /// The keys that are set one by one, and those of flags.
     pub fn over(&self, flags: Overrides) -> Result<RecipeFile, CliError> {
         let (flags, mut set) = (RecipeFile::from(flags), RecipeFile::default());
@@ -287,6 +292,7 @@ impl RecipeFlags {
     pub fn load(&self) -> Result<Recipe, CliError> {
         let mut flags = Overrides { model: self.model.clone(), out: self.out.clone(), ..Overrides::default() };
         let recipe = match self.subject.as_deref().map(Subject::of).transpose()? {
+            None if flags.model.is_none() && self.settings.set.is_empty() => return Err(CliError::Nothing),
             None => None,
             Some(Subject::Model(model)) => {
                 if let Some(other) = flags.model.replace(model.clone()) {

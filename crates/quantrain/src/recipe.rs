@@ -396,10 +396,24 @@ impl Recipe {
 
     /// Of all that the trained network depends on: not where files go, in which form, or how many threads work.
     pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&toml::to_string(&self.of_results()).expect("checked values can be written"))
+    }
+
+    /// The keys among those that the trained network depends on whose values are others than in another recipe.
+    pub fn differences(&self, other: &Recipe) -> Vec<String> {
+        let (own, other) = (self.of_results(), other.of_results());
+        let mut keys = own.clone().without(other.clone(), &[]).keys();
+        let more = other.without(own, &[]).keys().into_iter().filter(|key| !keys.contains(key)).collect::<Vec<_>>();
+        keys.extend(more);
+        keys
+    }
+
+    /// What the trained network depends on.
+    fn of_results(&self) -> RecipeFile {
         let mut file = self.file.clone().absolute();
         (file.out, file.threads, file.device, file.data.loader_threads) = (None, None, None, None);
         file.export = ExportFile::default();
-        Fingerprint::of(&toml::to_string(&file).expect("checked values can be written"))
+        file
     }
 
     /// The name of the exported model in the folder of exports.

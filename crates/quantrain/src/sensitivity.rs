@@ -51,7 +51,7 @@ pub struct Cost {
     pub name: String,
     /// What is quantized.
     pub kind: Kind,
-    /// It alone at 8 bits, everything else in float.
+    /// It alone at 8 bits (weights at the target's own width, where that is less), everything else in float.
     pub alone_8: Nearness,
     /// It alone at 4 bits.
     pub alone_4: Nearness,
@@ -119,6 +119,12 @@ pub fn measure(net: &QuantGraph, batches: &[Batch], progress: &mut dyn Progress)
     Ok(Sensitivity { float, quantized, costs, images: batches.iter().map(|b| b.size).sum() })
 }
 
+/// A width as weights of a unit get it: at 8 bits no more than the target's own, which has fewer where sums saturate, or than they have.
+fn of_weights(net: &QuantGraph, unit: usize, bits: u8) -> u8 {
+    let own = net.target().weights().bits.max(net.weight_quantizer(unit).map_or(0, |w| w.scheme.bits));
+    if bits == WIDTHS[0] { bits.min(own) } else { bits }
+}
+
 /// The network, the images, and what the float network answers.
 struct Bench<'b> {
     net: &'b QuantGraph,
@@ -163,8 +169,9 @@ impl<'b> Bench<'b> {
             };
             match *which {
                 Which::Weights(u) if on => {
-                    let bits = width.or(net.weight_quantizer(u).map(|w| w.scheme.bits));
-                    net.round_weights(u, bits.unwrap_or(WIDTHS[0])).map_err(quantrain_engine::EngineError::from)?;
+                    let own = net.weight_quantizer(u).map_or(WIDTHS[0], |w| w.scheme.bits);
+                    let bits = width.map_or(own, |bits| of_weights(&net, u, bits));
+                    net.round_weights(u, bits).map_err(quantrain_engine::EngineError::from)?;
                 }
                 Which::Weights(_) => {}
                 Which::Activations(q) => {

@@ -8,8 +8,8 @@ use std::time::Instant;
 use clap::Args;
 use quantrain::checkpoint::Identity;
 use quantrain::metric::Score;
-use quantrain::recipe::Recipe;
-use quantrain::{EpochScore, ExportCheck, InputStatistics, Job, Prepared, RunDirectory};
+use quantrain::recipe::{Overrides, Recipe};
+use quantrain::{CheckpointError, EpochScore, ExportCheck, InputStatistics, Job, Prepared, RunDirectory};
 use serde::Serialize;
 
 use crate::coverage::{Coverage, TakenOver, ranges_from};
@@ -92,7 +92,8 @@ impl Train {
         super::start(&recipe)?;
         let mut job = Job::for_training(recipe.clone())?;
         let identity = job.identity();
-        let checkpoint = interrupted.as_ref().map_or(Ok(None), |run| Checkpoint::last(run, &identity))?;
+        let last = |run| Checkpoint::last(run, &identity).map_err(|error| explained(error, run, &recipe));
+        let checkpoint = interrupted.as_ref().map_or(Ok(None), last)?;
         job.check_data(true)?;
         let recipe = job.recipe().clone();
         let mut report = TrainReport::new(&recipe, &mut job);
@@ -127,6 +128,15 @@ impl Train {
                 Err(error)
             }
         }
+    }
+}
+
+/// Says which keys of a recipe are others than a run's, where its checkpoint is refused for them.
+fn explained(error: CheckpointError, run: &RunDirectory, recipe: &Recipe) -> CliError {
+    let own = Recipe::load(Some(&run.recipe()), Overrides::default());
+    match (error, own) {
+        (source @ CheckpointError::OtherRecipe { .. }, Ok(own)) => CliError::OtherKeys { source, keys: recipe.differences(&own) },
+        (error, _) => error.into(),
     }
 }
 

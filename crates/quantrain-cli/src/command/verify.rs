@@ -194,7 +194,7 @@ impl fmt::Display for VerifyReport {
             writeln!(f, "in float, as the file has no quantizer behind them: {}", found.float_operators.join(", "))?;
         }
         if let Some(reason) = self.without_onnxruntime {
-            writeln!(f, "not run: {reason}")?;
+            report::wrapped(f, "not run:", "   ", reason)?;
         }
         write!(f, "\n{}", self.accuracies().fitted(f.width()))
     }

@@ -139,7 +139,9 @@ fn another_recipe_does_not_resume_a_run() {
     leave_alone(&fixture, AUGMENTED);
     let output = fixture.run(&["train", "recipe.toml", "--resume", "--out", "alone", "--lr", "0.02"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("the checkpoint of another recipe found"), "{}", text(&output.stderr));
+    let message = text(&output.stderr);
+    assert!(message.contains("the checkpoint of another recipe found"), "{message}");
+    assert!(message.trim_end().ends_with(": it differs in train.learning-rate"), "{message}");
     let output = fixture.run(&["train", "recipe.toml", "--resume", "--out", "alone", "--threads", "2"]);
     assert!(output.status.success(), "threads do not change a result: {}", text(&output.stderr));
 }

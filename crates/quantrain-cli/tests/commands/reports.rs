@@ -101,6 +101,8 @@ fn sensitivity_lists_every_quantizer_and_its_mix_is_a_recipe() {
     assert!(costs.windows(2).all(|c| alone(&c[0]) <= alone(&c[1])), "sorted by cost: {report}");
     assert!(costs.iter().all(|c| c["left_in_float"]["top1"].is_number() && c["alone_4"]["sqnr"].is_number()), "{report}");
     assert!(report["mix"]["size"].as_f64().unwrap() <= 0.7, "{report}");
+    let widths: Vec<u64> = report["mix"]["choices"].as_array().unwrap().iter().map(|c| c["weight_bits"].as_u64().unwrap()).collect();
+    assert!(widths.contains(&7) && !widths.contains(&8), "no wider than the target's own where 8 bits saturate: {widths:?}");
     let quantized = fixture.json(&["quantize", "mixed.toml", "--out", "mixed"]);
     let layers: u64 = quantized["quantized"]["weights"].as_object().unwrap().iter().map(|(_, n)| n.as_u64().unwrap()).sum();
     assert_eq!(layers, 4);

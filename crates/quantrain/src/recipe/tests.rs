@@ -295,6 +295,15 @@ fn what_a_hand_changed_in_a_kept_recipe_counts_as_chosen() {
 }
 
 #[test]
+fn the_keys_that_differ_are_those_that_a_result_depends_on() {
+    let first = recipe("model = '/m'\n[data]\ntrain = '/t'\n").unwrap();
+    let second = recipe("model = '/m'\nout = 'x'\nthreads = 3\n[train]\nepochs = 9\nlog-every = 10\n[export]\nint4 = true\n").unwrap();
+    let expected = ["data.train", "data.calibration", "train.epochs", "train.freeze-batch-norm-epoch", "train.freeze-ranges-epoch"];
+    assert_eq!(first.differences(&second), expected);
+    assert_eq!((first.differences(&first), second.differences(&first).len()), (Vec::new(), expected.len()));
+}
+
+#[test]
 fn how_ranges_were_learned_does_not_bind_another_target() {
     let learned = recipe("model = 'm'\n[quantization]\nlearn-ranges = 'lsq'\nlearn-weight-ranges = true\n").unwrap();
     let other = learned.for_target("tidl-pow2").unwrap();

@@ -1,4 +1,4 @@
-//! Mixed precision: 4, 8 or 16 bits for each block, so that the sum of what each costs alone is small under a budget.
+//! Mixed precision: 4, 8 (or the target's own fewer) or 16 bits for each block, so that the sum of what each costs alone is small under a budget.
 //!
 //! Noise powers of single quantizers are taken to add up. From the narrowest widths on, the block is widened whose noise falls most for
 //! what it takes of the budget, while the budget allows: greedy, as for the knapsack that it is.
@@ -6,7 +6,7 @@
 use quantrain_graph::{LayerSettings, Op, QuantGraph};
 use serde::Serialize;
 
-use super::{Kind, Nearness, Sensitivity};
+use super::{Kind, Nearness, Sensitivity, of_weights};
 
 /// Widths to choose from.
 const CHOICES: [u8; 3] = [4, 8, 16];
@@ -90,7 +90,7 @@ pub fn search(net: &QuantGraph, sensitivity: &Sensitivity, budget: Budget) -> Mi
         size: size(&blocks),
         bit_operations: bit_operations(net, &blocks, with_activations),
         expected_sqnr: -10.0 * noise.log10(),
-        choices: blocks.into_iter().map(|b| b.choice(with_activations)).collect(),
+        choices: blocks.into_iter().map(|b| b.choice(net, with_activations)).collect(),
     }
 }
 
@@ -112,9 +112,9 @@ impl Block {
         self.weight_noise[self.width] + if with_activations { self.activation_noise[self.width] } else { 0.0 }
     }
 
-    fn choice(self, with_activations: bool) -> Choice {
+    fn choice(self, net: &QuantGraph, with_activations: bool) -> Choice {
         let bits = CHOICES[self.width];
-        Choice { node: self.node, weight_bits: bits, activation_bits: with_activations.then_some(bits) }
+        Choice { weight_bits: of_weights(net, self.unit, bits), node: self.node, activation_bits: with_activations.then_some(bits) }
     }
 }
 
