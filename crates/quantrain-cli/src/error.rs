@@ -114,7 +114,7 @@ pub enum CliError {
         /// The target.
         target: String,
         /// Why that fails.
-        source: RunError,
+        source: Box<RunError>,
     },
     /// A file that a recipe was to be written to is there.
     #[error("{}: a file found there; remove it, or choose another name", file.display())]
@@ -188,7 +188,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             CliError::Stopped { .. } | CliError::Run(RunError::Stopped { .. }) => stop::EXIT_CODE,
-            CliError::Recalibration { source: RunError::Stopped { .. }, .. } => stop::EXIT_CODE,
+            CliError::Recalibration { source, .. } if matches!(**source, RunError::Stopped { .. }) => stop::EXIT_CODE,
             CliError::Output { .. } => 1,
             _ => 2,
         }

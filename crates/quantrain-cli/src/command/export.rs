@@ -95,7 +95,7 @@ impl Export {
         let calibrates = job.recipe().quantization().enabled && !has_ranges;
         let calibration_images = calibrates.then(|| job.calibrate(console)).transpose().map_err(|source| {
             let target = job.recipe().target().name().to_owned();
-            CliError::Recalibration { target, source }
+            CliError::Recalibration { target, source: Box::new(source) }
         })?;
         let (score, not_judged) = match checkpoint.as_ref().filter(|_| has_ranges).and_then(measured) {
             Some(score) => (Some(score), None),

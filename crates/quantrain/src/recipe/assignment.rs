@@ -78,12 +78,12 @@ mod tests {
                 let (Default::Value(value) | Default::Words { example: value, .. }) = key.default;
                 let name = table.qualified(key.name);
                 let file = set(&[&format!("{name}={value}")]).unwrap();
-                assert_eq!(file.keys(), [name.clone()]);
+                assert_eq!(file.keys(), std::slice::from_ref(&name));
                 let bare = value.trim_matches('"');
                 assert_eq!(set(&[&format!("{name} = {bare}")]).unwrap(), file, "{name}: quotes may be left out");
                 for choice in key.choices {
                     let value = if value.starts_with('[') { format!("['{choice}']") } else { (*choice).to_owned() };
-                    assert_eq!(set(&[&format!("{name}={value}")]).unwrap().keys(), [name.clone()], "{choice}");
+                    assert_eq!(set(&[&format!("{name}={value}")]).unwrap().keys(), std::slice::from_ref(&name), "{choice}");
                 }
             }
         }
