@@ -137,9 +137,14 @@ fn separated(net: &QuantGraph, separation: &Separation) -> Option<Separated> {
     let remedy = match (separation.remedy, bits) {
         (Remedy::Saturated { below }, _) => format!("values below {below} are the lowest code"),
         (Remedy::Requantized, _) => "its result has a quantizer of its own".to_owned(),
-        (Remedy::Apart, None) => IN_FLOAT.to_owned(),
-        (Remedy::Apart, Some(16)) => "16 bits".to_owned(),
-        (Remedy::Apart, Some(bits)) => format!("none: {bits} bits, the target has no 16"),
+        (Remedy::Apart | Remedy::Masked | Remedy::Float, None)
+            if net.float_nodes().iter().any(|(id, _)| net.graph().node(*id).name == node) =>
+        {
+            IN_FLOAT.to_owned()
+        }
+        (Remedy::Float, _) | (Remedy::Apart | Remedy::Masked, None) => "its result is float".to_owned(),
+        (Remedy::Apart | Remedy::Masked, Some(16)) => "16 bits".to_owned(),
+        (Remedy::Apart | Remedy::Masked, Some(bits)) => format!("none: {bits} bits, the target has no 16"),
     };
     Some(Separated { node, operator, spread, remedy })
 }

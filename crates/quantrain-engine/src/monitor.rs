@@ -34,6 +34,14 @@ pub trait Monitor: Send {
 
     /// The least and greatest value of a tensor of this batch, as the next unit reads it.
     fn extent(&mut self, _tensor: TensorId, _min: f32, _max: f32) {}
+
+    /// Whether to show all values of a tensor that leaves a unit, whoever quantizes it.
+    fn wants_all(&self, _tensor: TensorId) -> bool {
+        false
+    }
+
+    /// The values of a tensor of this batch as they lie in memory, in units of `unit`.
+    fn all(&mut self, _tensor: TensorId, _values: &[f32], _unit: f32) {}
 }
 
 /// Watches nothing.

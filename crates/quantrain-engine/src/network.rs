@@ -165,6 +165,9 @@ impl Network {
     /// As [`QuantGraph::prepare`].
     pub fn place_by(&mut self, separations: Vec<Separation>) -> Result<(), EngineError> {
         self.net.place_by(separations)?;
+        for (u, block) in self.blocks.iter_mut().enumerate() {
+            block.iter_mut().for_each(|p| p.quantizer = self.net.weight_quantizer(u));
+        }
         self.quantizers = vec![None; self.net.quantizers().len()];
         self.range_sums.clear();
         Ok(())

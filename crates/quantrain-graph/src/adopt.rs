@@ -31,7 +31,14 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
         let id = known.unwrap_or_else(|| {
             let scheme = scheme(&target.activations(), &q, Granularity::PerTensor);
             let name = graph.tensor(tensor).name.clone();
-            quantizers.push(ActivationQuantizer { tensor: name, scheme, range: Some(q.range()), fixed: Some(q), below: None });
+            quantizers.push(ActivationQuantizer {
+                tensor: name,
+                scheme,
+                range: Some(q.range()),
+                fixed: Some(q),
+                below: None,
+                levels: None,
+            });
             quantizers.len() - 1
         });
         of_tensor[tensor.0] = Some(QuantizerId(id));

@@ -29,6 +29,7 @@ mod error;
 pub mod fold;
 mod graph;
 mod idle;
+mod levels;
 mod norm_block;
 pub mod op;
 mod own_parameters;
@@ -56,7 +57,7 @@ pub use quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, 
 pub use quantizer::{Quantizer, Range};
 pub use restore::ChannelStatistics;
 pub use scheme::{BiasLimit, Granularity, Rounding, ScaleKind, Scheme, Sign};
-pub use separation::{Remedy, Separation, Spread};
+pub use separation::{AxisExtents, Remedy, Separation, Spread};
 pub use shape::{Dim, Shape};
 pub use take_over::FileQuantizers;
 pub use target::{Placement, Requantize, Target};

@@ -221,10 +221,10 @@ impl Op {
         }
     }
 
-    /// Whether a constant among the inputs may be infinite: it masks, or is what others are compared with.
+    /// Whether a constant among the inputs may be infinite: it masks or pads, or is what others are compared with.
     pub fn takes_infinity(&self) -> bool {
         let masks = |op: Binary| matches!(op, Binary::Add | Binary::Sub | Binary::Min | Binary::Max | Binary::Relation(_));
-        matches!(self, Op::Where(_)) || matches!(self, Op::Binary(op) if masks(*op))
+        crate::placement::moves(self) || matches!(self, Op::Where(_)) || matches!(self, Op::Binary(op) if masks(*op))
     }
 
     /// Whether the output follows input `position` smoothly, so that a gradient flows back to it.

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::graph::{Graph, Node, TensorId};
-use crate::op::{Concat, Gather, Slice, Transpose};
+use crate::op::{Binary, Concat, Gather, Pad, PadMode, Reduce, Slice, Transpose};
 use crate::{Op, Shape};
 
 /// A region of a tensor whose values are another tensor's.
@@ -53,8 +53,9 @@ impl Parts {
         let mut parts = Parts(graph.tensors().iter().enumerate().map(whole).collect());
         for node in graph.nodes() {
             let found = match &node.op {
+                Op::Binary(Binary::Add) if parts.of_sum(graph, node).is_some() => parts.of_sum(graph, node),
                 Op::Activation(_) | Op::Binary(_) | Op::Where(_) if through_functions => parts.of_function(graph, node),
-                _ => parts.of_move(graph, node),
+                _ => parts.of_move(graph, node, through_functions),
             };
             parts.0[node.output.0] = found.unwrap_or_else(|| vec![Part::whole(node.output, graph.tensor(node.output).shape.rank())]);
         }
@@ -68,8 +69,18 @@ impl Parts {
         Some(self.get(*joined).to_vec())
     }
 
+    /// A sum of tensors that are 0 where the other is not joins them as a Concat does.
+    fn of_sum(&self, graph: &Graph, node: &Node) -> Option<Vec<Part>> {
+        let &[a, b] = &node.inputs[..] else { return None };
+        let shape = &graph.tensor(node.output).shape;
+        let whole = [a, b].iter().all(|&t| graph.constant(t).is_none() && graph.tensor(t).shape == *shape);
+        let apart = |p: &Part, q: &Part| p.region.iter().zip(&q.region).any(|pair| are_apart(pair));
+        let (a, b) = (self.get(a), self.get(b));
+        (whole && a.iter().all(|p| b.iter().all(|q| apart(p, q)))).then(|| [a, b].concat())
+    }
+
     /// `None` where values are not just moved, or where what was one region is one no more.
-    fn of_move(&self, graph: &Graph, node: &Node) -> Option<Vec<Part>> {
+    fn of_move(&self, graph: &Graph, node: &Node, through_functions: bool) -> Option<Vec<Part>> {
         let shape = |t: TensorId| &graph.tensor(t).shape;
         if let Op::Concat(op) = &node.op {
             return self.of_concat(graph, op, node);
@@ -84,6 +95,11 @@ impl Parts {
                 Op::Gather(op) => gathered(op, part, from)?,
                 // Windows and pixels: channels stay apart.
                 Op::MaxPool(_) | Op::Resize(_) if part.region.iter().skip(2).all(Option::is_none) => Some(part.region.clone()),
+                Op::AveragePool(_) | Op::GlobalAveragePool(_) if through_functions && part.region.iter().skip(2).all(Option::is_none) => {
+                    Some(part.region.clone())
+                }
+                Op::Reduce(op) if through_functions => Some(reduced(op, part, from)?),
+                Op::Pad(op) if op.mode == PadMode::Constant(0.0) => Some(padded(op, part, from)?),
                 Op::Tile(_) | Op::DepthToSpace(_) | Op::SpaceToDepth(_) if part.is_whole() => Some(vec![None; to.rank()]),
                 _ => return None,
             };
@@ -115,6 +131,36 @@ impl Parts {
 
 fn transposed(op: &Transpose, part: &Part) -> Vec<Option<Range<usize>>> {
     op.permutation.iter().map(|&axis| part.region[axis].clone()).collect()
+}
+
+/// Whether two regions along an axis have no index in common.
+fn are_apart(regions: (&Option<Range<usize>>, &Option<Range<usize>>)) -> bool {
+    matches!(regions, (Some(a), Some(b)) if a.end <= b.start || b.end <= a.start)
+}
+
+/// A region behind a Pad, which surrounds it with zeros; `None` where an axis that it lengthens is free.
+fn padded(op: &Pad, part: &Part, from: &Shape) -> Option<Vec<Option<Range<usize>>>> {
+    let rank = part.region.len();
+    let along = |axis: usize| {
+        let (begin, end) = (*op.pads.get(axis)?, *op.pads.get(axis + rank)?);
+        if (begin, end) == (0, 0) {
+            return Some(part.region[axis].clone());
+        }
+        let whole = 0..from.fixed_at(axis).ok()?;
+        let region = part.region[axis].clone().unwrap_or(whole);
+        Some(Some(region.start + begin..region.end + begin))
+    };
+    (0..rank).map(along).collect()
+}
+
+/// A region behind a reduction; `None` where that gathers several regions.
+fn reduced(op: &Reduce, part: &Part, from: &Shape) -> Option<Vec<Option<Range<usize>>>> {
+    let reduced = op.reduced(from).ok()?;
+    if part.region.iter().zip(&reduced).any(|(region, reduced)| *reduced && region.is_some()) {
+        return None;
+    }
+    let left = part.region.iter().zip(&reduced).filter(|(_, reduced)| op.keep_dims || !**reduced);
+    Some(left.map(|(region, _)| region.clone()).collect())
 }
 
 /// A region of a Slice's input in its output, `Some(None)` where nothing of it is left.

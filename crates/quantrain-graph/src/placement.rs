@@ -9,13 +9,14 @@ mod placer;
 
 use crate::block::{self, Unit};
 use crate::graph::{Graph, NodeId};
+use crate::levels::Levels;
 use crate::pass;
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::separation::Separation;
 use crate::target::Placement;
 use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target, norm_block};
-pub(crate) use paths::{Paths, is_function, moves};
-use placer::Placer;
+pub(crate) use paths::{Paths, has_weights, is_flat, is_function, is_mean, moves, takes_greatest};
+use placer::{Placer, WIDE};
 
 /// What a user may change of a target's rules. `None` leaves the target's word.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -112,13 +113,14 @@ pub(crate) fn assign(
     let widths = Widths::check(target, settings)?;
     let layers = layer_settings(graph, units, &settings.layers)?;
     let paths = paths_around(graph, units, target, &layers);
-    let mut placer = Placer::new(graph, target, &paths, separations, widths.activation);
+    let levels = Levels::of(graph);
+    let mut placer = Placer::new(graph, target, (&paths, &levels), separations, widths.activation);
     let mut weights = vec![None; units.len()];
     let mut float = Vec::new();
     let bias_limit = settings.bias_limit.unwrap_or(target.bias_limit());
     let float_outputs = !settings.quantize_output.unwrap_or(target.quantizes_output());
     if target.quantizes_input() {
-        for &input in graph.inputs() {
+        for &input in graph.inputs().iter().filter(|t| !paths.leads_to_truth(**t)) {
             placer.own(input, widths.activation);
         }
     }
@@ -132,7 +134,7 @@ pub(crate) fn assign(
         };
         match verdict {
             Ok(()) if unit.block(graph).is_some() => {
-                let bits = layer.and_then(|l| l.weight_bits).unwrap_or(widths.weight);
+                let bits = layer.and_then(|l| l.weight_bits).unwrap_or_else(|| widths.of_weights(placer.is_apart(unit)));
                 let scheme = weight_scheme(graph, unit, widths.weights.with_bits(bits));
                 weights[u] = Some(WeightQuantizer { scheme, bias_limit });
             }
@@ -184,6 +186,8 @@ const BYTE: u8 = 8;
 struct Widths {
     weights: Scheme,
     weight: u8,
+    /// The most bits that weights can have, up to 16.
+    widest: u8,
     activation: u8,
 }
 
@@ -203,7 +207,13 @@ impl Widths {
         }
         let weight = target.check_weight_bits(settings.weight_bits.unwrap_or(weights.bits))?;
         let activation = target.check_activation_bits(settings.activation_bits.unwrap_or(target.activations().bits))?;
-        Ok(Widths { weights, weight, activation })
+        let widest = target.check_weight_bits(WIDE).unwrap_or(weight).max(weight);
+        Ok(Widths { weights, weight, widest, activation })
+    }
+
+    /// Of a layer; one that makes values of very different ranges has weights of such, which need bits where they share a scale.
+    fn of_weights(&self, is_apart: bool) -> u8 {
+        if is_apart && self.weights.granularity == Granularity::PerTensor { self.widest } else { self.weight }
     }
 
     /// What a width of edges is for their weights.

@@ -1,5 +1,6 @@
 //! A graph with its quantizers: what calibration and training change, and what is exported.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::fold::{self, BatchNorm, Folded, WeightCodes};
 use crate::graph::{Graph, NodeId, TensorId};
 use crate::pass::Fusion;
 use crate::placement;
-use crate::separation::{self, Separation, Spread};
+use crate::separation::{self, AxisExtents, Separation, Spread};
 use crate::{BiasLimit, FileQuantizers, Op, PlacementError, Quantizer, Range, Scheme, Settings, Target};
 
 /// Position of an activation quantizer in its graph.
@@ -28,9 +29,21 @@ pub struct ActivationQuantizer {
     pub fixed: Option<Quantizer>,
     /// Values below this one only mark places: the range leaves them out.
     pub below: Option<f32>,
+    /// All values that its tensors can have, where these are few and known: truths, for one.
+    pub levels: Option<Vec<f32>>,
 }
 
 impl ActivationQuantizer {
+    /// The range to take where `observed` was seen: wide enough to give every one of the [`ActivationQuantizer::levels`] a code of exactly its
+    /// value, where some range does. A power of two has none of 1 in a range up to 1, and 1 − 127/128 is no 0.
+    pub fn range_for(&self, observed: Range) -> Range {
+        let Some(levels) = &self.levels else { return observed };
+        let hull = levels.iter().fold(Range::new(0.0, 0.0), |r, &v| r.union(Range::new(v, v)));
+        let wider = |by: f32| Range::new(hull.min * by, hull.max * by);
+        let is_exact = |r: &Range| Quantizer::from_range(&self.scheme, *r).is_ok_and(|q| levels.iter().all(|&v| q.fake_quantize(v) == v));
+        [hull, wider(1.5)].into_iter().find(is_exact).unwrap_or(observed)
+    }
+
     /// Scale and zero point, once calibrated.
     ///
     /// # Errors
@@ -76,6 +89,10 @@ pub enum FloatReason {
     LeadsToOutput,
     /// Its values cannot share a quantizer: this part of them would lose too much, or what it reads is kept apart already.
     Apart(Option<Spread>),
+    /// Its values are few and known: truths, or a mask, of which codes might make others.
+    FewValues,
+    /// Its values are compared or asked for truths, and reach no operator in integers.
+    Compared,
     /// Quantization is off.
     Off,
     /// The file that the quantizers are from has none there.
@@ -105,6 +122,8 @@ impl fmt::Display for FloatReason {
             FloatReason::NotInTarget => "the target has no integer form of it",
             FloatReason::Pinned => "the recipe keeps it in float",
             FloatReason::InputIsFloat => "it carries values that are float",
+            FloatReason::FewValues => "its values are few and known, as those of a mask",
+            FloatReason::Compared => "its values are compared, and codes make equal what is not",
             FloatReason::Off => "quantization is off",
             FloatReason::NotInFile => "the file has no quantizer behind it",
             FloatReason::FloatInFile => "its weights, or what it reads, are float in the file",
@@ -174,9 +193,16 @@ impl QuantGraph {
     }
 
     /// What ranges change of the rules that quantizers were placed by: where values cannot share one. `extents` has the least and greatest
-    /// value of each tensor that leaves a unit, by its id, as a calibration of the float network measures them. Quantizers of a file stay.
-    pub fn separations_by(&self, extents: &[Option<Range>]) -> Vec<Separation> {
-        self.settings.as_ref().map_or_else(Vec::new, |settings| separation::find(self, settings, extents))
+    /// value of each tensor that leaves a unit, by its id, as a calibration of the float network measures them; `along_axes` the same for
+    /// each index of an axis, of those that are [`QuantGraph::measured_along_axes`]. Quantizers of a file stay.
+    pub fn separations_by(&self, extents: &[Option<Range>], along_axes: &BTreeMap<TensorId, Vec<AxisExtents>>) -> Vec<Separation> {
+        self.settings.as_ref().map_or_else(Vec::new, |settings| separation::find(self, settings, extents, along_axes))
+    }
+
+    /// The tensors whose extents may differ so much along these axes that one quantizer is not enough, though no Concat says so: one layer
+    /// makes boxes and scores, or a constant scales channels.
+    pub fn measured_along_axes(&self) -> Vec<(TensorId, Vec<usize>)> {
+        self.settings.as_ref().map_or_else(Vec::new, |settings| separation::measured_along_axes(self, settings))
     }
 
     /// The quantized tensors that [`QuantGraph::separations_by`] looks at, each with what it is made of: before ranges are known, nobody can

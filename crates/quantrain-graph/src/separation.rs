@@ -4,17 +4,24 @@
 //! of −10⁴ that is added to scores before a Softmax. Rules are chosen before any value is seen; [`QuantGraph::separations_by`] says,
 //! once a calibration knows how far each tensor reaches, where they do not hold.
 
+mod axes;
+mod marks;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::block::Unit;
 use crate::graph::{Graph, TensorId};
+use crate::levels::Levels;
 use crate::op::{Binary, PadMode};
 use crate::parts::Parts;
 use crate::placement::{self, Paths};
 use crate::target::Placement;
 use crate::{Op, QuantGraph, Quantizer, Range, Scheme, Settings};
+pub use axes::AxisExtents;
+pub(crate) use axes::measured_along_axes;
 
 /// How many times coarser than its own step a shared one may be for a part of a tensor.
 struct Coarsest {
@@ -26,12 +33,6 @@ struct Coarsest {
 
 /// Measured on joined outputs and inside networks: docs/separation.md.
 const COARSEST: Coarsest = Coarsest { in_float: 2.0, in_integers: 8.0 };
-
-/// From here on, below zero, what is added before an exponential makes its place vanish: e^−16 is less than a step of 16 bits.
-const VANISHES: f32 = -16.0;
-
-/// From here on, below zero, a constant only marks places.
-const MARKS: f32 = -1000.0;
 
 /// A tensor whose values the rules of the target would give a step that is too coarse for some of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,9 +51,13 @@ pub struct Separation {
 pub enum Remedy {
     /// The tensor has no quantizer where no operator in integers needs one, else one of 16 bits where the target has them.
     Apart,
+    /// The tensor is float: some of its values only mark places, which vanish in an operator behind it.
+    Masked,
+    /// The operator is float, as what it reads is kept apart; its result is not.
+    Float,
     /// The inputs keep their quantizers, the result has one of its own.
     Requantized,
-    /// Values below this one only mark places: the range leaves them out, and they become the lowest code.
+    /// Values below this one only mark places: the range leaves them out, and they become the lowest code. A Pad carries its input's quantizer.
     Saturated {
         /// Between the marks and all other values.
         below: f32,
@@ -77,9 +82,15 @@ impl fmt::Display for Spread {
     }
 }
 
-/// Finds the separations of a network. `extents` has the least and greatest value of each tensor that leaves a unit.
-pub(crate) fn find(net: &QuantGraph, settings: &Settings, extents: &[Option<Range>]) -> Vec<Separation> {
-    let mut finder = Finder::new(net, settings, extents);
+/// Finds the separations of a network. `extents` has the least and greatest value of each tensor that leaves a unit, `along_axes` those of
+/// each index of an axis.
+pub(crate) fn find(
+    net: &QuantGraph,
+    settings: &Settings,
+    extents: &[Option<Range>],
+    along_axes: &BTreeMap<TensorId, Vec<AxisExtents>>,
+) -> Vec<Separation> {
+    let mut finder = Finder { along_axes: along_axes.clone(), ..Finder::new(net, settings, extents) };
     net.units().iter().for_each(|unit| finder.look_at(unit));
     finder.requantize(net, settings);
     finder.found.into_iter().map(|(_, separation)| separation).collect()
@@ -100,12 +111,11 @@ pub(crate) fn candidates(net: &QuantGraph, settings: &Settings) -> Vec<(TensorId
             }
             Op::Pad(pad) => matches!(pad.mode, PadMode::Constant(fill) if fill != 0.0).then(|| node.inputs.clone()),
             Op::Where(_) => Some(node.inputs.iter().skip(1).copied().collect()),
-            Op::Binary(op @ (Binary::Add | Binary::Sub)) => node.inputs.iter().enumerate().find_map(|(i, &t)| {
-                let (values, negated) = (graph.constant(t)?, *op == Binary::Sub && i == 1);
-                let low = values.iter().map(|&v| if negated { -v } else { v }).fold(0.0, f32::min);
-                let vanishes = low <= VANISHES && finder.paths.leads_to_exponential(output);
-                (vanishes || gap(values, negated).is_some()).then(|| node.inputs.clone())
-            }),
+            Op::Binary(op @ (Binary::Add | Binary::Sub)) => node
+                .inputs
+                .iter()
+                .enumerate()
+                .find_map(|(i, &t)| finder.low_values(output, t, *op == Binary::Sub && i == 1).map(|_| node.inputs.clone())),
             _ => None,
         }
     };
@@ -113,15 +123,31 @@ pub(crate) fn candidates(net: &QuantGraph, settings: &Settings) -> Vec<(TensorId
     net.units().iter().filter(quantized).filter_map(|unit| Some((unit.output(graph), made_of(unit)?))).collect()
 }
 
+/// What is known of a tensor.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    /// Nothing special.
+    Plain,
+    /// It holds values that are kept apart.
+    Apart,
+    /// It holds marks, and is float.
+    Masked,
+    /// It holds marks up to this value, which become the lowest code; its extent is that of all other values.
+    Saturated(f32),
+}
+
 struct Finder<'n> {
     graph: &'n Graph,
     units: &'n [Unit],
     parts: Parts,
     paths: Paths,
+    levels: Levels,
     scheme: Scheme,
     extents: Vec<Option<Range>>,
-    /// Of each tensor, whether it holds values that are kept apart.
-    apart: Vec<bool>,
+    along_axes: BTreeMap<TensorId, Vec<AxisExtents>>,
+    /// Of tensors, what is sliced out of them.
+    slices: BTreeMap<TensorId, Vec<TensorId>>,
+    states: Vec<State>,
     found: Vec<(TensorId, Separation)>,
 }
 
@@ -133,14 +159,18 @@ impl<'n> Finder<'n> {
             None => extents.get(t).copied().flatten(),
         };
         let activations = net.target().activations();
+        let parts = Parts::moved(graph);
         Finder {
             graph,
             units: net.units(),
-            parts: Parts::moved(graph),
+            slices: axes::slices(graph, net.units(), &parts),
+            parts,
             paths: placement::paths(graph, net.units(), net.target(), settings),
+            levels: Levels::of(graph),
             scheme: activations.with_bits(settings.activation_bits.unwrap_or(activations.bits)),
             extents: (0..graph.tensors().len()).map(extent).collect(),
-            apart: vec![false; graph.tensors().len()],
+            along_axes: BTreeMap::new(),
+            states: vec![State::Plain; graph.tensors().len()],
             found: Vec::new(),
         }
     }
@@ -148,23 +178,32 @@ impl<'n> Finder<'n> {
     fn look_at(&mut self, unit: &Unit) {
         let op = &self.graph.node(unit.core).op;
         let output = unit.output(self.graph);
+        // What is computed of few known values is float anyway.
+        if self.levels.is_computed(output) || self.look_behind_marks(unit) {
+            return;
+        }
         let found = match op {
-            Op::Concat(_) => self.joined(output).map(|spread| (Remedy::Apart, spread)),
+            Op::Concat(_) => self.joined(output).map(|spread| (Remedy::Apart, Some(spread))),
             Op::Pad(pad) => match pad.mode {
                 PadMode::Constant(fill) => self.padded(unit, fill),
                 PadMode::Reflect | PadMode::Edge | PadMode::Wrap => None,
             },
-            Op::Binary(op @ (Binary::Add | Binary::Sub)) => self.masked(unit, *op),
+            Op::Binary(op @ (Binary::Add | Binary::Sub)) => {
+                let masked = self.masked(unit, *op).map(|spread| (Remedy::Masked, Some(spread)));
+                masked.or_else(|| self.joined(output).map(|spread| (Remedy::Apart, Some(spread))))
+            }
             Op::Where(_) => self.chosen(unit),
             _ => None,
         };
-        let (remedy, spread) = match (found, self.clipped(unit)) {
-            (Some((remedy, spread)), _) => (remedy, Some(spread)),
-            (None, Some(remedy)) => (remedy, None),
-            (None, None) if self.carries(unit) => (Remedy::Apart, None),
-            (None, None) => return,
-        };
-        self.apart[output.0] = remedy == Remedy::Apart;
+        let found = found.or_else(|| self.carries(unit).then_some((Remedy::Apart, None)));
+        let Some((remedy, spread)) = found.or_else(|| Some((Remedy::Apart, Some(self.of_axes(unit)?)))) else { return };
+        // What is taken out of a tensor is one of its parts again.
+        let remedy = if remedy == Remedy::Apart && self.is_slice(unit) { Remedy::Float } else { remedy };
+        match remedy {
+            Remedy::Apart => self.states[output.0] = State::Apart,
+            Remedy::Masked => self.states[output.0] = State::Masked,
+            Remedy::Float | Remedy::Saturated { .. } | Remedy::Requantized => {}
+        }
         self.add(output, remedy, spread);
     }
 
@@ -172,31 +211,30 @@ impl<'n> Finder<'n> {
         self.found.push((tensor, Separation { tensor: self.graph.tensor(tensor).name.clone(), remedy, spread }));
     }
 
+    /// Whether a tensor holds values that are kept apart.
+    fn is_apart(&self, tensor: TensorId) -> bool {
+        self.states[tensor.0] == State::Apart
+    }
+
     /// Whether what the unit computes still holds values that are kept apart.
     fn carries(&self, unit: &Unit) -> bool {
         let (op, output) = (&self.graph.node(unit.core).op, unit.output(self.graph));
-        let of_inputs = || unit.inputs(self.graph).any(|t| self.apart[t.0]);
-        if placement::is_function(op) {
+        let of_inputs = || unit.inputs(self.graph).any(|t| self.is_apart(t));
+        if placement::is_function(op) || placement::is_mean(op) {
             return of_inputs();
         }
         let parts = self.parts.get(output);
         let is_own = parts.iter().any(|p| p.tensor == output);
         placement::moves(op)
-            && if is_own { of_inputs() } else { parts.iter().any(|p| self.apart[p.tensor.0]) || self.joined(output).is_some() }
-    }
-
-    /// A clip that lets marks through.
-    fn clipped(&self, unit: &Unit) -> Option<Remedy> {
-        let Op::Activation(function) = &self.graph.node(unit.core).op else { return None };
-        let input = unit.inputs(self.graph).next().filter(|_| function.clip().is_some())?;
-        let before = self.found.iter().find(|(t, _)| *t == input).map(|(_, separation)| separation.remedy)?;
-        let low = self.extents[unit.output(self.graph).0]?.min;
-        matches!(before, Remedy::Saturated { below } if low < below).then_some(before)
+            && if is_own { of_inputs() } else { parts.iter().any(|p| self.is_apart(p.tensor)) || self.joined(output).is_some() }
     }
 
     /// Where the parts of a tensor differ too much: the one that loses most.
     fn joined(&self, tensor: TensorId) -> Option<Spread> {
         let parts: Vec<TensorId> = self.parts.get(tensor).iter().map(|p| p.tensor).collect();
+        if parts.len() < 2 {
+            return None;
+        }
         let shared = parts.iter().filter_map(|t| self.extents[t.0]).reduce(Range::union)?;
         self.coarsest(parts.into_iter(), shared, self.limit(tensor))
     }
@@ -220,60 +258,20 @@ impl<'n> Finder<'n> {
     }
 
     fn limit(&self, tensor: TensorId) -> f64 {
-        if self.paths.leads_to_float(tensor) { COARSEST.in_float } else { COARSEST.in_integers }
-    }
-
-    /// A pad with a value far below all others.
-    fn padded(&self, unit: &Unit, fill: f32) -> Option<(Remedy, Spread)> {
-        let (input, output) = (unit.inputs(self.graph).next()?, unit.output(self.graph));
-        let own = self.extents[input.0]?;
-        let shared = own.union(Range::new(fill, fill));
-        let spread = self.coarsest([input].into_iter(), shared, self.limit(output))?;
-        Some((self.remedy(output, (fill < own.min).then_some((fill, own.min))), spread))
-    }
-
-    /// A mask: one operand of a sum is at some places far below what the other is.
-    fn masked(&self, unit: &Unit, op: Binary) -> Option<(Remedy, Spread)> {
-        let &[a, b] = &self.graph.node(unit.core).inputs[..] else { return None };
-        let output = unit.output(self.graph);
-        let (exponential, shared) = (self.paths.leads_to_exponential(output), self.extents[output.0]?);
-        for (kept, mask, negated) in [(a, b, op == Binary::Sub), (b, a, false)] {
-            let (Some(own), Some(extent), None) = (self.extents[kept.0], self.extents[mask.0], self.graph.constant(kept)) else { continue };
-            let low = if negated { -extent.max } else { extent.min };
-            let marks = self.graph.constant(mask).and_then(|values| gap(values, negated));
-            let is_mask = if exponential { low <= VANISHES && low < own.min } else { marks.is_some() };
-            let Some(spread) = self.coarsest([kept].into_iter(), shared, self.limit(output)).filter(|_| is_mask) else { continue };
-            return Some((self.remedy(output, marks.map(|(low, rest)| (low + own.max, rest + own.min))), spread));
-        }
-        None
-    }
-
-    /// A choice between values and marks, or between values of very different ranges.
-    fn chosen(&self, unit: &Unit) -> Option<(Remedy, Spread)> {
-        let &[_, a, b] = &self.graph.node(unit.core).inputs[..] else { return None };
-        let output = unit.output(self.graph);
-        let spread = self.coarsest([a, b].into_iter(), self.extents[output.0]?, self.limit(output))?;
-        let marked = |(kept, mark): (TensorId, TensorId)| {
-            let (own, low) = (self.extents[kept.0]?, self.extents[mark.0]?.max);
-            (low <= MARKS && low < own.min).then_some((low, own.min))
-        };
-        Some((self.remedy(output, marked((a, b)).or_else(|| marked((b, a)))), spread))
-    }
-
-    /// What is done with a tensor of marks, up to the first value, and others, from the second on.
-    fn remedy(&self, tensor: TensorId, gap: Option<(f32, f32)>) -> Remedy {
-        let saturates = !self.paths.leads_to_float(tensor) && self.paths.leads_to_limit(tensor);
-        match gap.filter(|(low, rest)| saturates && low < rest) {
-            Some((low, rest)) => Remedy::Saturated { below: (low.max(f32::MIN) / 2.0 + rest / 2.0).max(f32::MIN / 2.0) },
-            None => Remedy::Apart,
-        }
+        let leads_out = self.paths.leads_to_float(tensor) || self.paths.leads_to_output(tensor);
+        if leads_out { COARSEST.in_float } else { COARSEST.in_integers }
     }
 
     /// Parts that differ little may share a quantizer with others through several joins; the join of the greatest spread is cut.
     fn requantize(&mut self, net: &QuantGraph, settings: &Settings) {
         let shares = |unit: &&Unit| net.target().placement(&self.graph.node(unit.core).op) == Placement::Shared;
-        let mut joins: Vec<Unit> =
-            self.units.iter().filter(shares).filter(|unit| !self.apart[unit.output(self.graph).0]).copied().collect();
+        let mut joins: Vec<Unit> = self
+            .units
+            .iter()
+            .filter(shares)
+            .filter(|unit| matches!(self.states[unit.output(self.graph).0], State::Plain | State::Saturated(_)))
+            .copied()
+            .collect();
         loop {
             let separations: Vec<Separation> = self.found.iter().map(|(_, s)| s.clone()).collect();
             let Ok(placed) = placement::assign(self.graph, self.units, net.target(), settings, &separations) else { return };
@@ -305,13 +303,6 @@ impl<'n> Finder<'n> {
 /// Masks may reach to −∞, which neither a quantizer nor JSON knows.
 fn finite(r: Range) -> Range {
     Range::new(r.min.max(f32::MIN), r.max.min(f32::MAX))
-}
-
-/// The greatest of a constant's values that only mark places and the least of all others; `None` where it has no marks, or nothing else.
-fn gap(values: &[f32], negated: bool) -> Option<(f32, f32)> {
-    let values = || values.iter().map(|&v| if negated { -v } else { v });
-    let low = values().filter(|v| *v <= MARKS).reduce(f32::max)?;
-    Some((low, values().filter(|v| *v > MARKS).reduce(f32::min)?))
 }
 
 #[cfg(test)]

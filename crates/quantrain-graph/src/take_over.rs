@@ -63,7 +63,14 @@ pub(crate) fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bia
         // Tensors of the same numbers share a quantizer, as codes move between them.
         let known = numbers.iter().position(|known| known == q).unwrap_or_else(|| {
             let (scheme, range) = trained(scheme(&target.activations(), q, Granularity::PerTensor), q);
-            quantizers.push(ActivationQuantizer { tensor: name.clone(), scheme, range: Some(range), fixed: None, below: None });
+            quantizers.push(ActivationQuantizer {
+                tensor: name.clone(),
+                scheme,
+                range: Some(range),
+                fixed: None,
+                below: None,
+                levels: None,
+            });
             numbers.push(*q);
             numbers.len() - 1
         });

@@ -1,9 +1,12 @@
 //! Calibration: the float network runs on some images while observers watch, then every quantizer gets its range.
 
+use std::collections::BTreeMap;
+
 use quantrain_data::{Batch, DataError, Order};
 use quantrain_engine::{Mode, Monitor, Network, Purpose, Want};
-use quantrain_graph::{Graph, QuantizerId, Range, TensorId};
+use quantrain_graph::{AxisExtents, Graph, QuantizerId, Range, TensorId};
 
+use crate::axis_values::AxisValues;
 use crate::images::image_order;
 use crate::observe::ObserverSettings;
 use crate::progress::Progress;
@@ -39,7 +42,7 @@ where
     B: Iterator<Item = Result<Batch, DataError>>,
 {
     let mut seen = observe(network, batches(), settings, progress)?;
-    let separations = network.quant_graph().separations_by(&seen.extents);
+    let separations = network.quant_graph().separations_by(&seen.extents, &seen.along_axes());
     if separations != network.quant_graph().separations() {
         network.place_by(separations)?;
         progress.begin("calibrating what is quantized apart", seen.images as u64);
@@ -56,10 +59,17 @@ struct Seen {
     ranges: Ranges,
     /// Of each tensor, the least and greatest value.
     extents: Vec<Option<Range>>,
+    /// Of some, the same for each index of an axis.
+    along_axes: BTreeMap<TensorId, Vec<(AxisValues, Vec<Range>)>>,
     constant: ConstantChannels,
 }
 
 impl Seen {
+    fn along_axes(&self) -> BTreeMap<TensorId, Vec<AxisExtents>> {
+        let of = |(values, extents): &(AxisValues, Vec<Range>)| AxisExtents { axis: values.axis(), extents: extents.clone() };
+        self.along_axes.iter().map(|(&t, axes)| (t, axes.iter().map(of).collect())).collect()
+    }
+
     /// What the images do not tell.
     ///
     /// # Errors
@@ -96,7 +106,14 @@ fn observe(
 ) -> Result<Seen, RunError> {
     let graph = network.quant_graph().graph();
     let (extents, constant) = (vec![None; graph.tensors().len()], ConstantChannels::of(graph)?);
-    let mut seen = Seen { images: 0, ranges: Ranges::new(network, settings), extents, constant };
+    let nothing = Range::new(f32::INFINITY, f32::NEG_INFINITY);
+    let axis = |t: TensorId, axis: usize| {
+        let values = AxisValues::of(&graph.tensor(t).shape, axis)?;
+        Some((values, vec![nothing; values.count()]))
+    };
+    let measured = network.quant_graph().measured_along_axes().into_iter();
+    let along_axes = measured.map(|(t, axes)| (t, axes.into_iter().filter_map(|a| axis(t, a)).collect())).collect();
+    let mut seen = Seen { images: 0, ranges: Ranges::new(network, settings), extents, along_axes, constant };
     let mut runner = Runner::new(Purpose::Inference);
     for batch in batches {
         let batch = batch?;
@@ -140,6 +157,21 @@ impl Monitor for Seen {
     fn extent(&mut self, tensor: TensorId, min: f32, max: f32) {
         let extent = Range::new(min, max);
         self.extents[tensor.0] = Some(self.extents[tensor.0].map_or(extent, |seen| seen.union(extent)));
+    }
+
+    fn wants_all(&self, tensor: TensorId) -> bool {
+        self.along_axes.contains_key(&tensor)
+    }
+
+    fn all(&mut self, tensor: TensorId, values: &[f32], unit: f32) {
+        for (axis, extents) in self.along_axes.get_mut(&tensor).into_iter().flatten() {
+            axis.each(values, |index, run| {
+                let seen = &mut extents[index];
+                for v in run.iter().map(|v| v * unit) {
+                    (seen.min, seen.max) = (seen.min.min(v), seen.max.max(v));
+                }
+            });
+        }
     }
 }
 

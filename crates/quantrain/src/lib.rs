@@ -51,6 +51,7 @@
 //! Errors are typed: [`RunError`] holds all that a job can meet, each with the file, node or tensor and what to do.
 #![forbid(unsafe_code)]
 
+mod axis_values;
 mod calibrate;
 pub mod checkpoint;
 mod datasets;

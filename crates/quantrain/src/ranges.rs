@@ -62,7 +62,8 @@ impl Ranges {
     /// An observer saw nothing, or NaN or infinite values; the error names the tensor.
     pub fn apply(&self, network: &mut Network) -> Result<(), RunError> {
         for ((observer, name), q) in self.observers.iter().zip(&self.names).zip(network.quant_graph_mut().quantizers_mut()) {
-            q.range = Some(observer.range().map_err(|source| RunError::Range { tensor: name.clone(), source })?);
+            let observed = observer.range().map_err(|source| RunError::Range { tensor: name.clone(), source })?;
+            q.range = Some(q.range_for(observed));
         }
         Ok(())
     }

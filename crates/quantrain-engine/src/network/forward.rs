@@ -170,6 +170,9 @@ fn show_extent(tensor: TensorId, values: &[f32], unit: f32, monitor: &mut dyn Mo
         let (min, max) = extrema(values);
         monitor.extent(tensor, min * unit, max * unit);
     }
+    if monitor.wants_all(tensor) {
+        monitor.all(tensor, values, unit);
+    }
 }
 
 fn extrema(x: &[f32]) -> (f32, f32) {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::GraphBuilder;
-use crate::op::{Activation, Binary, Extent, Flatten, MaxPool, Reshape, Window};
+use crate::op::{Activation, Binary, Extent, Flatten, MaxPool, Pad, PadMode, Reduce, Reshape, Window};
 
 /// `name: region` of each part of a tensor, whole axes as `:`.
 fn parts(graph: &Graph, parts: &Parts, tensor: TensorId) -> Vec<String> {
@@ -81,4 +81,24 @@ fn functions_of_each_element_keep_names_where_they_are_wanted() {
     let g = b.finish().unwrap();
     assert_eq!(parts(&g, &Parts::moved(&g), y), ["scaled: : : : :"]);
     assert_eq!(parts(&g, &Parts::computed(&g), y), ["boxes: : 0..4 : :", "scores: : 4..6 : :"]);
+}
+
+#[test]
+fn tensors_that_zeros_surround_are_joined_by_a_sum() {
+    let mut b = GraphBuilder::new("g");
+    let (boxes, scores) = (b.input("boxes", &[4, 3, 5]), b.input("scores", &[2, 3, 5]));
+    let channels = |before, after| Op::Pad(Pad { pads: vec![0, before, 0, 0, 0, after, 0, 0], mode: PadMode::Constant(0.0) });
+    let first = b.node("first", channels(0, 2), &[boxes], "first").unwrap();
+    let second = b.node("second", channels(4, 0), &[scores], "second").unwrap();
+    let over = b.node("over", channels(3, 1), &[scores], "over").unwrap();
+    let y = b.add("y", first, second).unwrap();
+    let mean = b.node("mean", Op::Reduce(Reduce::mean(&[2, 3], false)), &[y], "mean").unwrap();
+    let mixed = b.add("mixed", first, over).unwrap();
+    [mean, mixed].into_iter().for_each(|t| b.output(t));
+    let g = b.finish().unwrap();
+    let found = Parts::moved(&g);
+    assert_eq!(parts(&g, &found, y), ["boxes: : 0..4 : :", "scores: : 4..6 : :"]);
+    assert_eq!(parts(&g, &found, mixed), ["mixed: : : : :"]);
+    assert_eq!(parts(&g, &found, mean), ["mean: : :"]);
+    assert_eq!(parts(&g, &Parts::computed(&g), mean), ["boxes: : 0..4", "scores: : 4..6"]);
 }

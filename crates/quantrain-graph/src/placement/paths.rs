@@ -3,7 +3,7 @@
 use crate::Op;
 use crate::block::Unit;
 use crate::graph::{Graph, TensorId};
-use crate::op::{Activation, Interpolation, Reduction};
+use crate::op::{Activation, Binary, Interpolation, Reduction};
 
 /// Of each tensor, where all that is computed of it goes.
 pub(crate) struct Paths {
@@ -13,8 +13,14 @@ pub(crate) struct Paths {
     to_float: Vec<bool>,
     /// Into an exponential, through the same operators.
     to_exponential: Vec<bool>,
-    /// Only into functions that are flat far below zero, or take the greatest of several values.
+    /// Only into operators that take the greatest of several values or cut off what is below zero, moved or clipped from above on the way.
+    to_greatest: Vec<bool>,
+    /// Only into such, and functions that are flat far below zero.
     to_limit: Vec<bool>,
+    /// Only into what asks whether a value is true, or how two compare.
+    to_truth: Vec<bool>,
+    /// Into a comparison of two computed tensors.
+    to_comparison: Vec<bool>,
 }
 
 impl Paths {
@@ -25,17 +31,32 @@ impl Paths {
             to_output: vec![true; count],
             to_float: vec![true; count],
             to_exponential: vec![false; count],
+            to_greatest: vec![true; count],
             to_limit: vec![true; count],
+            to_truth: vec![true; count],
+            to_comparison: vec![false; count],
         };
-        graph.outputs().iter().for_each(|t| paths.to_limit[t.0] = false);
+        for t in graph.outputs() {
+            (paths.to_greatest[t.0], paths.to_limit[t.0], paths.to_truth[t.0]) = (false, false, false);
+        }
         for (u, unit) in units.iter().enumerate().rev() {
             let (op, output) = (&graph.node(unit.core).op, unit.output(graph).0);
             let follows = moves(op) || is_function(op);
-            for t in unit.inputs(graph) {
+            let compares = matches!(op, Op::Binary(Binary::Relation(_))) && unit.inputs(graph).count() > 1;
+            let inputs = graph.node(unit.core).inputs.iter().enumerate();
+            for (position, t) in inputs.filter(|(_, t)| graph.constant(**t).is_none()) {
                 paths.to_output[t.0] &= !has_weights(op) && paths.to_output[output];
                 paths.to_float[t.0] &= is_float(u) || (follows && paths.to_float[output]);
                 paths.to_exponential[t.0] |= is_exponential(op) || (follows && paths.to_exponential[output]);
-                paths.to_limit[t.0] &= is_limited(op) || (moves(op) && paths.to_limit[output]);
+                let moved = moves(op) || is_open_below(op);
+                paths.to_greatest[t.0] &= takes_greatest(op) || (moved && paths.to_greatest[output]);
+                paths.to_limit[t.0] &= takes_greatest(op) || is_flat(op) || (follows && paths.to_limit[output]);
+                paths.to_truth[t.0] &= if matches!(op, Op::Where(_)) && position > 0 {
+                    paths.to_truth[output]
+                } else {
+                    asks(op) || (follows && paths.to_truth[output])
+                };
+                paths.to_comparison[t.0] |= compares || (follows && !asks(op) && paths.to_comparison[output]);
             }
         }
         paths
@@ -54,6 +75,21 @@ impl Paths {
     /// Whether the tensor is read by a Softmax or another exponential.
     pub fn leads_to_exponential(&self, tensor: TensorId) -> bool {
         self.to_exponential[tensor.0]
+    }
+
+    /// Whether a value below all others of the tensor may as well be the least of them.
+    pub fn leads_to_greatest(&self, tensor: TensorId) -> bool {
+        self.to_greatest[tensor.0]
+    }
+
+    /// Whether the tensor is only asked for truths, or compared: codes gain nothing, and may change the answer.
+    pub fn leads_to_truth(&self, tensor: TensorId) -> bool {
+        self.to_truth[tensor.0]
+    }
+
+    /// Whether it is compared with another computed tensor, where codes make equal what is not.
+    pub fn leads_to_comparison(&self, tensor: TensorId) -> bool {
+        self.to_comparison[tensor.0]
     }
 
     /// Whether it makes no difference how far below the others a value of the tensor is.
@@ -95,13 +131,35 @@ fn is_exponential(op: &Op) -> bool {
     matches!(op, Op::Softmax(_) | Op::Activation(Activation::Exp))
 }
 
-/// Values far below the others give the limit at −∞, or are not the greatest.
-fn is_limited(op: &Op) -> bool {
+/// Each element of the result is a mean, or a sum, of several at and around its place.
+pub(crate) fn is_mean(op: &Op) -> bool {
+    match op {
+        Op::Reduce(op) => matches!(op.function, Reduction::Mean | Reduction::Sum | Reduction::L2),
+        other => matches!(other, Op::AveragePool(_) | Op::GlobalAveragePool(_) | Op::Resize(_)),
+    }
+}
+
+/// What is below the others is not the greatest, or gives 0 as they do.
+pub(crate) fn takes_greatest(op: &Op) -> bool {
+    match op {
+        Op::Activation(Activation::Relu) | Op::MaxPool(_) | Op::ArgMax(_) => true,
+        Op::Activation(Activation::Clip { min, .. }) => *min >= 0.0,
+        Op::Reduce(op) => op.function == Reduction::Max,
+        _ => false,
+    }
+}
+
+/// A clip that lets low values through.
+fn is_open_below(op: &Op) -> bool {
+    matches!(op, Op::Activation(Activation::Clip { min: f32::NEG_INFINITY, .. }))
+}
+
+/// Values far below the others give the limit at −∞.
+pub(crate) fn is_flat(op: &Op) -> bool {
     match op {
         Op::Activation(a) => matches!(
             a,
-            Activation::Relu
-                | Activation::Clip { .. }
+            Activation::Clip { min: f32::MIN.., .. }
                 | Activation::Sigmoid
                 | Activation::HardSigmoid { .. }
                 | Activation::HardSwish
@@ -115,8 +173,15 @@ fn is_limited(op: &Op) -> bool {
                 | Activation::Mish
                 | Activation::Exp
         ),
-        Op::Reduce(op) => op.function == Reduction::Max,
-        other => matches!(other, Op::MaxPool(_) | Op::ArgMax(_) | Op::Softmax(_)),
+        other => matches!(other, Op::Softmax(_)),
+    }
+}
+
+/// Reads truths, which are other than 0, or compares. Of a Where only the condition is such.
+fn asks(op: &Op) -> bool {
+    match op {
+        Op::Activation(a) => a.is_truth(),
+        other => matches!(other, Op::Binary(Binary::Relation(_)) | Op::Where(_)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::paths::{Paths, has_weights, moves};
 use crate::block::Unit;
 use crate::graph::{Graph, TensorId};
+use crate::levels::Levels;
 use crate::op::PadMode;
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantizerId};
 use crate::separation::{Remedy, Separation};
@@ -12,13 +13,14 @@ use crate::target::Placement;
 use crate::{Op, Scheme, Target};
 
 /// Width of codes that values of different ranges may share.
-const WIDE: u8 = 16;
+pub(super) const WIDE: u8 = 16;
 
 /// Quantizers on their way; those that turn out to share are joined.
 pub(super) struct Placer<'g> {
     graph: &'g Graph,
     target: &'g Target,
     paths: &'g Paths,
+    levels: &'g Levels,
     /// Of each tensor, what measured ranges change.
     separations: Vec<Option<&'g Separation>>,
     /// Width of what no layer setting is about.
@@ -31,11 +33,28 @@ pub(super) struct Placer<'g> {
 }
 
 impl<'g> Placer<'g> {
-    pub fn new(graph: &'g Graph, target: &'g Target, paths: &'g Paths, separations: &'g [Separation], bits_of_inputs: u8) -> Self {
+    pub fn new(
+        graph: &'g Graph,
+        target: &'g Target,
+        (paths, levels): (&'g Paths, &'g Levels),
+        separations: &'g [Separation],
+        bits_of_inputs: u8,
+    ) -> Self {
         let of_tensor = vec![None; graph.tensors().len()];
         let by_name: BTreeMap<&str, &Separation> = separations.iter().map(|s| (s.tensor.as_str(), s)).collect();
         let separations = graph.tensors().iter().map(|t| by_name.get(t.name.as_str()).copied()).collect();
-        Placer { graph, target, paths, separations, bits_of_inputs, of_tensor, joined: Vec::new(), bits: Vec::new(), names: Vec::new() }
+        Placer {
+            graph,
+            target,
+            paths,
+            levels,
+            separations,
+            bits_of_inputs,
+            of_tensor,
+            joined: Vec::new(),
+            bits: Vec::new(),
+            names: Vec::new(),
+        }
     }
 
     /// The quantizer of a tensor; of joined ones the first.
@@ -54,27 +73,35 @@ impl<'g> Placer<'g> {
         let output = unit.output(self.graph);
         let op = &self.graph.node(unit.core).op;
         let inputs: Vec<TensorId> = unit.inputs(self.graph).collect();
-        let placement = match op {
-            // A pad with another value than 0 brings values that the input's quantizer may not have.
-            Op::Pad(p) if p.mode != PadMode::Constant(0.0) && matches!(p.mode, PadMode::Constant(_)) => Placement::Quantized,
-            op => self.target.placement(op),
-        };
         let first = self.graph.node(unit.core).inputs.first();
         let separation = self.separations[output.0];
-        let apart = separation.filter(|s| s.remedy == Remedy::Apart && placement != Placement::Float);
-        if let Some(separation) = apart.filter(|_| moves(op) || self.paths.leads_to_float(output)) {
-            return Err(FloatReason::Apart(separation.spread.clone()));
+        let remedy = separation.map(|s| s.remedy);
+        let saturates = matches!(remedy, Some(Remedy::Saturated { .. }));
+        let placement = match op {
+            // A pad with another value than 0 brings values that the input's quantizer may not have; one far below becomes its lowest code.
+            Op::Pad(p) if p.mode != PadMode::Constant(0.0) && matches!(p.mode, PadMode::Constant(_)) && !saturates => Placement::Quantized,
+            op => self.target.placement(op),
+        };
+        if placement != Placement::Float && !has_weights(op) {
+            self.stays_in_float(op, output, placement)?;
+            // What is chosen by a comparison is an output with it.
+            let is_compared = |t: &TensorId| self.is_compared(*t) && self.paths.leads_to_output(output);
+            if placement != Placement::Carried && inputs.iter().any(is_compared) {
+                return Err(FloatReason::Compared);
+            }
         }
         match placement {
             Placement::Float => return Err(FloatReason::NotInTarget),
-            Placement::Shared if separation.is_none() => {
+            Placement::Shared if remedy.is_none() || saturates => {
                 inputs.iter().for_each(|&t| self.ensure(t));
                 self.own(output, bits);
                 inputs.iter().for_each(|&t| self.join(t, output));
             }
             Placement::Quantized | Placement::Shared => {
                 inputs.iter().for_each(|&t| self.ensure(t));
-                self.own(output, self.width(output, bits));
+                if !has_weights(op) || !self.is_better_in_float(output) {
+                    self.own(output, self.width(output, bits));
+                }
             }
             // A constant has no quantizer to carry.
             Placement::Carried if first.is_some_and(|&t| self.graph.constant(t).is_some()) => self.own(output, bits),
@@ -86,14 +113,46 @@ impl<'g> Placer<'g> {
         Ok(())
     }
 
+    /// Why an operator without weights is better off in float than by the target's rules.
+    fn stays_in_float(&self, op: &Op, output: TensorId, placement: Placement) -> Result<(), FloatReason> {
+        let leads_out = self.paths.leads_to_float(output) || self.paths.leads_to_output(output);
+        match self.separations[output.0] {
+            Some(s) if matches!(s.remedy, Remedy::Masked | Remedy::Float) || s.remedy == Remedy::Apart && (moves(op) || leads_out) => {
+                Err(FloatReason::Apart(s.spread.clone()))
+            }
+            _ if self.levels.is_computed(output) => Err(FloatReason::FewValues),
+            // Codes that are only carried lose nothing.
+            _ if placement != Placement::Carried && self.is_compared(output) => Err(FloatReason::Compared),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a layer's result is better off without codes: nothing in integers reads it, and they would lose what does.
+    fn is_better_in_float(&self, tensor: TensorId) -> bool {
+        let leads_out = self.paths.leads_to_output(tensor) || self.paths.leads_to_float(tensor);
+        let apart = self.separations[tensor.0].is_some_and(|s| s.remedy == Remedy::Apart);
+        apart && leads_out || self.is_compared(tensor)
+    }
+
+    /// Whether the values are only compared, or are compared with each other, and nothing in integers reads them.
+    fn is_compared(&self, tensor: TensorId) -> bool {
+        let leads_out = self.paths.leads_to_output(tensor) || self.paths.leads_to_float(tensor);
+        self.paths.leads_to_truth(tensor) || leads_out && self.paths.leads_to_comparison(tensor)
+    }
+
     /// Whether nothing but outputs lies behind the unit, and it is no layer itself.
     pub fn is_behind_layers(&self, unit: &Unit) -> bool {
         !has_weights(&self.graph.node(unit.core).op) && self.paths.leads_to_output(unit.output(self.graph))
     }
 
+    /// Whether values of very different ranges leave the unit.
+    pub fn is_apart(&self, unit: &Unit) -> bool {
+        self.separations[unit.output(self.graph).0].is_some_and(|s| s.remedy == Remedy::Apart)
+    }
+
     /// Values that are kept apart get as many bits as there are.
     fn width(&self, tensor: TensorId, bits: u8) -> u8 {
-        let apart = self.separations[tensor.0].is_some_and(|s| s.remedy == Remedy::Apart);
+        let apart = self.separations[tensor.0].is_some_and(|s| matches!(s.remedy, Remedy::Apart | Remedy::Masked));
         if apart && self.target.check_activation_bits(WIDE).is_ok() { bits.max(WIDE) } else { bits }
     }
 
@@ -149,21 +208,48 @@ impl<'g> Placer<'g> {
     /// Numbers the quantizers that are left in the order of their tensors.
     pub fn finish(mut self, scheme: Scheme) -> (Vec<ActivationQuantizer>, Vec<Option<QuantizerId>>) {
         let tensors = self.count();
+        let (levels, below) = (self.levels_of_quantizers(), self.marks_of_quantizers());
         let mut number = vec![None; self.bits.len()];
         let mut quantizers = Vec::new();
         for (q, &tensor) in self.names.iter().enumerate() {
             if tensors[q] > 0 {
                 number[q] = Some(QuantizerId(quantizers.len()));
                 let scheme = scheme.with_bits(self.bits[q]);
-                let below = self.separations[tensor.0].and_then(|s| match s.remedy {
-                    Remedy::Saturated { below } => Some(below),
-                    Remedy::Apart | Remedy::Requantized => None,
-                });
                 let tensor = self.graph.tensor(tensor).name.clone();
-                quantizers.push(ActivationQuantizer { tensor, scheme, range: None, fixed: None, below });
+                quantizers.push(ActivationQuantizer {
+                    tensor,
+                    scheme,
+                    range: None,
+                    fixed: None,
+                    below: below[q],
+                    levels: levels[q].clone(),
+                });
             }
         }
         let of_tensor = self.of_tensor.iter().map(|q| q.and_then(|q| number[q])).collect();
         (quantizers, of_tensor)
+    }
+
+    /// Of each quantizer where the values begin that are no marks: the last of its tensors, which may join the others, knows of all.
+    fn marks_of_quantizers(&mut self) -> Vec<Option<f32>> {
+        let mut marks = vec![None; self.bits.len()];
+        for t in (0..self.of_tensor.len()).map(TensorId) {
+            let Some(Remedy::Saturated { below }) = self.separations[t.0].map(|s| s.remedy) else { continue };
+            self.find(t).into_iter().for_each(|q| marks[q] = Some(below));
+        }
+        marks
+    }
+
+    /// Of each quantizer the values that all its tensors may have, where they are few.
+    fn levels_of_quantizers(&mut self) -> Vec<Option<Vec<f32>>> {
+        let mut levels = vec![Some(Vec::new()); self.bits.len()];
+        for t in (0..self.of_tensor.len()).map(TensorId) {
+            let Some(q) = self.find(t) else { continue };
+            levels[q] = match (levels[q].take(), self.levels.get(t).filter(|_| self.levels.is_computed(t))) {
+                (Some(all), Some(more)) => Some([&all, more].concat()),
+                _ => None,
+            };
+        }
+        levels
     }
 }

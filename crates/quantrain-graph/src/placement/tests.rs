@@ -1,6 +1,6 @@
 use super::*;
-use crate::op::{Activation, Binary, Concat, Extent, MaxPool, Reshape, Softmax, Window};
-use crate::{Dim, GraphBuilder, Op, TensorId};
+use crate::op::{Activation, Binary, Concat, Extent, MaxPool, Relation, Reshape, Softmax, Where, Window};
+use crate::{Dim, GraphBuilder, Op, Quantizer, Range, TensorId};
 
 /// conv → pool ─┬─ conv → relu ─┐
 ///              └───────────────┴ concat → conv → softmax
@@ -111,4 +111,79 @@ fn what_leads_to_a_float_output_only_stays_float() {
 fn widths_that_the_target_lacks_are_refused() {
     let settings = Settings { weight_bits: Some(9), ..Settings::default() };
     assert!(matches!(QuantGraph::prepare(network(), Target::onnxruntime(), &settings), Err(PlacementError::Target(_))));
+}
+
+/// A layer, truths of its values, and what reads them as numbers where `as_number`.
+fn truths(as_number: bool, target: Target) -> QuantGraph {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[1, 2, 2]);
+    let layer = b.convolution("layer", x, 2, [1, 1]).done().unwrap();
+    let [zero, one] = [("zero", 0.0), ("one", 1.0)].map(|(name, v)| b.constant(name, &[1], vec![v]).unwrap());
+    let truth = b.node("truth", Op::Binary(Binary::Relation(Relation::Less)), &[layer, zero], "truth").unwrap();
+    let inverse = b.node("inverse", Op::Binary(Binary::Sub), &[one, truth], "inverse").unwrap();
+    let chosen = b.node("chosen", Op::Where(Where), &[inverse, layer, zero], "chosen").unwrap();
+    let product = b.node("product", Op::Binary(Binary::Mul), &[layer, inverse], "product").unwrap();
+    let y = b.convolution("behind", chosen, 2, [1, 1]).done().unwrap();
+    b.output(y);
+    if as_number {
+        b.output(product);
+    }
+    QuantGraph::prepare(b.finish().unwrap(), target, &Settings::default()).unwrap()
+}
+
+#[test]
+fn truths_and_what_is_computed_of_them_stay_in_float() {
+    for target in [Target::onnxruntime(), Target::tidl_pow2()] {
+        let net = truths(false, target);
+        let quantized = |name: &str| net.quantizer_of(net.graph().find(name).unwrap()).is_some();
+        assert!(!quantized("truth") && !quantized("inverse"));
+        assert!(net.float_nodes().iter().any(|(n, why)| net.graph().node(*n).name == "inverse" && *why == FloatReason::FewValues));
+    }
+}
+
+#[test]
+fn truths_that_are_multiplied_have_codes_of_exactly_their_values() {
+    for target in [Target::onnxruntime(), Target::tidl_pow2()] {
+        let net = truths(true, target);
+        let q = &net.quantizers()[net.quantizer_of(net.graph().find("inverse").unwrap()).unwrap().0];
+        assert_eq!(q.levels.as_deref(), Some(&[0.0, 1.0][..]));
+        let range = q.range_for(Range::new(0.0, 1.0));
+        let quantizer = Quantizer::from_range(&q.scheme, range).unwrap();
+        assert_eq!([0.0, 1.0].map(|v| quantizer.fake_quantize(v)), [0.0, 1.0], "{quantizer:?}");
+        let other = &net.quantizers()[net.quantizer_of(net.graph().find("layer").unwrap()).unwrap().0];
+        assert_eq!(other.range_for(Range::new(0.0, 1.0)), Range::new(0.0, 1.0));
+    }
+}
+
+#[test]
+fn what_is_only_compared_has_no_quantizer_and_a_layer_keeps_its_integer_weights() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[1, 2, 2]);
+    let other = b.convolution("other", x, 2, [1, 1]).done().unwrap();
+    let layer = b.convolution("layer", x, 2, [1, 1]).done().unwrap();
+    let zero = b.constant("zero", &[1], vec![0.0]).unwrap();
+    let truth = b.node("truth", Op::Binary(Binary::Relation(Relation::Less)), &[layer, zero], "truth").unwrap();
+    let y = b.node("y", Op::Where(Where), &[truth, other, zero], "y").unwrap();
+    let y = b.convolution("behind", y, 2, [1, 1]).done().unwrap();
+    b.output(y);
+    let net = QuantGraph::prepare(b.finish().unwrap(), Target::onnxruntime(), &Settings::default()).unwrap();
+    let quantized = |name: &str| net.quantizer_of(net.graph().find(name).unwrap()).is_some();
+    assert_eq!([quantized("other"), quantized("layer")], [true, false]);
+    assert!((0..2).all(|u| net.weight_quantizer(u).is_some()));
+}
+
+#[test]
+fn peaks_on_an_output_are_found_among_float_scores() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[1, 4, 4]);
+    let layer = b.convolution("layer", x, 2, [1, 1]).done().unwrap();
+    let scores = b.node("scores", Op::Activation(Activation::Sigmoid), &[layer], "scores").unwrap();
+    let window = Window { pads: [1; 4], ..Window::new([3, 3]) };
+    let pool = b.node("pool", Op::MaxPool(MaxPool { window }), &[scores], "pool").unwrap();
+    let peak = b.node("peak", Op::Binary(Binary::Relation(Relation::Equal)), &[scores, pool], "peak").unwrap();
+    let y = b.node("y", Op::Binary(Binary::Mul), &[scores, peak], "y").unwrap();
+    b.output(y);
+    let net = QuantGraph::prepare(b.finish().unwrap(), Target::onnxruntime(), &Settings::default()).unwrap();
+    let quantized = |name: &str| net.quantizer_of(net.graph().find(name).unwrap()).is_some();
+    assert_eq!(["layer", "scores", "pool", "peak", "y"].map(quantized), [false; 5]);
 }

@@ -1,5 +1,7 @@
 use super::*;
-use crate::op::{Activation, Concat, Extent, MatMul, MaxPool, Pad, Reshape, Slice, Softmax, Transpose, Where, Window};
+use crate::op::{
+    Activation, Concat, Extent, GlobalAveragePool, MatMul, MaxPool, Pad, Relation, Reshape, Slice, Softmax, Transpose, Where, Window,
+};
 use crate::{Dim, FloatReason, GraphBuilder, Target};
 
 fn concat(b: &mut GraphBuilder, name: &str, inputs: &[TensorId]) -> TensorId {
@@ -16,14 +18,23 @@ fn convolution(b: &mut GraphBuilder, name: &str, x: TensorId) -> TensorId {
 
 /// Places a network, then once more by how far its tensors reach; what is not named reaches from −1 to 1.
 fn placed(b: GraphBuilder, target: Target, extents: &[(&str, f32, f32)]) -> QuantGraph {
+    placed_by(b, target, extents, &[])
+}
+
+/// As [`placed`], with tensors whose channels reach this far up.
+fn placed_by(b: GraphBuilder, target: Target, extents: &[(&str, f32, f32)], channels: &[(&str, &[f32])]) -> QuantGraph {
     let graph = b.finish().unwrap();
+    let along = |reach: &[f32]| AxisExtents { axis: 1, extents: reach.iter().map(|&max| Range::new(0.0, max)).collect() };
+    let along_axes: BTreeMap<TensorId, Vec<AxisExtents>> =
+        channels.iter().map(|(name, reach)| (graph.find(name).unwrap(), vec![along(reach)])).collect();
     let extent = |t: &crate::Tensor| {
         let named = extents.iter().find(|(name, ..)| *name == t.name).map_or((-1.0, 1.0), |&(_, min, max)| (min, max));
         Some(Range::new(named.0, named.1))
     };
     let extents: Vec<Option<Range>> = graph.tensors().iter().map(extent).collect();
     let mut net = QuantGraph::prepare(graph, target, &Settings::default()).unwrap();
-    net.place_by(net.separations_by(&extents)).unwrap();
+    assert!(along_axes.keys().all(|t| net.measured_along_axes().iter().any(|(measured, axes)| measured == t && axes.contains(&1))));
+    net.place_by(net.separations_by(&extents, &along_axes)).unwrap();
     net
 }
 
@@ -185,54 +196,204 @@ fn a_bias_of_scores_is_no_mask() {
 }
 
 #[test]
-fn marks_below_a_function_with_a_limit_are_left_out_of_the_range() {
-    let mut b = GraphBuilder::new("g");
-    let x = b.input("x", &[1, 1, 2]);
-    let mask = b.constant("mask", &[2], vec![0.0, -1e4]).unwrap();
-    let masked = b.add("masked", x, mask).unwrap();
-    let scores = sigmoid(&mut b, "scores", masked);
-    let y = convolution(&mut b, "behind", scores);
-    b.output(y);
-    let net = placed(b, Target::onnxruntime(), &[("masked", -10001.0, 1.0)]);
-    assert_eq!(quantizer(&net, "masked"), "masked: 8 masked");
-    let below = net.quantizers().iter().find_map(|q| q.below).unwrap();
-    assert!((-9999.0..-1.0).contains(&below), "{below}");
+fn a_masked_sum_before_a_function_that_is_flat_there_stays_in_float_with_it() {
+    for target in [Target::onnxruntime(), Target::tidl_pow2()] {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[1, 1, 2]);
+        let first = convolution(&mut b, "first", x);
+        let mask = b.constant("mask", &[2], vec![0.0, -1e4]).unwrap();
+        let masked = b.add("masked", first, mask).unwrap();
+        let scores = sigmoid(&mut b, "scores", masked);
+        let y = convolution(&mut b, "behind", scores);
+        b.output(y);
+        let net = placed(b, target, &[("masked", -10001.0, 1.0), ("scores", 0.0, 1.0)]);
+        assert_eq!(quantizers(&net, &["first", "masked", "scores"]), ["first: 8 first", "masked: float", "scores: 8 scores"]);
+        let float: Vec<&str> = net.float_nodes().iter().map(|(n, _)| net.graph().node(*n).name.as_str()).collect();
+        assert_eq!(float, ["masked", "scores"]);
+    }
 }
 
 #[test]
-fn masked_places_of_a_choice_do_not_widen_a_range() {
+fn masked_places_of_a_choice_stay_in_float_up_to_where_they_vanish() {
     for low in [-1e4, f32::NEG_INFINITY] {
         let mut b = GraphBuilder::new("g");
         let x = b.input("x", &[1, 1, 2]);
         let condition = b.constant("condition", &[2], vec![0.0, 1.0]).unwrap();
         let low_value = b.constant("low", &[1], vec![low]).unwrap();
+        let half = b.constant("half", &[1], vec![0.5]).unwrap();
         let chosen = b.node("chosen", Op::Where(Where), &[condition, x, low_value], "chosen").unwrap();
-        let scores = sigmoid(&mut b, "scores", chosen);
+        let scaled = b.node("scaled", Op::Binary(Binary::Mul), &[chosen, half], "scaled").unwrap();
+        let again = b.node("again", Op::Where(Where), &[condition, scaled, low_value], "again").unwrap();
+        let scores = sigmoid(&mut b, "scores", again);
         let y = convolution(&mut b, "behind", scores);
         b.output(y);
-        let net = placed(b, Target::onnxruntime(), &[("chosen", low, 1.0)]);
-        assert_eq!(quantizer(&net, "chosen"), "chosen: 8 chosen");
-        let below = net.quantizers().iter().find_map(|q| q.below).unwrap();
-        assert!(below < -1.0 && below > low.max(f32::MIN), "{below}");
+        let reach = [("chosen", low, 1.0), ("scaled", low, 0.5), ("again", low, 0.5), ("scores", 0.0, 1.0)];
+        let net = placed(b, Target::onnxruntime(), &reach);
+        let found = quantizers(&net, &["chosen", "scaled", "again", "scores"]);
+        assert_eq!(found, ["chosen: float", "scaled: float", "again: float", "scores: 8 scores"]);
     }
 }
 
 #[test]
-fn padding_before_a_pool_does_not_widen_a_range() {
+fn a_mask_that_is_computed_of_truths_is_a_mask() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[1, 1, 2]);
+    let first = convolution(&mut b, "first", x);
+    let [zero, one, low] = [("zero", 0.0), ("one", 1.0), ("low", -1e9)].map(|(name, v)| b.constant(name, &[1], vec![v]).unwrap());
+    let truth = b.node("truth", Op::Binary(Binary::Relation(Relation::Less)), &[first, zero], "truth").unwrap();
+    let inverse = b.node("inverse", Op::Binary(Binary::Sub), &[one, truth], "inverse").unwrap();
+    let mask = b.node("mask", Op::Binary(Binary::Mul), &[inverse, low], "mask").unwrap();
+    let masked = b.add("masked", first, mask).unwrap();
+    let scores = sigmoid(&mut b, "scores", masked);
+    let y = convolution(&mut b, "behind", scores);
+    b.output(y);
+    let net = placed(b, Target::tidl_pow2(), &[("masked", -1e9, 1.0), ("mask", -1e9, 0.0), ("inverse", 0.0, 1.0), ("scores", 0.0, 1.0)]);
+    let found = quantizers(&net, &["inverse", "mask", "masked", "scores"]);
+    assert_eq!(found, ["inverse: float", "mask: float", "masked: float", "scores: 8 scores"]);
+}
+
+fn pad(b: &mut GraphBuilder, name: &str, x: TensorId, fill: f32) -> TensorId {
+    let pads = vec![0, 0, 1, 1, 0, 0, 1, 1];
+    b.node(name, Op::Pad(Pad { pads, mode: PadMode::Constant(fill) }), &[x], name).unwrap()
+}
+
+fn max_pool(b: &mut GraphBuilder, name: &str, x: TensorId) -> TensorId {
+    b.node(name, Op::MaxPool(MaxPool { window: Window::new([3, 3]) }), &[x], name).unwrap()
+}
+
+#[test]
+fn padding_before_a_pool_carries_the_quantizer_of_what_it_pads() {
+    for fill in [-20.0, -1e4, f32::MIN, f32::NEG_INFINITY] {
+        for target in [Target::onnxruntime(), Target::tidl_pow2()] {
+            let mut b = GraphBuilder::new("g");
+            let x = b.input("x", &[3, 4, 4]);
+            let y = convolution(&mut b, "first", x);
+            let y = pad(&mut b, "one", y, fill);
+            let y = pad(&mut b, "two", y, fill);
+            let turned = Op::Transpose(Transpose { permutation: vec![0, 1, 3, 2] });
+            let y = b.node("turned", turned, &[y], "turned").unwrap();
+            let other = convolution(&mut b, "other", x);
+            let other = pad(&mut b, "three", other, fill);
+            let other = pad(&mut b, "four", other, fill);
+            let y = concat(&mut b, "joined", &[y, other]);
+            let y = max_pool(&mut b, "pool", y);
+            let y = b.convolution("last", y, 2, [1, 1]).done().unwrap();
+            b.output(y);
+            let reach = ["one", "two", "turned", "three", "four", "joined"].map(|name| (name, fill, 1.0));
+            let net = placed(b, target, &reach);
+            let found = quantizers(&net, &["one", "two", "turned", "three", "four", "joined", "pool"]);
+            assert_eq!(found, ["one", "two", "turned", "three", "four", "joined", "pool"].map(|t| format!("{t}: 8 first")));
+            assert_eq!(net.float_nodes(), []);
+            let below = net.quantizers().iter().find(|q| q.tensor == "first").and_then(|q| q.below).unwrap();
+            assert!(below < -1.0 && below > fill.max(f32::MIN), "{below}");
+        }
+    }
+}
+
+#[test]
+fn a_clip_from_above_lets_marks_through() {
     for fill in [-1e4, f32::MIN, f32::NEG_INFINITY] {
         let mut b = GraphBuilder::new("g");
         let x = b.input("x", &[3, 4, 4]);
         let y = convolution(&mut b, "first", x);
-        let pads = vec![0, 0, 1, 1, 0, 0, 1, 1];
-        let y = b.node("pad", Op::Pad(Pad { pads, mode: PadMode::Constant(fill) }), &[y], "pad").unwrap();
+        let y = pad(&mut b, "pad", y, fill);
         let clip = Activation::Clip { min: f32::NEG_INFINITY, max: 6.0 };
         let y = b.node("clip", Op::Activation(clip), &[y], "clip").unwrap();
-        let y = b.node("pool", Op::MaxPool(MaxPool { window: Window::new([3, 3]) }), &[y], "pool").unwrap();
+        let y = max_pool(&mut b, "pool", y);
         let y = convolution(&mut b, "last", y);
         b.output(y);
         let net = placed(b, Target::tidl_pow2(), &[("pad", fill, 1.0), ("clip", fill, 1.0)]);
-        assert_eq!(quantizers(&net, &["pad", "clip", "pool"]), ["pad: 8 pad", "clip: 8 clip", "pool: 8 clip"]);
+        assert_eq!(quantizers(&net, &["pad", "clip", "pool"]), ["pad: 8 first", "clip: 8 clip", "pool: 8 clip"]);
         let below: Vec<f32> = net.quantizers().iter().filter_map(|q| q.below).collect();
         assert!(below.len() == 2 && below.iter().all(|b| *b < -1.0 && *b > fill.max(f32::MIN)), "{below:?}");
     }
+}
+
+/// One layer of six channels on an image.
+fn one_layer(b: &mut GraphBuilder) -> TensorId {
+    let x = b.input("x", &[3, 4, 4]);
+    b.convolution("layer", x, 6, [1, 1]).done().unwrap()
+}
+
+const DIFFERENT: &[f32] = &[640.0, 500.0, 300.0, 400.0, 1.0, 0.3];
+
+#[test]
+fn channels_of_very_different_ranges_that_lead_to_an_output_stay_in_float() {
+    let mut b = GraphBuilder::new("g");
+    let layer = one_layer(&mut b);
+    let all = sigmoid(&mut b, "all", layer);
+    let factors = b.constant("factors", &[1, 6, 1, 1], vec![640.0, 640.0, 640.0, 640.0, 1.0, 1.0]).unwrap();
+    let scaled = b.node("scaled", Op::Binary(Binary::Mul), &[all, factors], "scaled").unwrap();
+    let y = b.node("mean", Op::GlobalAveragePool(GlobalAveragePool), &[scaled], "mean").unwrap();
+    b.output(y);
+    let reach = [("all", 0.0, 1.0), ("scaled", 0.0, 640.0), ("mean", 0.0, 640.0)];
+    let net = placed_by(b, Target::onnxruntime(), &reach, &[("scaled", DIFFERENT)]);
+    assert_eq!(quantizers(&net, &["all", "scaled", "mean"]), ["all: 8 all", "scaled: float", "mean: float"]);
+    let spread = net.separations()[0].spread.clone().unwrap();
+    assert_eq!((spread.part.as_str(), spread.own), ("scaled[:, 4:6]", Range::new(0.0, 1.0)));
+}
+
+#[test]
+fn a_layer_of_two_kinds_of_channels_on_an_output_has_integer_weights_and_a_float_result() {
+    let classes: &[f32] = &[20.0, 12.0, 9.0, 7.0, 4.0, 2.0];
+    let [onnxruntime, tidl] = [Target::onnxruntime(), Target::tidl_pow2()];
+    let cases =
+        [(DIFFERENT, &onnxruntime, "layer: float", 7), (DIFFERENT, &tidl, "layer: float", 16), (classes, &tidl, "layer: 8 layer", 8)];
+    for (channels, target, expected, weight_bits) in cases {
+        let mut b = GraphBuilder::new("g");
+        let layer = one_layer(&mut b);
+        b.output(layer);
+        let net = placed_by(b, target.clone(), &[("layer", 0.0, channels[0])], &[("layer", channels)]);
+        assert_eq!(quantizer(&net, "layer"), expected);
+        assert_eq!(net.weight_quantizer(0).unwrap().scheme.bits, weight_bits, "a scale for all channels needs more bits");
+        assert_eq!(net.float_nodes(), []);
+    }
+}
+
+#[test]
+fn what_is_sliced_out_of_a_layer_does_not_share_a_step() {
+    for inside in [false, true] {
+        let mut b = GraphBuilder::new("g");
+        let layer = one_layer(&mut b);
+        let slice = |starts: i64, ends: i64| Op::Slice(Slice { starts: vec![starts], ends: vec![ends], axes: vec![1], steps: vec![1] });
+        let boxes = b.node("boxes", slice(0, 4), &[layer], "boxes").unwrap();
+        let logits = b.node("logits", slice(4, 6), &[layer], "logits").unwrap();
+        let scores = sigmoid(&mut b, "scores", logits);
+        let boxes = if inside { convolution(&mut b, "behind", boxes) } else { boxes };
+        b.output(boxes);
+        b.output(scores);
+        let reach = [("layer", -4.0, 640.0), ("boxes", 0.0, 640.0), ("logits", -4.0, 4.0), ("scores", 0.0, 1.0)];
+        let net = placed(b, Target::onnxruntime(), &reach);
+        assert_eq!(quantizer(&net, "layer"), if inside { "layer: 16 layer" } else { "layer: float" });
+        assert_eq!(quantizers(&net, &["logits", "scores"]), ["logits: 8 logits", "scores: 8 scores"]);
+    }
+}
+
+#[test]
+fn parts_that_zeros_surround_and_a_sum_joins_do_not_share_a_step() {
+    for inside in [false, true] {
+        let mut b = GraphBuilder::new("g");
+        let (boxes, logits) = two_layers(&mut b);
+        let channels = |before, after| Op::Pad(Pad { pads: vec![0, before, 0, 0, 0, after, 0, 0], mode: PadMode::Constant(0.0) });
+        let first = b.node("first", channels(0, 2), &[boxes], "first").unwrap();
+        let second = b.node("second", channels(2, 0), &[logits], "second").unwrap();
+        let sum = b.add("sum", first, second).unwrap();
+        let y = if inside { convolution(&mut b, "behind", sum) } else { sum };
+        b.output(y);
+        let net = placed(b, Target::onnxruntime(), &[("boxes", 0.0, 640.0), ("first", 0.0, 640.0), ("sum", -1.0, 640.0)]);
+        assert_eq!(quantizers(&net, &["first", "second"]), ["first: 8 boxes", "second: 8 logits"]);
+        assert_eq!(quantizer(&net, "sum"), if inside { "sum: 16 sum" } else { "sum: float" });
+    }
+}
+
+#[test]
+fn a_mean_of_what_is_kept_apart_is_kept_apart() {
+    let mut b = GraphBuilder::new("g");
+    let (boxes, logits) = two_layers(&mut b);
+    let joined = concat(&mut b, "joined", &[boxes, logits]);
+    let mean = b.node("mean", Op::GlobalAveragePool(GlobalAveragePool), &[joined], "mean").unwrap();
+    let y = convolution(&mut b, "behind", mean);
+    b.output(y);
+    let net = placed(b, Target::onnxruntime(), &[("boxes", 0.0, 640.0), ("joined", -1.0, 640.0), ("mean", -1.0, 400.0)]);
+    assert_eq!(quantizers(&net, &["joined", "mean"]), ["joined: 16 joined", "mean: 16 mean"]);
 }
