@@ -5,6 +5,8 @@ use std::ops::Range;
 use quantrain_engine::physical_shape;
 use quantrain_graph::{Graph, Parts, Shape, TensorId};
 
+use crate::axis_values::AxisValues;
+
 /// What equal outputs count, in dB: more than f32 can tell apart.
 pub const EQUAL: f64 = 200.0;
 
@@ -23,6 +25,11 @@ impl Noise {
             self.signal += t * t;
             self.noise += (t - y) * (t - y);
         }
+    }
+
+    /// Of the values of both.
+    fn and(self, other: &Noise) -> Noise {
+        Noise { signal: self.signal + other.signal, noise: self.noise + other.noise }
     }
 
     /// The ratio in dB; `None` where there is no difference.
@@ -44,7 +51,9 @@ pub(crate) struct JoinedNoise {
     /// Of all its values.
     pub whole: Noise,
     /// By the name of the tensor that each part is; empty where it is not joined.
-    pub parts: Vec<(String, Noise)>,
+    joined: Vec<(String, Noise)>,
+    /// Where it is not joined, those of each index along axes of channels.
+    along_axes: Vec<(AxisValues, Vec<Noise>)>,
     shape: Shape,
     /// Which part each region is, in ONNX's order of axes.
     regions: Vec<(usize, Vec<Option<Range<usize>>>)>,
@@ -59,11 +68,17 @@ impl OutputNoise {
             let mut joined = JoinedNoise { output: tensor.name.clone(), shape: tensor.shape.clone(), ..JoinedNoise::default() };
             for part in parts.get(output).iter().filter(|_| parts.get(output).len() > 1) {
                 let name = &graph.tensor(part.tensor).name;
-                let at = joined.parts.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-                    joined.parts.push((name.clone(), Noise::default()));
-                    joined.parts.len() - 1
+                let at = joined.joined.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+                    joined.joined.push((name.clone(), Noise::default()));
+                    joined.joined.len() - 1
                 });
                 joined.regions.push((at, part.region.clone()));
+            }
+            if joined.joined.is_empty() {
+                let last = tensor.shape.rank().saturating_sub(1);
+                let axes = [1, last].into_iter().take(if last > 1 { 2 } else { last }).filter_map(|a| AxisValues::of(&tensor.shape, a));
+                let axes = axes.filter(|axis| (2..=MOST_CHANNELS).contains(&axis.count()));
+                joined.along_axes = axes.map(|axis| (axis, vec![Noise::default(); axis.count()])).collect();
             }
             joined
         };
@@ -99,16 +114,63 @@ impl JoinedNoise {
                 4 => [0, 2, 3, 1].map(whole).to_vec(),
                 rank => (0..rank).map(whole).collect(),
             };
-            runs(&extents, &axes, 0, &mut |run| self.parts[*part].1.add(&float[run.clone()], &quantized[run]));
+            runs(&extents, &axes, 0, &mut |run| self.joined[*part].1.add(&float[run.clone()], &quantized[run]));
         }
+        for (axis, noise) in &mut self.along_axes {
+            axis.each_of_two(float, quantized, |index, t, y| noise[index].add(t, y));
+        }
+    }
+
+    /// By the name of the tensor that each part is. An output that nothing joined has parts where its channels are of very different sizes;
+    /// empty where they are not.
+    pub fn parts(&self) -> Vec<(String, Noise)> {
+        if !self.joined.is_empty() {
+            return self.joined.clone();
+        }
+        let of_axis = |(axis, noise): &(AxisValues, Vec<Noise>)| {
+            let groups = groups(noise, 0..noise.len());
+            let before = ":, ".repeat(axis.axis());
+            let part = |g: &Range<usize>| {
+                let sum = noise[g.clone()].iter().fold(Noise::default(), |sum, n| sum.and(n));
+                (format!("{}[{before}{}:{}]", self.output, g.start, g.end), sum)
+            };
+            (groups.len() > 1).then(|| groups.iter().map(part).collect())
+        };
+        self.along_axes.iter().find_map(of_axis).unwrap_or_default()
     }
 
     /// The ratio, or those of the parts.
     fn each(&self) -> Vec<Option<f64>> {
-        match &self.parts[..] {
+        match &self.parts()[..] {
             [] => vec![self.whole.decibels()],
             parts => parts.iter().map(|(_, noise)| noise.decibels()).collect(),
         }
+    }
+}
+
+/// More indices of an axis than this are places, not channels.
+const MOST_CHANNELS: usize = 2048;
+
+/// How many times the power of a channel is that of every one on the other side of a border between two kinds: boxes and scores.
+const OTHER_KIND: f64 = 64.0;
+
+/// A run of channels, cut where all on one side are far larger than all on the other. Channels of zeros are of any kind.
+fn groups(noise: &[Noise], run: Range<usize>) -> Vec<Range<usize>> {
+    let powers = |run: Range<usize>| noise[run].iter().map(|n| n.signal).filter(|p| *p > 0.0);
+    let least = |run: Range<usize>| powers(run).fold(f64::INFINITY, f64::min);
+    let most = |run: Range<usize>| powers(run).fold(0.0, f64::max);
+    let contrast = |border: usize| {
+        let (left, right) = (run.start..border, border..run.end);
+        let [a, b] = [(&left, &right), (&right, &left)].map(|(large, small)| {
+            let (least, most) = (least(large.clone()), most(small.clone()));
+            if least.is_finite() && most > 0.0 { least / most } else { 0.0 }
+        });
+        a.max(b)
+    };
+    let borders = (run.start + 1..run.end).map(|border| (contrast(border), border));
+    match borders.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((found, border)) if found > OTHER_KIND => [groups(noise, run.start..border), groups(noise, border..run.end)].concat(),
+        _ => vec![run],
     }
 }
 
@@ -177,9 +239,28 @@ mod tests {
         let lost = [100.0, 200.0, 0.0, 300.0, 400.0, 0.0].repeat(2);
         noise.add(2, &[float], [lost].iter());
         let [joined] = noise.outputs() else { panic!("one output") };
-        let parts: Vec<(&str, Option<f64>)> = joined.parts.iter().map(|(name, n)| (name.as_str(), n.decibels())).collect();
+        let parts: Vec<(&str, Option<f64>)> = joined.joined.iter().map(|(name, n)| (name.as_str(), n.decibels())).collect();
         assert_eq!(parts, [("boxes", None), ("scores", Some(0.0))]);
         assert!((joined.whole.decibels().unwrap() - 54.77).abs() < 0.01, "10·log10 of 300001");
+        assert!((noise.decibels() - 3.01).abs() < 0.01, "half of the parts is lost");
+    }
+
+    #[test]
+    fn channels_of_very_different_sizes_count_apart() {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[4, 1, 2]);
+        let y = b.relu("y", x).unwrap();
+        b.output(y);
+        let mut noise = OutputNoise::of(&b.finish().unwrap());
+        // In memory channels are innermost: two pixels of two coordinates, a score and one that never is.
+        let float = [100.0, 200.0, 1.0, 0.0, 300.0, 400.0, 0.5, 0.0];
+        let lost = [110.0, 200.0, 0.0, 0.0, 300.0, 400.0, 0.0, 0.0];
+        noise.add(1, &[float.to_vec()], [lost].iter());
+        let [output] = noise.outputs() else { panic!("one output") };
+        let parts: Vec<(String, f64)> = output.parts().iter().map(|(name, n)| (name.clone(), n.decibels().unwrap())).collect();
+        assert_eq!(parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["y[:, 0:2]", "y[:, 2:4]"]);
+        assert!((parts[0].1 - 34.77).abs() < 0.01, "10·log10 of 300000 by 100");
+        assert_eq!(parts[1].1, 0.0);
         assert!((noise.decibels() - 3.01).abs() < 0.01, "half of the parts is lost");
     }
 }

@@ -4,13 +4,16 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::metric::Fall;
+use crate::metric::{Fall, Sqnr};
 
 /// Fewer images of a calibration than this are few.
 pub(crate) const FEW_IMAGES: usize = 32;
 
 /// Output SQNR in dB below which most of an output is noise.
 const LEAST_SQNR: f64 = 3.0;
+
+/// SQNR in dB below which one of several outputs, or a part of one, is lost though all together are not.
+const LEAST_OF_PART: f64 = 10.0;
 
 /// Tensors that a warning names.
 const NAMED: usize = 3;
@@ -47,6 +50,13 @@ pub enum Warning {
         /// Output SQNR in dB.
         sqnr: f64,
     },
+    /// One of several outputs, or a part of one, is mostly noise.
+    Lost {
+        /// Its name.
+        part: String,
+        /// Its SQNR in dB.
+        sqnr: f64,
+    },
     /// Refinement made the network worse.
     RefinedWorse {
         /// By how much.
@@ -75,6 +85,17 @@ impl Warning {
     pub fn of_noise(sqnr: f64) -> Option<Self> {
         // NaN is next to nothing too.
         (sqnr < LEAST_SQNR || sqnr.is_nan()).then_some(Warning::Noise { sqnr })
+    }
+
+    /// Where outputs of an exported network, or parts of them, are next to nothing: all of them together, or single ones.
+    pub fn of_outputs(sqnr: &Sqnr) -> Vec<Self> {
+        if let Some(noise) = Warning::of_noise(sqnr.of_all()) {
+            return vec![noise];
+        }
+        let figures = sqnr.figures();
+        let several = figures.len() > 1;
+        let lost = figures.into_iter().filter_map(|(part, decibels)| Some((part, decibels.filter(|d| *d < LEAST_OF_PART)?)));
+        lost.filter(|_| several).map(|(part, sqnr)| Warning::Lost { part: part.to_owned(), sqnr }).collect()
     }
 }
 
@@ -115,6 +136,11 @@ impl fmt::Display for Warning {
                 "the exported network's outputs have little in common with the float network's ({sqnr:.2} dB): calibrate with other images or \
                  another quantization.observer, or give more bits; `quantrain sensitivity` shows which layers cost most"
             ),
+            Warning::Lost { part, sqnr } => write!(
+                f,
+                "`{part}` is mostly noise ({sqnr:.2} dB) though the outputs as a whole are not: keep what makes it in float, or give it 16 bits, \
+                 by a rule of the recipe's layers, or set quantization.quantize-output = false; `quantrain sensitivity` shows which layers cost most"
+            ),
             Warning::RefinedWorse { fall, undone: true } => {
                 write!(f, "refinement made the network worse ({fall}) and was undone; leave out refine.steps, or choose others")
             }
@@ -138,5 +164,21 @@ impl fmt::Display for Warning {
 impl Serialize for Warning {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::OutputSqnr;
+
+    #[test]
+    fn a_lost_output_is_told_though_the_others_are_well() {
+        let output = |output: &str, decibels| OutputSqnr { output: output.into(), decibels: Some(decibels), parts: Vec::new() };
+        let of = |outputs: Vec<OutputSqnr>| Warning::of_outputs(&Sqnr { sqnr: outputs, images: 1 });
+        assert_eq!(of(vec![output("boxes", 40.0), output("scores", 3.6)]), [Warning::Lost { part: "scores".into(), sqnr: 3.6 }]);
+        assert_eq!(of(vec![output("boxes", 40.0), output("scores", 30.0)]), []);
+        assert_eq!(of(vec![output("logits", 8.0)]), [], "a single one has its figure in the report");
+        assert!(matches!(of(vec![output("boxes", 1.0), output("scores", 2.0)])[..], [Warning::Noise { .. }]));
     }
 }

@@ -65,8 +65,8 @@ impl Quantize {
         job.check_data(false)?;
         let recipe = job.recipe().clone();
         let mut prepared = job.prepare(console)?;
+        prepared.warnings.extend(job.sqnr().into_iter().flat_map(Warning::of_outputs).map(|warning| warning.to_string()));
         let sqnr = job.sqnr().map(Sqnr::of_all);
-        prepared.warnings.extend(sqnr.and_then(Warning::of_noise).map(|warning| warning.to_string()));
         let taken_over = TakenOver::of(job.file_quantizers());
         let notes = super::told(&job, console);
         let run = RunDirectory::create(recipe.out())?;

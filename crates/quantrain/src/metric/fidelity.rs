@@ -31,10 +31,10 @@ pub struct OutputSqnr {
     pub parts: Vec<PartSqnr>,
 }
 
-/// As [`OutputSqnr`], of the values of one tensor that a Concat joins with others to the output.
+/// As [`OutputSqnr`], of the values of one tensor that is joined with others to the output, or of channels that differ much from the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartSqnr {
-    /// Name of the tensor.
+    /// Name of the tensor, or the output's with the indices of the channels.
     pub part: String,
     /// In dB; `None` where the values are equal.
     pub decibels: Option<f64>,
@@ -95,7 +95,7 @@ impl Fidelity {
         let of = |joined: &JoinedNoise| OutputSqnr {
             output: joined.output.clone(),
             decibels: joined.whole.decibels(),
-            parts: joined.parts.iter().map(part).collect(),
+            parts: joined.parts().iter().map(part).collect(),
         };
         let sqnr: Vec<OutputSqnr> = self.noise.outputs().iter().map(of).collect();
         (!sqnr.is_empty()).then_some(Sqnr { sqnr, images: self.images })
