@@ -4,11 +4,29 @@ use quantrain_graph::Shape;
 use quantrain_kernels::Scratch;
 use quantrain_kernels::elementwise::add_assign;
 use quantrain_kernels::permute::permute;
-use quantrain_lowering::memory_order::{Permuted, logical_permutation, to_physical};
+use quantrain_lowering::memory_order::{Permuted, logical_permutation, physical_permutation, to_physical};
 
 /// The extents of a tensor as it lies in memory, for a batch of `batch`: `[N, H, W, C]` for rank 4.
 pub fn physical_shape(shape: &Shape, batch: usize) -> Vec<usize> {
     to_physical(&shape.at(batch))
+}
+
+/// Values of a tensor of these ONNX extents, given in ONNX's order, as they lie in memory.
+///
+/// # Panics
+/// There is not a value for each element.
+pub fn in_memory_order(extents: &[usize], values: &[f32], to: &mut Vec<f32>) {
+    to.resize(values.len(), 0.0);
+    permute(values, extents, &physical_permutation(extents.len()), to);
+}
+
+/// The way back: values as they lie in memory, in the order of these ONNX extents.
+///
+/// # Panics
+/// There is not a value for each element.
+pub fn in_onnx_order(extents: &[usize], values: &[f32], to: &mut Vec<f32>) {
+    to.resize(values.len(), 0.0);
+    permute(values, &to_physical(extents), &logical_permutation(extents.len()), to);
 }
 
 /// A tensor that an operator reads and writes in ONNX's order, whatever its order in memory.

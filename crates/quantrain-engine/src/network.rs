@@ -2,6 +2,8 @@
 
 mod backward;
 mod forward;
+mod inputs;
+mod layouts;
 mod limits;
 mod outputs;
 mod parameters;
@@ -23,6 +25,7 @@ use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, Pass, Tra
 use crate::buffers::Memory;
 use crate::op::{Codes, Kernel, Scaled};
 use crate::plan::{Plan, UnitPlan};
+pub use layouts::ParameterLayout;
 pub use limits::WeightLimits;
 use parameters::{block_parameters, own_parameters};
 pub use stepwise::{BlockInput, BlockMut, Weight};

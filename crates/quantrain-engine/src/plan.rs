@@ -96,9 +96,21 @@ impl Plan {
     /// # Errors
     /// A node's form that this engine cannot run.
     pub fn new(net: &QuantGraph, batch: usize, purpose: Purpose) -> Result<Self, EngineError> {
+        Plan::make(net, batch, purpose, false)
+    }
+
+    /// As [`Plan::new`] for training, with gradients of the network's inputs too: see [`crate::Network::read_input_gradient`].
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn with_input_gradients(net: &QuantGraph, batch: usize, gradient_path: GradientPath) -> Result<Self, EngineError> {
+        Plan::make(net, batch, Purpose::Training(gradient_path), true)
+    }
+
+    fn make(net: &QuantGraph, batch: usize, purpose: Purpose, wants_inputs: bool) -> Result<Self, EngineError> {
         let graph = net.graph();
         let units = net.units();
-        let flow = Flow::trace(graph, units, purpose);
+        let flow = Flow::trace(graph, units, purpose, wants_inputs);
         let backward_at = |u: usize| 2 * units.len() + 1 - u;
         let len = |t: TensorId| graph.tensor(t).shape.elements(batch);
         let mut layout = Layout::default();
@@ -164,6 +176,9 @@ impl Plan {
             layout.keep(buffer, units.len() + 1);
         }
         let gradients = plan_backward(net, &flow, &mut plans, &mut layout, &len, &backward_at);
+        for buffer in graph.inputs().iter().filter_map(|t| gradients[t.0]) {
+            layout.keep(buffer, 2 * units.len() + 2);
+        }
         let lines = plans.iter().enumerate().map(|(u, plan)| line(net, u, plan, batch)).collect();
         Ok(Plan { batch, purpose, units: plans, values, gradients, slots: layout.assign(), lines })
     }
@@ -232,7 +247,7 @@ fn plan_backward(
 
 /// Which tensors and units gradients pass.
 struct Flow {
-    /// Parameters lie before this tensor, so a gradient of it is worth having.
+    /// Parameters lie before this tensor, or it is an input whose gradient is wanted: its gradient is worth having.
     wanted: Vec<bool>,
     /// A gradient arrives at this tensor.
     receives: Vec<bool>,
@@ -241,7 +256,7 @@ struct Flow {
 }
 
 impl Flow {
-    fn trace(graph: &Graph, units: &[Unit], purpose: Purpose) -> Self {
+    fn trace(graph: &Graph, units: &[Unit], purpose: Purpose, wants_inputs: bool) -> Self {
         let mut flow = Flow {
             wanted: vec![false; graph.tensors().len()],
             receives: vec![false; graph.tensors().len()],
@@ -250,6 +265,7 @@ impl Flow {
         if !matches!(purpose, Purpose::Training(_)) {
             return flow;
         }
+        graph.inputs().iter().for_each(|t| flow.wanted[t.0] = wants_inputs);
         for unit in units {
             let trains = unit.block(graph).is_some() || !graph.node(unit.core).op.trained_inputs().is_empty();
             flow.wanted[unit.output(graph).0] = trains || smooth_inputs(graph, unit).any(|t| flow.wanted[t.0]);

@@ -1,8 +1,6 @@
 //! What a forward leaves to be read.
 
 use quantrain_graph::TensorId;
-use quantrain_kernels::permute::permute;
-use quantrain_lowering::memory_order::logical_permutation;
 
 use super::{Network, Workspace};
 use crate::plan::Plan;
@@ -38,9 +36,8 @@ impl Network {
     /// The real values of output `i` in ONNX's axis order.
     pub fn output_in_onnx_order(&self, plan: &Plan, workspace: &Workspace, i: usize) -> Vec<f32> {
         let shape = &self.net.graph().tensor(self.net.graph().outputs()[i]).shape;
-        let values = self.output(plan, workspace, i);
-        let mut logical = vec![0.0; values.len()];
-        permute(&values, &crate::physical_shape(shape, plan.batch), &logical_permutation(shape.rank()), &mut logical);
+        let mut logical = Vec::new();
+        crate::in_onnx_order(&shape.at(plan.batch), &self.output(plan, workspace, i), &mut logical);
         logical
     }
 }

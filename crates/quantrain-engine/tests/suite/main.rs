@@ -6,6 +6,8 @@
 //! | `block` | every block type × gradient path × BatchNorm mode × activation × target: gradients, values, running statistics |
 //! | `exact` | simulated evaluations against integer arithmetic, code for code |
 //! | `straight_through` | values to the bit, and what the backward skips |
+//! | `inputs` | gradients of inputs against their formula |
+//! | `layouts` | parameters in ONNX's order against the graph's |
 //! | `monitor` | what observers are shown |
 //! | `plan` | what a plan prints, and that neither a second run nor another thread changes a bit |
 //! | `refusal` | what the engine cannot run is an error, never a wrong number |
@@ -14,6 +16,8 @@
 mod block;
 mod exact;
 mod executor;
+mod inputs;
+mod layouts;
 mod monitor;
 mod plan;
 mod problem;
