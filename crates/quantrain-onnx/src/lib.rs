@@ -34,7 +34,7 @@ mod write;
 
 pub use error::{InputShapeError, NodeError, ReadError, TensorError};
 pub use inner::{Maker, Makers, code_tensors, with_outputs};
-pub use read::{Evaluate, InputShape, Operator, ReadOptions, operators, operators_page, read, read_bytes, read_with};
+pub use read::{Evaluate, InputShape, Operator, ReadOptions, operators, operators_page, read, read_bytes, read_bytes_with, read_with};
 pub use write::{
     ClipOptions, FloatOptions, OPERATOR_SETS, QdqOptions, WriteError, write_atomically, write_clip, write_encodings, write_float,
     write_float_folded, write_float_with, write_qdq, write_tidl_settings,

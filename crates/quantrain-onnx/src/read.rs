@@ -82,8 +82,16 @@ pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Graph,
 /// # Errors
 /// As [`read`].
 pub fn read_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Graph, ReadError> {
+    read_bytes_with(name, bytes, &ReadOptions::default())
+}
+
+/// As [`read_bytes`], with shapes that go before those of the file.
+///
+/// # Errors
+/// As [`read_with`].
+pub fn read_bytes_with(name: impl AsRef<Path>, bytes: &[u8], options: &ReadOptions) -> Result<Graph, ReadError> {
     let (model, notes) = decode(name.as_ref(), bytes)?;
-    graph_of(name.as_ref(), &model, notes, bytes.len(), &ReadOptions::default())
+    graph_of(name.as_ref(), &model, notes, bytes.len(), options)
 }
 
 /// The message of a file: without functions and without what no output depends on, every name distinct.
