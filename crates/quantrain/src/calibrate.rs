@@ -41,16 +41,93 @@ pub fn calibrate<B>(
 where
     B: Iterator<Item = Result<Batch, DataError>>,
 {
-    let mut seen = observe(network, batches(), settings, progress)?;
-    let separations = network.quant_graph().separations_by(&seen.extents, &seen.along_axes());
-    if separations != network.quant_graph().separations() {
-        network.place_by(separations)?;
-        progress.begin("calibrating what is quantized apart", seen.images as u64);
-        seen = observe(network, batches(), settings, progress)?;
+    let mut pass = CalibrationPass::new(network, settings);
+    loop {
+        for batch in batches() {
+            let batch = batch?;
+            check_images(network, &batch)?;
+            pass.observe(network, batch.size, &[&batch.images])?;
+            progress.advance(batch.size as u64, "");
+            if progress.stop_requested() {
+                return Err(RunError::Stopped { stage: "calibration" });
+            }
+        }
+        match pass.finish(network)? {
+            Calibration::Done(calibrated) => return Ok(calibrated),
+            Calibration::Again(next) => {
+                progress.begin("calibrating what is quantized apart", next.images_before as u64);
+                pass = *next;
+            }
+        }
     }
-    let warnings = seen.warnings(network)?;
-    seen.ranges.apply(network)?;
-    Ok(Calibrated { images: seen.images, ranges: seen.ranges, warnings })
+}
+
+/// What a pass over the calibration's samples leads to.
+pub(crate) enum Calibration {
+    /// Every quantizer has its range.
+    Done(Calibrated),
+    /// Quantizers are placed anew; another pass over the same samples finds their ranges.
+    Again(Box<CalibrationPass>),
+}
+
+/// A pass of the float network over the calibration's samples.
+pub(crate) struct CalibrationPass {
+    settings: ObserverSettings,
+    seen: Seen,
+    runner: Runner,
+    /// Samples of the pass before, 0 in the first.
+    images_before: usize,
+}
+
+impl CalibrationPass {
+    /// The first pass.
+    pub fn new(network: &Network, settings: &ObserverSettings) -> Self {
+        let graph = network.quant_graph().graph();
+        let (extents, constant) = (vec![None; graph.tensors().len()], ConstantChannels::of(graph));
+        let nothing = Range::new(f32::INFINITY, f32::NEG_INFINITY);
+        let axis = |t: TensorId, axis: usize| {
+            let values = AxisValues::of(&graph.tensor(t).shape, axis)?;
+            Some((values, vec![nothing; values.count()]))
+        };
+        let measured = network.quant_graph().measured_along_axes().into_iter();
+        let along_axes = measured.map(|(t, axes)| (t, axes.into_iter().filter_map(|a| axis(t, a)).collect())).collect();
+        let seen = Seen { images: 0, ranges: Ranges::new(network, settings), extents, along_axes, constant };
+        CalibrationPass { settings: *settings, seen, runner: Runner::new(Purpose::Inference), images_before: 0 }
+    }
+
+    /// Runs `size` samples, whose values are given for each input as they lie in memory.
+    ///
+    /// # Errors
+    /// See [`Network::forward`].
+    pub fn observe(&mut self, network: &mut Network, size: usize, inputs: &[&[f32]]) -> Result<(), RunError> {
+        if let (Some(constant), Some(images)) = (&mut self.seen.constant, inputs.first()) {
+            constant.look_at(images);
+        }
+        let (plan, workspace) = self.runner.plan(network, size)?;
+        network.forward(plan, workspace, Mode::FLOAT, inputs, &mut self.seen)?;
+        self.seen.images += size;
+        Ok(())
+    }
+
+    /// Sets the ranges, or asks for another pass.
+    ///
+    /// # Errors
+    /// There was no sample, all values are the same, or values are NaN or infinite.
+    pub fn finish(self, network: &mut Network) -> Result<Calibration, RunError> {
+        let seen = self.seen;
+        if seen.images == 0 {
+            return Err(RunError::NoImages);
+        }
+        let separations = network.quant_graph().separations_by(&seen.extents, &seen.along_axes());
+        if self.images_before == 0 && separations != network.quant_graph().separations() {
+            network.place_by(separations)?;
+            let again = CalibrationPass { images_before: seen.images, ..CalibrationPass::new(network, &self.settings) };
+            return Ok(Calibration::Again(Box::new(again)));
+        }
+        let warnings = seen.warnings(network)?;
+        seen.ranges.apply(network)?;
+        Ok(Calibration::Done(Calibrated { images: seen.images, ranges: seen.ranges, warnings }))
+    }
 }
 
 /// What a pass over the images shows.
@@ -61,7 +138,8 @@ struct Seen {
     extents: Vec<Option<Range>>,
     /// Of some, the same for each index of an axis.
     along_axes: BTreeMap<TensorId, Vec<(AxisValues, Vec<Range>)>>,
-    constant: ConstantChannels,
+    /// Of a network of images.
+    constant: Option<ConstantChannels>,
 }
 
 impl Seen {
@@ -78,9 +156,10 @@ impl Seen {
         let graph = network.quant_graph().graph();
         let input = || graph.inputs().first().map_or_else(String::new, |&t| graph.tensor(t).name.clone());
         let mut warnings = Vec::new();
-        match self.constant.left() {
+        let (left, all) = self.constant.as_ref().map_or((Vec::new(), 0), |constant| (constant.left(), constant.channels.len()));
+        match left {
             channels if channels.is_empty() => {}
-            channels if channels.len() == self.constant.channels.len() => {
+            channels if channels.len() == all => {
                 return Err(RunError::ConstantInput { input: input(), images: self.images });
             }
             channels => warnings.push(Warning::ConstantChannels { input: input(), channels }),
@@ -96,41 +175,6 @@ impl Seen {
         }
         Ok(warnings)
     }
-}
-
-fn observe(
-    network: &mut Network,
-    batches: impl Iterator<Item = Result<Batch, DataError>>,
-    settings: &ObserverSettings,
-    progress: &mut dyn Progress,
-) -> Result<Seen, RunError> {
-    let graph = network.quant_graph().graph();
-    let (extents, constant) = (vec![None; graph.tensors().len()], ConstantChannels::of(graph)?);
-    let nothing = Range::new(f32::INFINITY, f32::NEG_INFINITY);
-    let axis = |t: TensorId, axis: usize| {
-        let values = AxisValues::of(&graph.tensor(t).shape, axis)?;
-        Some((values, vec![nothing; values.count()]))
-    };
-    let measured = network.quant_graph().measured_along_axes().into_iter();
-    let along_axes = measured.map(|(t, axes)| (t, axes.into_iter().filter_map(|a| axis(t, a)).collect())).collect();
-    let mut seen = Seen { images: 0, ranges: Ranges::new(network, settings), extents, along_axes, constant };
-    let mut runner = Runner::new(Purpose::Inference);
-    for batch in batches {
-        let batch = batch?;
-        check_images(network, &batch)?;
-        seen.constant.look_at(&batch);
-        let (plan, workspace) = runner.plan(network, batch.size)?;
-        network.forward(plan, workspace, Mode::FLOAT, &[&batch.images], &mut seen)?;
-        seen.images += batch.size;
-        progress.advance(batch.size as u64, "");
-        if progress.stop_requested() {
-            return Err(RunError::Stopped { stage: "calibration" });
-        }
-    }
-    if seen.images == 0 {
-        return Err(RunError::NoImages);
-    }
-    Ok(seen)
 }
 
 impl Monitor for Seen {
@@ -185,20 +229,21 @@ struct ConstantChannels {
 }
 
 impl ConstantChannels {
-    fn of(graph: &Graph) -> Result<Self, RunError> {
-        let [height, _, channels] = image_size(graph)?;
-        let run = match image_order(graph)? {
+    /// `None` where the network takes no images.
+    fn of(graph: &Graph) -> Option<Self> {
+        let [height, _, channels] = image_size(graph).ok()?;
+        let run = match image_order(graph).ok()? {
             Order::HeightWidthChannels => 1,
             Order::WidthChannelsHeight => height,
         };
-        Ok(ConstantChannels { run, channels: vec![None; channels], seen: false })
+        Some(ConstantChannels { run, channels: vec![None; channels], seen: false })
     }
 
     /// Costs little where channels are not constant: it then ends with the first pixels.
-    fn look_at(&mut self, batch: &Batch) {
+    fn look_at(&mut self, images: &[f32]) {
         let count = self.channels.len();
         for (c, value) in self.channels.iter_mut().enumerate() {
-            let mut values = batch.images.chunks(self.run).skip(c).step_by(count).flatten();
+            let mut values = images.chunks(self.run).skip(c).step_by(count).flatten();
             if !self.seen {
                 *value = values.next().copied();
             }

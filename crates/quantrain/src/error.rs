@@ -143,6 +143,9 @@ pub enum RunError {
     /// The optimizer cannot make its step.
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
+    /// A call does not fit a session.
+    #[error(transparent)]
+    Session(#[from] crate::SessionError),
     /// A file of the run cannot be written or read.
     #[error(transparent)]
     File(#[from] FileError),

@@ -13,14 +13,16 @@ use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 use crate::checkpoint::{Identity, network_fingerprint};
 use crate::datasets::{Datasets, Purpose, training_images};
 use crate::evaluate::evaluate;
+use crate::export::{ExportFiles, write_network};
 use crate::export_check::{ExportCheck, check_exports};
 use crate::images::check_annotations;
+use crate::loss::Loss;
 use crate::metric::{ByAnnotation, Fidelity, Metric, Score, Sqnr, WithFidelity};
 use crate::model::Model;
 use crate::onnxruntime::OnnxRuntime;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
-use crate::recipe::{ExportStyle, Initialization, Recipe};
+use crate::recipe::{Initialization, Recipe};
 use crate::restore::restore_structure;
 use crate::sensitivity::{self, Sensitivity};
 use crate::stated::differences;
@@ -42,6 +44,8 @@ pub struct Job {
     /// The observers of the calibration.
     ranges: Option<Ranges>,
     metric: Box<dyn Metric>,
+    /// What training minimises in the place of the recipe's losses.
+    loss: Option<Box<dyn Loss>>,
     identity: Identity,
     restored: usize,
     /// The quantizers of the recipe's file, where it is quantized already.
@@ -120,6 +124,7 @@ impl Job {
             network: Some(Network::new(net)),
             ranges: None,
             metric,
+            loss: None,
             identity,
             restored,
             file_quantizers: model.quantizers,
@@ -150,6 +155,11 @@ impl Job {
     /// Judges the network by another metric than accuracy, mean IoU, or the distance from the float network's outputs.
     pub fn set_metric(&mut self, metric: Box<dyn Metric>) {
         self.metric = metric;
+    }
+
+    /// Lets training minimise a loss of the caller's in the place of the recipe's.
+    pub fn set_loss(&mut self, loss: Box<dyn Loss>) {
+        self.loss = Some(loss);
     }
 
     /// Judges by the distance from the outputs of this file's network, whatever labels there are.
@@ -236,7 +246,7 @@ impl Job {
         let calibrates = self.recipe.quantization().enabled && self.file_quantizers.is_empty();
         let calibration = calibrates.then(|| self.datasets.needed(Purpose::Calibration)).transpose()?;
         let eval = self.datasets.loader(Purpose::Evaluation)?;
-        let learns_labels = losses.labels.is_some();
+        let learns_labels = losses.labels.is_some() && self.loss.is_none();
         for (loader, reads_labels, needs_labels) in
             [(train, learns_labels, learns_labels), (calibration, false, false), (eval, true, false)]
         {
@@ -350,6 +360,9 @@ impl Job {
             net.place_by(state.position.separations.clone()).map_err(EngineError::from)?;
         }
         let mut trainer = Trainer::new(&recipe, net, self.ranges.take()).taught_by(&self.float).worth(self.worth.take());
+        if let Some(loss) = &mut self.loss {
+            trainer = trainer.minimizing(loss.as_mut());
+        }
         let trained = resume.map_or(Ok(()), |state| trainer.restore(state));
         let eval = eval.as_ref().map(|loader| (loader, &mut *self.metric as &mut dyn Metric));
         let report = trained.and_then(|()| trainer.fit(&loader, eval, keeper, progress));
@@ -362,34 +375,13 @@ impl Job {
     /// # Errors
     /// The network is not calibrated, a bias does not fit, or a file cannot be written.
     pub fn export(&mut self, folder: &Path) -> Result<Vec<PathBuf>, RunError> {
-        let (style, export) = (self.recipe.export().style, *self.recipe.export());
-        let quantized = self.recipe.quantization().enabled;
-        let model = folder.join(self.recipe.exported_model());
-        let net = self.net();
-        if !quantized {
-            quantrain_onnx::write_float_with(net.graph(), &model, &quantrain_onnx::FloatOptions { opset: export.opset })?;
-            return Ok(vec![model]);
-        }
-        let mut written = vec![model];
-        match style {
-            ExportStyle::Qdq => {
-                let (int4_weights, uint8_activations) = (export.int4, export.uint8);
-                let options = quantrain_onnx::QdqOptions { int4_weights, uint8_activations, opset: export.opset };
-                quantrain_onnx::write_qdq(net, &written[0], &options)?;
-            }
-            ExportStyle::Clip => {
-                let options = quantrain_onnx::ClipOptions { quantized_weights: export.quantized_weights, opset: export.opset };
-                quantrain_onnx::write_clip(net, &written[0], &options)?;
-                written.push(folder.join("tidl-import.txt"));
-                quantrain_onnx::write_tidl_settings(net, &written[1])?;
-            }
-        }
-        if export.encodings {
-            let path = folder.join("encodings.json");
-            quantrain_onnx::write_encodings(net, &path)?;
-            written.push(path);
-        }
-        Ok(written)
+        let (export, quantized) = (*self.recipe.export(), self.recipe.quantization().enabled);
+        let files = ExportFiles {
+            model: folder.join(self.recipe.exported_model()),
+            import_settings: folder.join("tidl-import.txt"),
+            encodings: folder.join("encodings.json"),
+        };
+        write_network(self.net(), files, &export, quantized)
     }
 
     /// Opens the models among the files that [`Job::export`] wrote in ONNX Runtime, where it is found, and runs a batch.

@@ -57,6 +57,7 @@ pub mod checkpoint;
 mod datasets;
 mod error;
 mod evaluate;
+mod export;
 mod export_check;
 mod held_out;
 mod images;
@@ -68,6 +69,7 @@ mod learned_ranges;
 mod learned_weights;
 pub mod loss;
 pub mod metric;
+mod mode;
 mod model;
 pub mod observe;
 pub mod onnxruntime;
@@ -76,6 +78,7 @@ pub mod oscillation;
 pub mod prelude;
 mod printable;
 mod progress;
+mod quantizer_training;
 mod ranges;
 mod read;
 pub mod recipe;
@@ -85,6 +88,7 @@ mod run_directory;
 mod runner;
 pub mod schedule;
 pub mod sensitivity;
+mod session;
 mod sqnr;
 mod stated;
 pub mod statistics;
@@ -120,6 +124,9 @@ pub use read::{EVALUATE, read};
 pub use restore::restore_batch_norm;
 pub use run_directory::{MetricsLog, RunDirectory};
 pub use runner::Runner;
+pub use session::{
+    CalibrationReport, Feed, Labels, Pass, Port, Session, SessionError, SessionMemory, SessionParameter, SessionState, Tensor,
+};
 pub use stated::stated;
 pub use train::{
     Best, Course, EpochScore, Keeper, LogLine, Position, TrainReport, TrainState, Trainer, restore_network, restore_parameters,

@@ -1,7 +1,8 @@
 //! Losses: a number for how wrong a batch of outputs is, and its gradient.
 //!
 //! Every loss is a mean over the batch, works on plain slices and writes the gradient of that mean with respect to each output. Sums run
-//! in f64 and in the order of the rows, so a result does not depend on threads.
+//! in f64 and in the order of the rows, so a result does not depend on threads. A task with a loss of its own implements [`Loss`] and hands it
+//! to [`crate::Job::set_loss`] or [`crate::Trainer::minimizing`].
 
 mod cross_entropy;
 mod distillation;
@@ -13,7 +14,20 @@ pub use distillation::Distillation;
 pub use mean_squared_error::MeanSquaredError;
 pub(crate) use power::{Power, relative};
 
-use crate::LossError;
+use quantrain_data::Batch;
+
+use crate::metric::Output;
+use crate::{LossError, RunError};
+
+/// What a training minimises.
+pub trait Loss {
+    /// The loss of a network's outputs for a batch. Writes its derivative by each value of each output to `gradients`, which holds zeros in the
+    /// order of the outputs' values.
+    ///
+    /// # Errors
+    /// The annotations do not fit the outputs, or the loss is not finite; [`RunError::Metric`] for what only this loss knows.
+    fn loss(&mut self, batch: &Batch, outputs: &[Output<'_>], gradients: &mut [Vec<f32>]) -> Result<f32, RunError>;
+}
 
 /// Checks that `values` are rows of `width`, as many as `expected` if given, and gives their count.
 fn rows(what: &'static str, values: usize, width: usize, expected: Option<usize>) -> Result<usize, LossError> {

@@ -20,7 +20,18 @@ impl Model {
     /// # Errors
     /// The file cannot be read; or it has quantizers and the recipe asks for others.
     pub fn read(recipe: &Recipe) -> Result<Self, RunError> {
-        let graph = quantrain_onnx::read_with(recipe.model(), recipe.read_options())?;
+        Model::of(recipe, quantrain_onnx::read_with(recipe.model(), recipe.read_options())?)
+    }
+
+    /// As [`Model::read`], of the bytes of a file; the recipe's `model` stands for it in errors.
+    ///
+    /// # Errors
+    /// As [`Model::read`].
+    pub fn read_bytes(recipe: &Recipe, bytes: &[u8]) -> Result<Self, RunError> {
+        Model::of(recipe, quantrain_onnx::read_bytes_with(recipe.model(), bytes, recipe.read_options())?)
+    }
+
+    fn of(recipe: &Recipe, graph: Graph) -> Result<Self, RunError> {
         if !recipe.quantization().enabled {
             return Ok(Model { graph, quantizers: FileQuantizers::default() });
         }

@@ -34,7 +34,7 @@ pub use per_channel::PerChannel;
 pub use reference::reference;
 pub use resize::ResizeTo;
 pub use size::Size;
-pub use suggestion::key_meant;
+pub use suggestion::{key_meant, nearest};
 pub use table::{Choices, Default, Key, Table};
 
 use std::fs;

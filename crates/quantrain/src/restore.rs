@@ -4,7 +4,7 @@ use quantrain_data::{Batch, DataError};
 use quantrain_engine::{Mode, Network, Purpose};
 use quantrain_graph::{ChannelStatistics, Graph, NodeId, QuantGraph};
 
-use crate::runner::Runner;
+use crate::runner::{Runner, read_outputs};
 use crate::{RunError, check_images};
 
 /// Puts a BatchNormalization behind every layer that [`Graph::not_normalized`] names, with the statistics of the float network on
@@ -13,24 +13,60 @@ use crate::{RunError, check_images};
 /// # Errors
 /// A batch cannot be read or does not fit the network, or there is none.
 pub fn restore_batch_norm(graph: Graph, batches: impl Iterator<Item = Result<Batch, DataError>>) -> Result<Graph, RunError> {
-    let nodes = graph.not_normalized();
-    let mut network = Network::new(QuantGraph::float(graph.clone().with_outputs(&nodes)));
-    let mut runner = Runner::new(Purpose::Inference);
-    let (mut sums, mut outputs) = (vec![Vec::new(); nodes.len()], Vec::new());
+    let mut statistics = LayerStatistics::new(graph);
     for batch in batches {
         let batch = batch?;
-        check_images(&network, &batch)?;
-        runner.outputs(&mut network, Mode::FLOAT, batch.size, &batch.images, &mut outputs)?;
-        for ((sums, values), &node) in sums.iter_mut().zip(&outputs).zip(&nodes) {
-            sums.resize(channels(&graph, node), Moments::default());
+        check_images(&statistics.network, &batch)?;
+        statistics.add(batch.size, &[&batch.images])?;
+    }
+    statistics.restored()
+}
+
+/// The statistics of layers without BatchNormalization, as samples come in.
+pub(crate) struct LayerStatistics {
+    graph: Graph,
+    nodes: Vec<NodeId>,
+    network: Network,
+    runner: Runner,
+    sums: Vec<Vec<Moments>>,
+    outputs: Vec<Vec<f32>>,
+}
+
+impl LayerStatistics {
+    /// Of the float network; nothing seen yet.
+    pub fn new(graph: Graph) -> Self {
+        let nodes = graph.not_normalized();
+        let network = Network::new(QuantGraph::float(graph.clone().with_outputs(&nodes)));
+        let sums = vec![Vec::new(); nodes.len()];
+        LayerStatistics { graph, nodes, network, runner: Runner::new(Purpose::Inference), sums, outputs: Vec::new() }
+    }
+
+    /// Runs `size` samples, whose values are given for each input as they lie in memory.
+    ///
+    /// # Errors
+    /// See [`Network::forward`].
+    pub fn add(&mut self, size: usize, inputs: &[&[f32]]) -> Result<(), RunError> {
+        let (plan, workspace) = self.runner.plan(&self.network, size)?;
+        self.network.forward(plan, workspace, Mode::FLOAT, inputs, &mut ())?;
+        read_outputs(&self.network, plan, workspace, &mut self.outputs);
+        for ((sums, values), &node) in self.sums.iter_mut().zip(&self.outputs).zip(&self.nodes) {
+            sums.resize(channels(&self.graph, node), Moments::default());
             add(sums, values);
         }
+        Ok(())
     }
-    if sums.first().is_some_and(Vec::is_empty) {
-        return Err(RunError::NoImages);
+
+    /// The network with a BatchNormalization behind each of these layers.
+    ///
+    /// # Errors
+    /// There was no sample, or a name is taken.
+    pub fn restored(self) -> Result<Graph, RunError> {
+        if self.sums.first().is_some_and(Vec::is_empty) {
+            return Err(RunError::NoImages);
+        }
+        let statistics: Vec<_> = self.nodes.into_iter().zip(self.sums.iter().map(|sums| statistics(sums))).collect();
+        Ok(self.graph.restore_batch_norm(&statistics)?)
     }
-    let statistics: Vec<_> = nodes.into_iter().zip(sums.iter().map(|sums| statistics(sums))).collect();
-    Ok(graph.restore_batch_norm(&statistics)?)
 }
 
 /// As [`restore_batch_norm`] with made-up statistics, for a network that gets its numbers from a checkpoint.

@@ -1,10 +1,12 @@
 //! A network with its plans: one for each batch size that comes along.
 
-use quantrain_engine::{EngineError, Mode, Monitor, Network, Plan, Purpose, Workspace};
+use quantrain_engine::{EngineError, GradientPath, Mode, Monitor, Network, Plan, Purpose, Workspace};
 
 /// Runs a network forward, planning when a batch size is new.
 pub struct Runner {
     purpose: Purpose,
+    /// Whether training plans have gradients of inputs.
+    input_gradients: bool,
     planned: Vec<(Plan, Workspace)>,
 }
 
@@ -14,7 +16,12 @@ const MOST_PLANS: usize = 2;
 impl Runner {
     /// A runner without plans yet.
     pub fn new(purpose: Purpose) -> Self {
-        Runner { purpose, planned: Vec::new() }
+        Runner { purpose, input_gradients: false, planned: Vec::new() }
+    }
+
+    /// A runner of training steps that give the gradients of the inputs too.
+    pub fn with_input_gradients(gradient_path: GradientPath) -> Self {
+        Runner { input_gradients: true, ..Runner::new(Purpose::Training(gradient_path)) }
     }
 
     /// The plan for batches of `batch`, made if it is new, with its buffers.
@@ -27,7 +34,11 @@ impl Runner {
             Some(at) => at,
             None => {
                 self.planned.truncate(MOST_PLANS - 1);
-                let plan = Plan::new(network.quant_graph(), batch, self.purpose)?;
+                let net = network.quant_graph();
+                let plan = match self.purpose {
+                    Purpose::Training(path) if self.input_gradients => Plan::with_input_gradients(net, batch, path)?,
+                    purpose => Plan::new(net, batch, purpose)?,
+                };
                 let workspace = Workspace::new(&plan);
                 self.planned.push((plan, workspace));
                 self.planned.len() - 1

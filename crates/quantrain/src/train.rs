@@ -1,6 +1,8 @@
 //! Training: steps over batches, with what freezes, what is logged and what a resumed run needs.
 
 mod course;
+mod objective;
+mod recipe_loss;
 mod step;
 mod warnings;
 
@@ -12,17 +14,19 @@ use quantrain_graph::{QuantGraph, Separation};
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::evaluate;
-use crate::learned::LearnedQuantizers;
-use crate::loss::Power;
+use crate::loss::{Loss, Power};
 use crate::metric::{Metric, Score};
 use crate::observe::ObserverState;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::oscillation::Oscillations;
 use crate::progress::Progress;
+use crate::quantizer_training::QuantizerTraining;
 use crate::ranges::Ranges;
 use crate::recipe::{Recipe, Which};
-use crate::{LossError, ObserveError, OptimizerError, RunError};
+use crate::{LossError, ObserveError, OptimizerError, RunError, mode};
 pub use course::{Best, Course, EpochScore};
+use objective::Objective;
+use recipe_loss::RecipeLoss;
 use step::Stepper;
 
 /// Keeps what a training tells: log lines and states to resume from.
@@ -162,11 +166,9 @@ pub struct TrainReport {
 pub struct Trainer<'r> {
     recipe: &'r Recipe,
     network: Network,
-    teacher: Option<Network>,
+    objective: Objective<'r>,
     optimizer: Optimizer,
-    ranges: Option<Ranges>,
-    learned: Option<LearnedQuantizers>,
-    oscillations: Option<Oscillations>,
+    quantizers: QuantizerTraining,
     position: Position,
     /// The network of the best score, where this process has seen it.
     best: Option<TrainState>,
@@ -178,35 +180,30 @@ impl<'r> Trainer<'r> {
     /// Prepares the training of a network whose quantizers are calibrated. The teacher of a distillation is the network as it is now, in
     /// float. `calibrated` are the observers of the calibration: where training observes the same way, they go on.
     pub fn new(recipe: &'r Recipe, net: QuantGraph, calibrated: Option<Ranges>) -> Self {
-        let teacher = recipe.train().losses.teacher.is_some().then(|| Network::new(net.clone()));
+        let objective = RecipeLoss::new(recipe.train().losses.clone(), || Network::new(net.clone()));
         let mut network = Network::new(net);
-        let quantized = recipe.quantization().enabled;
-        let learned = recipe.quantization().learn_ranges.filter(|_| quantized);
-        let learned = learned.map(|settings| LearnedQuantizers::new(&mut network, settings));
-        let oscillations = recipe.train().oscillation.filter(|_| quantized).map(|settings| Oscillations::new(&mut network, settings));
-        let observed = recipe.quantization().train_observer.filter(|_| recipe.quantization().enabled);
-        let images = calibrated.as_ref().map_or(recipe.data().calibration_images as u64, Ranges::images);
-        let same = |settings| recipe.quantization().observer == settings;
-        let going_on = |settings| calibrated.filter(|_| same(settings)).unwrap_or_else(|| Ranges::continuing(&network, &settings, images));
-        let ranges = observed.map(going_on);
+        let quantizers = QuantizerTraining::new(recipe, &mut network, calibrated);
         Trainer {
-            ranges,
-            learned,
-            oscillations,
+            quantizers,
             optimizer: recipe.train().optimizer(),
             position: Position::default(),
             best: None,
             start: None,
             recipe,
             network,
-            teacher,
+            objective: Objective::Recipe(Box::new(objective)),
         }
     }
 
     /// Lets `float` teach where a teacher is wanted: the float network, where the one to train is refined and no longer that.
-    pub fn taught_by(self, float: &QuantGraph) -> Self {
-        let teacher = self.teacher.as_ref().map(|_| Network::new(float.clone()));
-        Trainer { teacher, ..self }
+    pub fn taught_by(mut self, float: &QuantGraph) -> Self {
+        self.objective.taught_by(|| Network::new(float.clone()));
+        self
+    }
+
+    /// Minimises a loss of the caller's in the place of the recipe's.
+    pub fn minimizing(self, loss: &'r mut dyn Loss) -> Self {
+        Trainer { objective: Objective::Own(loss), ..self }
     }
 
     /// Spares measuring what the network is worth before the first step.
@@ -233,7 +230,7 @@ impl<'r> Trainer<'r> {
         let mut step = Stepper::new(self.recipe, rates, &self.network)?;
         if self.position.step == 0 {
             let start = match (self.start.take(), &mut eval) {
-                (None, Some(eval)) => self.judge(eval, step.evaluation(), progress)?,
+                (None, Some(eval)) => self.judge(eval, mode::evaluation(self.recipe), progress)?,
                 (start, _) => start,
             };
             let best = self.position.course.begin(start);
@@ -264,7 +261,7 @@ impl<'r> Trainer<'r> {
                     let (sum, count) = std::mem::take(&mut self.position.unlogged_loss);
                     let loss = (sum / count as f64) as f32;
                     let (rate, gradient_norm) = (step.rate, step.gradient_norm);
-                    let (oscillating, frozen) = self.oscillations.as_ref().map(Oscillations::shares).unzip();
+                    let (oscillating, frozen) = self.quantizers.oscillations.as_ref().map(Oscillations::shares).unzip();
                     keeper.log(&LogLine::Step { step: self.position.step, epoch, loss, rate, gradient_norm, oscillating, frozen })?;
                 }
                 let stop = progress.stop_requested();
@@ -281,7 +278,7 @@ impl<'r> Trainer<'r> {
             report.waited += batches.waited();
             progress.end();
             let score = match &mut eval {
-                Some(eval) => self.judge(eval, step.evaluation(), progress),
+                Some(eval) => self.judge(eval, mode::evaluation(self.recipe), progress),
                 None => Ok(None),
             };
             if let Err(RunError::Stopped { .. }) = score {
@@ -377,17 +374,12 @@ impl<'r> Trainer<'r> {
         let OptimizerState { steps, tensors: moments } = self.optimizer.state();
         let quantizers = self.network.quant_graph().quantizers();
         let ranges = quantizers.iter().filter_map(|q| q.range.map(|r| (q.tensor.clone(), r.min, r.max))).collect();
-        let observers = self.ranges.as_ref().map_or_else(Vec::new, Ranges::states);
+        let observers = self.quantizers.ranges.as_ref().map_or_else(Vec::new, Ranges::states);
         let separations = self.network.quant_graph().separations().to_vec();
-        let position = Position { optimizer_steps: steps, observers, ranges, separations, ..self.position.clone() };
-        let mut tensors = Vec::new();
-        self.network.for_each_parameter(|p| tensors.push((format!("{PARAMETER}{}", p.name), p.value.to_vec())));
-        tensors.extend(self.network.statistics().into_iter().map(|(name, values)| (format!("{STATISTIC}{name}"), values.to_vec())));
+        let powers = self.objective.powers();
+        let position = Position { optimizer_steps: steps, observers, ranges, separations, powers, ..self.position.clone() };
+        let mut tensors = tensors_of(&mut self.network, self.quantizers.oscillations.as_ref());
         tensors.extend(moments.into_iter().map(|(name, values)| (format!("{MOMENT}{name}"), values)));
-        self.network.settle_weight_limits();
-        tensors.extend(self.network.weight_limits().into_iter().map(|l| (format!("{LIMIT}{}", l.name), l.values.to_vec())));
-        let oscillations = self.oscillations.iter().flat_map(Oscillations::state);
-        tensors.extend(oscillations.map(|(name, values)| (format!("{OSCILLATION}{name}"), values)));
         TrainState { position, tensors }
     }
 
@@ -398,15 +390,10 @@ impl<'r> Trainer<'r> {
     pub fn restore(&mut self, state: TrainState) -> Result<(), RunError> {
         let TrainState { position, tensors } = state;
         restore_network(&mut self.network, &position, &tensors)?;
-        if let Some(oscillations) = &mut self.oscillations {
-            let kept = tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(OSCILLATION)?.to_owned(), values.clone())));
-            oscillations.restore(&kept.collect::<Vec<_>>())?;
-        }
+        self.quantizers.restore(&tensors, position.observers.clone())?;
         let moments = tensors.into_iter().filter_map(|(name, values)| Some((name.strip_prefix(MOMENT)?.to_owned(), values)));
         self.optimizer.restore(OptimizerState { steps: position.optimizer_steps, tensors: moments.collect() })?;
-        if let Some(ranges) = &mut self.ranges {
-            ranges.restore(position.observers.clone())?;
-        }
+        self.objective.set_powers(position.powers.clone());
         self.position = Position { observers: Vec::new(), ranges: Vec::new(), separations: Vec::new(), ..position };
         Ok(())
     }
@@ -417,6 +404,18 @@ const STATISTIC: &str = "statistic/";
 const MOMENT: &str = "optimizer/";
 const LIMIT: &str = "limit/";
 pub(crate) const OSCILLATION: &str = "oscillation/";
+
+/// What a network and its oscillating weights are, by name.
+pub(crate) fn tensors_of(network: &mut Network, oscillations: Option<&Oscillations>) -> Vec<(String, Vec<f32>)> {
+    let mut tensors = Vec::new();
+    network.for_each_parameter(|p| tensors.push((format!("{PARAMETER}{}", p.name), p.value.to_vec())));
+    tensors.extend(network.statistics().into_iter().map(|(name, values)| (format!("{STATISTIC}{name}"), values.to_vec())));
+    network.settle_weight_limits();
+    tensors.extend(network.weight_limits().into_iter().map(|l| (format!("{LIMIT}{}", l.name), l.values.to_vec())));
+    let oscillations = oscillations.into_iter().flat_map(Oscillations::state);
+    tensors.extend(oscillations.map(|(name, values)| (format!("{OSCILLATION}{name}"), values)));
+    tensors
+}
 
 /// Writes the parameters, statistics and ranges of a state into a network.
 ///

@@ -61,7 +61,7 @@ pub(super) fn synonym(word: &str) -> Option<&'static str> {
 }
 
 /// The candidate most like a word, if it is like it at all.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = candidates.into_iter().map(|c| (strsim::damerau_levenshtein(word, c), c));
     let (distance, candidate) = scored.min_by_key(|(distance, _)| *distance)?;
     // A third of the letters may be wrong, two in a short word.

@@ -1,0 +1,30 @@
+//! How a recipe's steps run.
+
+use quantrain_engine::{BatchNormMode, GradientPath, Mode, Training};
+
+use crate::recipe::{self, Recipe};
+use crate::schedule::FreezeSchedule;
+
+/// How the network is evaluated.
+pub(crate) fn evaluation(recipe: &Recipe) -> Mode {
+    Mode { simulate: recipe.quantization().enabled, training: None }
+}
+
+/// How a step of an epoch trains.
+pub(crate) fn training(recipe: &Recipe, freeze: &FreezeSchedule, epoch: u32) -> Mode {
+    let batch_norm = match recipe.quantization().batch_norm {
+        _ if freeze.batch_norm_is_frozen(epoch) && recipe.quantization().enabled => BatchNormMode::Frozen,
+        recipe::BatchNorm::Running => BatchNormMode::Running,
+        recipe::BatchNorm::Corrected => BatchNormMode::Corrected,
+        recipe::BatchNorm::Frozen => BatchNormMode::Frozen,
+    };
+    Mode { training: Some(Training { gradient_path: gradient_path(recipe), batch_norm }), ..evaluation(recipe) }
+}
+
+/// Whose derivative is taken.
+pub(crate) fn gradient_path(recipe: &Recipe) -> GradientPath {
+    match recipe.quantization().gradient_path {
+        recipe::GradientPath::Float => GradientPath::Float,
+        recipe::GradientPath::Quantized => GradientPath::Quantized,
+    }
+}

@@ -1,0 +1,99 @@
+//! The recipe's losses: the distance from labels, from a teacher's outputs, or a weighted sum of both.
+
+use quantrain_data::Batch;
+use quantrain_engine::{Mode, Network, Purpose};
+
+use crate::RunError;
+use crate::loss::{CrossEntropy, Distillation, Loss, Power, relative};
+use crate::metric::Output;
+use crate::recipe::Losses;
+use crate::runner::Runner;
+
+/// The weighted sum of a recipe's losses.
+pub(super) struct RecipeLoss {
+    losses: Losses,
+    /// The float network, where there is a distance from its outputs.
+    teacher: Option<Network>,
+    runner: Runner,
+    taught: Vec<Vec<f32>>,
+    gradient: Vec<f32>,
+    /// Of each output of the teacher, the power that squared errors are relative to, so far.
+    pub powers: Vec<Power>,
+}
+
+impl RecipeLoss {
+    /// Of a recipe, taught by `teacher` where a teacher is wanted.
+    pub fn new(losses: Losses, teacher: impl FnOnce() -> Network) -> Self {
+        let teacher = losses.teacher.is_some().then(teacher);
+        RecipeLoss {
+            losses,
+            teacher,
+            runner: Runner::new(Purpose::Inference),
+            taught: Vec::new(),
+            gradient: Vec::new(),
+            powers: Vec::new(),
+        }
+    }
+
+    /// Lets another network teach, where a teacher is wanted.
+    pub fn taught_by(&mut self, teacher: impl FnOnce() -> Network) {
+        self.teacher = self.teacher.as_ref().map(|_| teacher());
+    }
+}
+
+impl Loss for RecipeLoss {
+    fn loss(&mut self, batch: &Batch, outputs: &[Output<'_>], gradients: &mut [Vec<f32>]) -> Result<f32, RunError> {
+        if let Some(teacher) = &mut self.teacher {
+            self.runner.outputs(teacher, Mode::FLOAT, batch.size, &batch.images, &mut self.taught)?;
+        }
+        let mut total = 0.0;
+        if let (Some((weight, cross_entropy)), Some(output), Some(gradient)) = (&self.losses.labels, outputs.first(), gradients.first_mut())
+        {
+            total += weight * labelled(cross_entropy, batch, output, gradient)?;
+            gradient.iter_mut().for_each(|g| *g *= weight);
+        }
+        let names: Vec<&str> = outputs.iter().map(|output| output.name).collect();
+        let distances = self.losses.distances(&names)?;
+        self.powers.resize(self.taught.len(), Power::default());
+        let mut squared = Vec::with_capacity(distances.len());
+        for ((distance, power), taught) in distances.iter().zip(&mut self.powers).zip(&self.taught) {
+            let is_squared = matches!(distance, Some((_, Distillation::MeanSquaredError)));
+            if is_squared {
+                power.add(taught);
+            }
+            squared.push(is_squared.then_some(*power));
+        }
+        let factors = relative(&squared);
+        for ((((distance, factor), output), taught), gradient) in
+            distances.iter().zip(factors).zip(outputs).zip(&self.taught).zip(gradients)
+        {
+            let Some((weight, distance)) = distance else { continue };
+            let weight = weight * factor;
+            let width = match distance {
+                // Probabilities are those of a row, be it an image's or a pixel's.
+                Distillation::KullbackLeibler { .. } => row_of(output),
+                Distillation::MeanSquaredError | Distillation::Cosine => output.values.len() / batch.size.max(1),
+            };
+            self.gradient.resize(output.values.len(), 0.0);
+            total += weight * distance.loss_and_gradient(output.values, taught, width, &mut self.gradient)?;
+            gradient.iter_mut().zip(&self.gradient).for_each(|(g, t)| *g += weight * t);
+        }
+        Ok(total)
+    }
+}
+
+/// The length of an output's rows: the last extent in memory.
+fn row_of(output: &Output<'_>) -> usize {
+    output.shape.last().copied().unwrap_or(1)
+}
+
+/// Cross entropy with the class of each image, or with that of each pixel.
+fn labelled(loss: &CrossEntropy, batch: &Batch, output: &Output<'_>, gradient: &mut [f32]) -> Result<f32, RunError> {
+    match &batch.masks {
+        Some(masks) => Ok(loss.loss_and_gradient(output.values, masks, row_of(output), gradient)?),
+        None if batch.labels.len() == batch.size => {
+            Ok(loss.loss_and_gradient(output.values, &batch.labels, output.values.len() / batch.size.max(1), gradient)?)
+        }
+        None => Err(RunError::NoLabels),
+    }
+}
