@@ -10,7 +10,9 @@ use crate::graph::{Graph, NodeId, StoredCodes, TensorId};
 use crate::op::{Activation, FakeQuantize};
 use crate::pass;
 use crate::quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
-use crate::{BiasLimit, Granularity, GraphBuilder, Op, PlacementError, Quantizer, Rounding, ScaleKind, Scheme, Sign, Target};
+use crate::{
+    BiasLimit, Granularity, GraphBuilder, Op, Passed, PassedOutput, PlacementError, Quantizer, Rounding, ScaleKind, Scheme, Sign, Target,
+};
 
 /// How far a bias' scale may be from s_x·s_w for its codes to be meant on that.
 const SCALE_TOLERANCE: f32 = 1e-4;
@@ -226,6 +228,15 @@ pub(crate) fn without_pairs(graph: &Graph, clips: Clips) -> (Graph, Vec<(TensorI
         new[node.output.0] = Some(id);
     }
     graph.outputs().iter().for_each(|t| b.output(new[t.0].expect("outputs are computed")));
+    let moved = |t: TensorId| new[t.0].expect("inputs and outputs are there");
+    graph.element_types.iter().for_each(|(&t, &kind)| b.element_type(moved(t), kind));
+    for output in &graph.passed {
+        let value = match &output.value {
+            Passed::Input(t) => Passed::Input(moved(*t)),
+            constant => constant.clone(),
+        };
+        b.pass(PassedOutput { value, ..output.clone() });
+    }
     (b.finish().expect(distinct), quantizers)
 }
 

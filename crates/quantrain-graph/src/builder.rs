@@ -6,7 +6,7 @@ use crate::graph::{ElementType, Graph, Node, Note, StoredCodes, Tensor, TensorId
 use crate::op::{
     Activation, BatchNormalization, Binary, Convolution, Function, Gemm, GlobalAveragePool, Propagate, StraightThrough, Window,
 };
-use crate::{GraphError, Op, Shape};
+use crate::{GraphError, Op, PassedOutput, Shape};
 
 /// Grows a graph; readers of files and users' own networks both come this way.
 #[derive(Debug, Default)]
@@ -115,9 +115,16 @@ impl GraphBuilder {
         self.graph.outputs.push(id);
     }
 
-    /// Says that an output has another type than 32-bit floats where the graph is written.
-    pub fn output_type(&mut self, id: TensorId, kind: ElementType) {
-        self.graph.output_types.insert(id, kind);
+    /// Says that an input or output has another type than 32-bit floats where the graph is written.
+    pub fn element_type(&mut self, id: TensorId, kind: ElementType) {
+        if kind != ElementType::Float {
+            self.graph.element_types.insert(id, kind);
+        }
+    }
+
+    /// Adds an output that nothing computes; in the order of their positions.
+    pub fn pass(&mut self, output: PassedOutput) {
+        self.graph.passed.push(output);
     }
 
     /// The tensor of a name.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::{GraphError, Op, Quantizer, Shape};
+use crate::{GraphError, Op, PassedOutput, Quantizer, Shape};
 
 /// Position of a tensor in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,15 +35,33 @@ pub struct StoredCodes {
     pub axis: usize,
 }
 
-/// The type that a file has for an output that holds other numbers than 32-bit floats; the graph computes it in floats all the same.
+/// The type that a file has for an input or an output; the graph computes in 32-bit floats all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementType {
+    /// 32-bit floats.
+    Float,
     /// 64-bit floats.
     Double,
+    /// 16-bit floats, 5 bits of them the exponent.
+    Float16,
+    /// 16-bit floats, 8 bits of them the exponent.
+    BFloat16,
+    /// 8-bit integers.
+    Int8,
+    /// 8-bit integers from 0.
+    Uint8,
+    /// 16-bit integers.
+    Int16,
+    /// 16-bit integers from 0.
+    Uint16,
     /// 32-bit integers.
     Int32,
+    /// 32-bit integers from 0.
+    Uint32,
     /// 64-bit integers.
     Int64,
+    /// 64-bit integers from 0.
+    Uint64,
     /// Truths: 0.0 is false, everything else true.
     Bool,
 }
@@ -76,6 +94,13 @@ pub enum Note {
         /// The input.
         input: String,
     },
+    /// Weights have a scale for each block of an axis.
+    BlocksAsFloats {
+        /// The weights.
+        tensor: String,
+        /// Elements of a block.
+        block: usize,
+    },
     /// Another node has the name that a node has in the file.
     NodeRenamed {
         /// The name in the file.
@@ -91,6 +116,9 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Note::NodeLeftOut { node, operator } => write!(f, "node `{node}` ({operator}) is left out: no output depends on it"),
+            Note::BlocksAsFloats { tensor, block } => {
+                write!(f, "`{tensor}` has a scale for each block of {block}: it is read as floats, and quantized anew where its layer is")
+            }
             Note::InputLeftOut { input } => write!(f, "input `{input}` is left out: no output depends on it"),
             Note::NodeRenamed { node, output, renamed } => {
                 write!(f, "the node that writes `{output}` is called `{renamed}`: another one has its name `{node}`")
@@ -109,8 +137,10 @@ pub struct Graph {
     pub(crate) inputs: Vec<TensorId>,
     pub(crate) outputs: Vec<TensorId>,
     pub(crate) codes: BTreeMap<TensorId, StoredCodes>,
-    /// Of outputs that are no 32-bit floats in the file: what they are.
-    pub output_types: BTreeMap<TensorId, ElementType>,
+    /// Of inputs and outputs that are no 32-bit floats in the file: what they are.
+    pub element_types: BTreeMap<TensorId, ElementType>,
+    /// The outputs that nothing computes, by position; those of [`Graph::outputs`] lie between them.
+    pub passed: Vec<PassedOutput>,
     /// What became of the file while it was read.
     pub notes: Vec<Note>,
     /// Key and value pairs that travel with the file.

@@ -35,6 +35,7 @@ pub mod op;
 mod own_parameters;
 mod parts;
 pub mod pass;
+mod passed;
 mod placement;
 mod quant_graph;
 mod quantizer;
@@ -52,6 +53,7 @@ pub use graph::{ElementType, Graph, Node, NodeId, Note, StoredCodes, Tensor, Ten
 pub use op::Op;
 pub use parts::{Part, Parts};
 pub use pass::Fusion;
+pub use passed::{Passed, PassedOutput};
 pub use placement::{LayerSettings, Settings};
 pub use quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, QuantizedBlock, QuantizerId, WeightQuantizer};
 pub use quantizer::{Quantizer, Range};

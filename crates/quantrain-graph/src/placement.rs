@@ -7,8 +7,10 @@
 mod paths;
 mod placer;
 
+use std::collections::HashMap;
+
 use crate::block::{self, Unit};
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, Note};
 use crate::levels::Levels;
 use crate::pass;
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
@@ -229,10 +231,15 @@ fn layer_settings<'s>(
     layers: &'s [LayerSettings],
 ) -> Result<Vec<Option<&'s LayerSettings>>, PlacementError> {
     let mut found = vec![None; units.len()];
+    let in_file = names_in_file(graph);
+    let meets = |layer: &LayerSettings, name: &str| {
+        let names = [Some(name), in_file.get(name).copied()];
+        names.into_iter().flatten().any(|name| quantrain_pattern::matches(&layer.pattern, name))
+    };
     for layer in layers {
         let mut any = false;
         for (u, unit) in units.iter().enumerate() {
-            if unit.nodes().any(|n| quantrain_pattern::matches(&layer.pattern, &graph.node(n).name)) {
+            if unit.nodes().any(|n| meets(layer, &graph.node(n).name)) {
                 found[u] = Some(layer);
                 any = true;
             }
@@ -242,6 +249,15 @@ fn layer_settings<'s>(
         }
     }
     Ok(found)
+}
+
+/// Of nodes that have another name than in the file, since several have one there: that of the file.
+fn names_in_file(graph: &Graph) -> HashMap<&str, &str> {
+    let renamed = |note| match note {
+        &Note::NodeRenamed { ref node, ref renamed, .. } => Some((renamed.as_str(), node.as_str())),
+        _ => None,
+    };
+    graph.notes.iter().filter_map(renamed).collect()
 }
 
 /// Blocks that no other block comes before, and blocks that no other block comes after.

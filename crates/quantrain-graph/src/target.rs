@@ -61,7 +61,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 85] = [
+const RULE_NAMES: [&str; 86] = [
     "Conv",
     "ConvTranspose",
     "Gemm",
@@ -97,6 +97,7 @@ const RULE_NAMES: [&str; 85] = [
     "Floor",
     "Ceil",
     "Round",
+    "Trunc",
     "Sign",
     "Add",
     "Sub",

@@ -98,6 +98,8 @@ pub enum Activation {
     Ceil,
     /// The nearest whole number, halves to the even one; derivative 0.
     Round,
+    /// The whole number between x and 0 that is nearest to x; derivative 0.
+    Trunc,
     /// −1, 0 or 1; derivative 0.
     Sign,
     /// 1 where x is 0, else 0; derivative 0.
@@ -227,6 +229,7 @@ sloped!(Neg, x, value: -x, slope: -1.0);
 sloped!(Floor, x, value: x.floor(), slope: 0.0);
 sloped!(Ceil, x, value: x.ceil(), slope: 0.0);
 sloped!(Round, x, value: x.round_ties_even(), slope: 0.0);
+sloped!(Trunc, x, value: x.trunc(), slope: 0.0);
 sloped!(Sign, x, value: if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x * 0.0 }, slope: 0.0);
 
 sloped!(Not, x, value: truth(x == 0.0), slope: 0.0);
@@ -364,6 +367,10 @@ macro_rules! with_function {
             }
             Activation::Round => {
                 let $function = Round {};
+                $call
+            }
+            Activation::Trunc => {
+                let $function = Trunc {};
                 $call
             }
             Activation::Sign => {

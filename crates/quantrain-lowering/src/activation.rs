@@ -37,6 +37,7 @@ pub fn function(op: &Activation) -> kernels::Activation {
         Activation::Floor => kernels::Activation::Floor,
         Activation::Ceil => kernels::Activation::Ceil,
         Activation::Round => kernels::Activation::Round,
+        Activation::Trunc => kernels::Activation::Trunc,
         Activation::Sign => kernels::Activation::Sign,
         Activation::Not => kernels::Activation::Not,
         Activation::IsNaN => kernels::Activation::IsNaN,

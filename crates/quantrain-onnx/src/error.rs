@@ -140,13 +140,15 @@ pub enum ReadError {
         /// What is wrong.
         source: TensorError,
     },
-    /// An output that no node computes, or that is a constant.
-    #[error("{file}: output `{output}` is not computed from the network's input; remove it from the model")]
+    /// An output that no node computes, or that cannot be handed out.
+    #[error("{file}: output `{output}`: {reason}")]
     Output {
         /// The file.
         file: PathBuf,
         /// The output.
         output: String,
+        /// Why, and what to do.
+        reason: String,
     },
     /// The file can be read for a batch of 1 only.
     #[error("{source}; with a batch of 1 it can be read: give {shapes}")]
@@ -270,7 +272,7 @@ pub enum NodeError {
     Overflow {
         /// First operand.
         left: i64,
-        /// `+`, `-`, `·`, `/` or `^`.
+        /// `+`, `-`, `·`, `/`, `%` or `^`.
         operator: char,
         /// Second operand.
         right: i64,
@@ -330,6 +332,14 @@ pub enum NodeError {
     Graph(#[from] GraphError),
 }
 
+/// Values with commas between them.
+pub(crate) fn listed<T: std::fmt::Display>(values: &[T]) -> String {
+    match values {
+        [] => "none".into(),
+        values => values.iter().map(T::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
 /// What is wrong, without the node that [`ReadError::Node`] names.
 fn inside(error: &GraphError) -> String {
     match error {
@@ -344,7 +354,7 @@ fn inside(error: &GraphError) -> String {
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum TensorError {
     /// An extent is negative or absurd.
-    #[error("extents {dims:?} found, each from 0 to 2147483647 expected")]
+    #[error("extents {} found, each from 0 to 2147483647 expected", listed(dims))]
     Extents {
         /// The extents.
         dims: Vec<i64>,

@@ -1,12 +1,12 @@
 //! The tensors inside a QDQ file: which hold codes, how a runtime can be made to hand them out, and what computes them there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use prost::Message;
 
 use crate::ReadError;
-use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// The nodes of a file by what they write: operators and inputs.
 pub struct Makers(HashMap<String, (String, Vec<String>)>);
@@ -112,6 +112,40 @@ pub fn with_outputs<'n>(bytes: &[u8], outputs: impl Iterator<Item = &'n str>) ->
     [bytes, &more.encode_to_vec()].concat()
 }
 
+/// The same file with a scale and a zero point of its own for every DequantizeLinear that reads those of another one; `None` where none does,
+/// or where values lie in other files. ONNX Runtime's exact products change zero points of weights in place, and fail where that was done.
+///
+/// # Errors
+/// It is no ONNX model.
+pub fn with_own_zero_points(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+    let not_onnx = |reason: String| ReadError::NotOnnx { file: name.as_ref().into(), reason };
+    let mut model = ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
+    let graph = model.graph.as_mut().ok_or_else(|| not_onnx("it has no graph".into()))?;
+    let GraphProto { node, initializer, .. } = graph;
+    if initializer.iter().any(|tensor| !tensor.external_data.is_empty()) {
+        return Ok(None);
+    }
+    let mut read: HashSet<String> = HashSet::new();
+    let mut copies = Vec::new();
+    for node in node.iter_mut().filter(|node| node.op_type.as_deref() == Some("DequantizeLinear")) {
+        let is_weight = node.input.first().is_some_and(|x| initializer.iter().any(|t| t.name.as_ref() == Some(x)));
+        for input in node.input.iter_mut().skip(1).filter(|input| is_weight && !input.is_empty()) {
+            if read.insert(input.clone()) {
+                continue;
+            }
+            if let Some(tensor) = initializer.iter().find(|t| t.name.as_ref() == Some(&*input)) {
+                *input = format!("{input}|{}", copies.len());
+                copies.push(TensorProto { name: Some(input.clone()), ..tensor.clone() });
+            }
+        }
+    }
+    if copies.is_empty() {
+        return Ok(None);
+    }
+    initializer.extend(copies);
+    Ok(Some(model.encode_to_vec()))
+}
+
 fn nodes(name: &Path, bytes: &[u8]) -> Result<Vec<NodeProto>, ReadError> {
     let not_onnx = |reason: String| ReadError::NotOnnx { file: name.into(), reason };
     let model = ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
@@ -146,6 +180,31 @@ mod tests {
         let on_codes = file(vec![node("QuantizeLinear", "c", "r"), node("Clip", "r", "q"), node("DequantizeLinear", "q", "y")]);
         assert_eq!(code_tensors("m", &on_codes).unwrap(), [pair("c"), pair("y")]);
         assert!(matches!(code_tensors("m", b"not protobuf"), Err(ReadError::NotOnnx { .. })));
+    }
+
+    #[test]
+    fn every_weight_gets_a_zero_point_of_its_own() {
+        let with = |zeros: [&str; 3]| {
+            let mut bytes = ModelProto::decode(&file(vec![])[..]).unwrap();
+            let graph = bytes.graph.as_mut().unwrap();
+            for (i, zero) in zeros.iter().enumerate() {
+                let weight = format!("w{i}");
+                let input = vec![weight.clone(), format!("s{i}"), (*zero).to_owned()];
+                graph.node.push(NodeProto { input, ..node("DequantizeLinear", "", &format!("d{i}")) });
+                let stored = |name: &str| TensorProto { name: Some(name.to_owned()), raw_data: Some(vec![7]), ..TensorProto::default() };
+                graph.initializer.extend([stored(&weight), stored(&format!("s{i}"))]);
+                if !graph.initializer.iter().any(|t| t.name.as_deref() == Some(zero)) {
+                    graph.initializer.push(stored(zero));
+                }
+            }
+            with_own_zero_points("m", &bytes.encode_to_vec()).unwrap()
+        };
+        assert_eq!(with(["a", "b", "c"]), None);
+        let graph = ModelProto::decode(&with(["a", "b", "a"]).unwrap()[..]).unwrap().graph.unwrap();
+        let zeros: Vec<&str> = graph.node.iter().map(|n| n.input[2].as_str()).collect();
+        assert_eq!(zeros[..2], ["a", "b"]);
+        let copy = graph.initializer.iter().find(|t| t.name.as_deref() == Some(zeros[2])).unwrap();
+        assert!(zeros[2] != "a" && copy.raw_data == Some(vec![7]));
     }
 
     #[test]

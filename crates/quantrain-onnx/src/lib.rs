@@ -33,9 +33,9 @@ mod read;
 mod write;
 
 pub use error::{InputShapeError, NodeError, ReadError, TensorError};
-pub use inner::{Maker, Makers, code_tensors, with_outputs};
+pub use inner::{Maker, Makers, code_tensors, with_outputs, with_own_zero_points};
 pub use read::{Evaluate, InputShape, Operator, ReadOptions, operators, operators_page, read, read_bytes, read_bytes_with, read_with};
 pub use write::{
-    ClipOptions, FloatOptions, OPERATOR_SETS, QdqOptions, WriteError, write_atomically, write_clip, write_encodings, write_float,
-    write_float_folded, write_float_with, write_qdq, write_tidl_settings,
+    ClipOptions, FloatOptions, OPERATOR_SETS, QdqOptions, WriteError, check_clip, check_float, check_qdq, write_atomically, write_clip,
+    write_encodings, write_float, write_float_folded, write_float_with, write_qdq, write_tidl_settings,
 };

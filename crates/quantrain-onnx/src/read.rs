@@ -4,6 +4,8 @@
 mod activation;
 mod array;
 mod attention;
+mod blocks;
+mod cast;
 mod codes;
 mod constant;
 mod control;
@@ -12,16 +14,19 @@ mod einsum;
 mod elementwise;
 mod expand;
 mod fold;
+mod fused;
 mod identity;
 mod layout;
 mod logic;
 mod matmul;
 mod message;
+mod microsoft;
 mod node;
 mod normalization;
 mod number;
 mod operators;
 mod options;
+mod outputs;
 mod pooling;
 mod qonnx;
 mod quantize;
@@ -40,7 +45,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use quantrain_graph::{Dim, Graph, GraphBuilder, GraphError, Note, Op, Shape, TensorId};
+use quantrain_graph::{Dim, Graph, GraphBuilder, GraphError, Note, Shape};
 
 use self::message::names::node_name;
 use self::message::{external, functions, live, memory, names, order};
@@ -107,6 +112,7 @@ fn decode(file: &Path, bytes: &[u8]) -> Result<(ModelProto, Vec<Note>), ReadErro
         order::sort(graph);
         notes.extend(live::prune(graph));
         quantized::expand(graph);
+        fused::expand(graph);
         notes.extend(names::distinguish(graph));
     }
     Ok((model, notes))
@@ -201,6 +207,8 @@ impl<'m> Reader<'m> {
                 None => self.input_shape(input)?,
             };
             let id = self.model.builder.input_shaped(name, shape).map_err(|e| self.graph_error(e))?;
+            let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.elem_type);
+            kind.and_then(tensor::element_type_of).into_iter().for_each(|kind| self.model.builder.element_type(id, kind));
             self.define(name, Value::Activation(id))?;
         }
         Ok(())
@@ -281,7 +289,11 @@ impl<'m> Reader<'m> {
             let inner = inner.name.as_deref().unwrap_or_default();
             if inner != outer {
                 let value = self.model.values.get(inner).cloned();
-                let value = value.ok_or_else(|| ReadError::Output { file: self.file.clone(), output: inner.into() })?;
+                let value = value.ok_or_else(|| ReadError::Output {
+                    file: self.file.clone(),
+                    output: inner.into(),
+                    reason: outputs::NOT_COMPUTED.into(),
+                })?;
                 self.define(outer, value)?;
             }
         }
@@ -293,7 +305,8 @@ impl<'m> Reader<'m> {
         let name = proto.op_type.as_deref().unwrap_or_default();
         let own = is_default_domain(proto.domain.as_deref());
         let quantizers = qonnx::OPERATORS.iter().filter(|_| proto.domain.as_deref().is_some_and(|d| qonnx::DOMAINS.contains(&d)));
-        let Some(operator) = operators().iter().filter(|_| own).chain(quantizers).find(|o| o.name == name) else {
+        let joined = microsoft::OPERATORS.iter().filter(|_| proto.domain.as_deref() == Some(microsoft::DOMAIN));
+        let Some(operator) = operators().iter().filter(|_| own).chain(quantizers).chain(joined).find(|o| o.name == name) else {
             let domain = proto.domain.as_deref().filter(|_| !own).map(|d| format!("{d}.")).unwrap_or_default();
             let nearest = operators::nearest(name).map_or_else(String::new, |name| format!(" (ONNX has {name})"));
             return Err(ReadError::UnknownOperator { file, node, operator: format!("{domain}{name}"), opset, nearest });
@@ -303,33 +316,6 @@ impl<'m> Reader<'m> {
             return Err(ReadError::OperatorOpset { file, node, operator: operator.name, opset, first, last });
         }
         Ok(operator)
-    }
-
-    /// The tensor under the name that it is handed out by.
-    fn named(&mut self, id: TensorId, name: &str) -> Result<TensorId, ReadError> {
-        if self.model.builder.graph().tensor(id).name == name {
-            return Ok(id);
-        }
-        self.model.builder.node(name, Op::Identity, &[id], name).map_err(|e| self.graph_error(e))
-    }
-
-    fn outputs(&mut self, proto: &'m GraphProto) -> Result<(), ReadError> {
-        for output in &proto.output {
-            let name = output.name.as_deref().unwrap_or_default();
-            match self.model.values.get(name) {
-                Some(&Value::Activation(id)) => {
-                    let id = self.named(id, name)?;
-                    self.model.builder.output(id);
-                    let kind = output.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.elem_type);
-                    let kind = kind.and_then(tensor::element_type_of);
-                    // What goes through as it came has the input's type.
-                    let is_input = self.model.builder.graph().inputs().contains(&id);
-                    kind.filter(|_| !is_input).into_iter().for_each(|kind| self.model.builder.output_type(id, kind));
-                }
-                _ => return Err(ReadError::Output { file: self.file.clone(), output: name.into() }),
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a graph to a file. Every file appears whole: a temporary sibling is written, synced and renamed.
 
 mod activation;
+mod border;
 mod chain;
 mod check;
 mod clip;
@@ -10,16 +11,15 @@ mod float;
 mod model;
 mod normalization;
 mod operator;
-mod output_types;
 mod qdq;
 mod tidl;
 mod unit;
 
-pub use clip::{ClipOptions, write_clip};
+pub use clip::{ClipOptions, check_clip, write_clip};
 pub use encodings::write_encodings;
 pub use error::WriteError;
-pub use float::{FloatOptions, write_float, write_float_folded, write_float_with};
-pub use qdq::{QdqOptions, write_qdq};
+pub use float::{FloatOptions, check_float, write_float, write_float_folded, write_float_with};
+pub use qdq::{QdqOptions, check_qdq, write_qdq};
 pub use tidl::write_tidl_settings;
 
 use std::fs::{self, File};
@@ -29,7 +29,10 @@ use std::path::{Path, PathBuf};
 use quantrain_graph::{QuantGraph, Quantizer, QuantizerId};
 
 /// The operator sets that files are written in.
-pub const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 13..=23;
+pub const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 13..=25;
+
+/// The last operator set that files are written in unasked: more runtimes know it than those behind.
+const NEWEST_UNASKED: i64 = 23;
 
 /// Writes a file that either appears whole or not at all; a file of that name is replaced.
 ///

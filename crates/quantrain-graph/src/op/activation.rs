@@ -95,12 +95,14 @@ pub enum Activation {
         /// The exponent, one for all elements.
         exponent: f32,
     },
-    /// The greatest whole number up to x. Its derivative is 0, as those of the next three: nothing before them is trained through them.
+    /// The greatest whole number up to x. Its derivative is 0, as those of the next four: nothing before them is trained through them.
     Floor,
     /// The least whole number from x.
     Ceil,
     /// The nearest whole number, halves to the even one.
     Round,
+    /// The whole number between x and 0 that is nearest to x: what a Cast to integers gives.
+    Trunc,
     /// −1, 0 or 1.
     Sign,
     /// 1 where x is 0, else 0. This and the next two give truths, and their derivative is 0.
@@ -117,7 +119,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The name of the ONNX operator; `Silu` has none before operator set 24.
+    /// The name of the ONNX operator; `Silu` has none before operator set 24, `Trunc` is a Cast there and back.
     pub fn name(&self) -> &'static str {
         match self {
             Activation::Relu => "Relu",
@@ -150,6 +152,7 @@ impl Activation {
             Activation::Floor => "Floor",
             Activation::Ceil => "Ceil",
             Activation::Round => "Round",
+            Activation::Trunc => "Trunc",
             Activation::Sign => "Sign",
             Activation::Not => "Not",
             Activation::IsNaN => "IsNaN",
@@ -164,7 +167,7 @@ impl Activation {
 
     /// Whether the derivative is 0 wherever there is one: the results are whole numbers.
     pub fn is_step(&self) -> bool {
-        self.is_truth() || matches!(self, Activation::Floor | Activation::Ceil | Activation::Round | Activation::Sign)
+        self.is_truth() || matches!(self, Activation::Floor | Activation::Ceil | Activation::Round | Activation::Trunc | Activation::Sign)
     }
 
     /// The interval that the function clips to, for those that do nothing else: integer hardware clamps codes instead.

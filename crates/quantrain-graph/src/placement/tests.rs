@@ -74,6 +74,26 @@ fn a_layer_is_pinned_by_name_or_pattern() {
 }
 
 #[test]
+fn a_rule_meets_every_node_that_has_its_name_in_the_file() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[3, 8, 8]);
+    let y = b.convolution("conv", x, 3, [1, 1]).done().unwrap();
+    let y = b.convolution("conv_1", y, 3, [1, 1]).done().unwrap();
+    let y = b.convolution("conv_2", y, 3, [1, 1]).done().unwrap();
+    b.note([crate::graph::Note::NodeRenamed { node: "conv".into(), output: "y".into(), renamed: "conv_1".into() }]);
+    b.output(y);
+    let graph = b.finish().unwrap();
+    let float = |pattern: &str| {
+        let layers = vec![LayerSettings { pattern: pattern.into(), float: true, ..LayerSettings::default() }];
+        let settings = Settings { layers, ..Settings::default() };
+        let net = QuantGraph::prepare(graph.clone(), Target::onnxruntime(), &settings).unwrap();
+        net.float_nodes().iter().map(|(n, _)| net.graph().node(*n).name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(float("conv"), ["conv", "conv_1"]);
+    assert_eq!(float("conv_1"), ["conv_1"]);
+}
+
+#[test]
 fn an_output_may_stay_float() {
     let mut b = GraphBuilder::new("g");
     let x = b.input("x", &[3, 8, 8]);

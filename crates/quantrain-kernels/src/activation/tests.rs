@@ -36,10 +36,11 @@ const ALL: [Activation; 24] = [
 const POSITIVE: [Activation; 5] =
     [Activation::Log, Activation::Sqrt, Activation::Reciprocal, Activation::Power { exponent: 1.7 }, Activation::Power { exponent: -2.0 }];
 
-const STEPS: [Activation; 10] = [
+const STEPS: [Activation; 11] = [
     Activation::Floor,
     Activation::Ceil,
     Activation::Round,
+    Activation::Trunc,
     Activation::Sign,
     Activation::Not,
     Activation::IsNaN,
@@ -105,6 +106,7 @@ fn reference(activation: Activation, x: f64) -> f64 {
         Activation::Floor => x.floor(),
         Activation::Ceil => x.ceil(),
         Activation::Round => x.round_ties_even(),
+        Activation::Trunc => x.trunc(),
         Activation::Sign => {
             if x == 0.0 {
                 0.0

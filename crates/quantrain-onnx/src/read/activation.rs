@@ -62,9 +62,14 @@ pub(super) fn celu(node: &mut NodeReader) -> Result<(), NodeError> {
     add(node, Activation::Celu { alpha })
 }
 
-/// `x·sigmoid(alpha·x)`
 pub(super) fn swish(node: &mut NodeReader) -> Result<(), NodeError> {
-    let alpha = finite("alpha", node.float("alpha")?.unwrap_or(1.0))?;
+    let alpha = node.float("alpha")?.unwrap_or(1.0);
+    gated(node, alpha)
+}
+
+/// `x·sigmoid(alpha·x)`, x the node's input.
+pub(super) fn gated(node: &mut NodeReader, alpha: f32) -> Result<(), NodeError> {
+    let alpha = finite("alpha", alpha)?;
     if alpha == 1.0 {
         return add(node, Activation::Silu);
     }

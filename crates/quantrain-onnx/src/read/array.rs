@@ -4,7 +4,7 @@ use quantrain_graph::op::{Activation, Binary, Slice, Walk};
 use quantrain_graph::{GraphError, Op, Shape, ShapeError};
 
 use super::fold;
-use super::number::Number;
+use super::number::{self, Number, Real};
 use super::tensor;
 use crate::NodeError;
 
@@ -20,6 +20,8 @@ pub(super) struct Array<T> {
 pub(super) enum Constant {
     Floats(Array<f32>),
     Integers(Array<Number>),
+    /// Floats of which some depend on the batch size.
+    Reals(Array<Real>),
 }
 
 impl Constant {
@@ -27,6 +29,62 @@ impl Constant {
         match self {
             Constant::Floats(a) => &a.shape,
             Constant::Integers(a) => &a.shape,
+            Constant::Reals(a) => &a.shape,
+        }
+    }
+
+    /// Floats, those that depend on the batch size among them.
+    pub fn reals(array: Array<Real>) -> Constant {
+        match array.values.iter().map(|x| x.fixed().ok()).collect::<Option<_>>() {
+            Some(values) => Constant::Floats(Array { shape: array.shape, values }),
+            None => Constant::Reals(array),
+        }
+    }
+
+    /// The only value, as often as a shape has elements.
+    pub fn in_shape(self, shape: Vec<usize>) -> Constant {
+        let count = shape.iter().product();
+        match self {
+            Constant::Floats(a) => Constant::Floats(Array { shape, values: a.values.into_iter().cycle().take(count).collect() }),
+            Constant::Integers(a) => Constant::Integers(Array { shape, values: a.values.into_iter().cycle().take(count).collect() }),
+            Constant::Reals(a) => Constant::Reals(Array { shape, values: a.values.into_iter().cycle().take(count).collect() }),
+        }
+    }
+
+    /// The numbers as floats.
+    pub fn into_reals(self) -> Constant {
+        match self {
+            Constant::Integers(a) => Constant::reals(a.map(Real::from)),
+            floats => floats,
+        }
+    }
+
+    /// The numbers cut to integers.
+    pub fn into_integers(self) -> Result<Array<Number>, NodeError> {
+        let (shape, values) = match self {
+            Constant::Integers(a) => return Ok(a),
+            Constant::Floats(a) => return Ok(a.map(|x| Number::Fixed(number::truncate(x)))),
+            Constant::Reals(a) => (a.shape, a.values),
+        };
+        Ok(Array { shape, values: values.into_iter().map(Real::truncate).collect::<Result<_, _>>()? })
+    }
+
+    /// 1 where a number is not 0, else 0. A multiple of the batch size is never 0.
+    pub fn truths(&self) -> Array<Number> {
+        let truth = |holds: bool| Number::Fixed(i64::from(holds));
+        match self {
+            Constant::Floats(a) => a.map(|x| truth(x != 0.0)),
+            Constant::Integers(a) => a.map(|n| truth(n != Number::Fixed(0))),
+            Constant::Reals(a) => a.map(|x| truth(x != Real::Fixed(0.0))),
+        }
+    }
+
+    /// The elements with what depends on the batch size allowed; `None` of integers.
+    fn as_reals(&self) -> Option<Array<Real>> {
+        match self {
+            Constant::Floats(a) => Some(a.map(Real::Fixed)),
+            Constant::Reals(a) => Some(a.clone()),
+            Constant::Integers(_) => None,
         }
     }
 
@@ -56,7 +114,13 @@ impl Constant {
                 let zero = Array { shape: Vec::new(), values: vec![Number::Fixed(0)] };
                 broadcast(&zero, x, shape, |a, b| a.apply(Binary::Sub, b)).map(Constant::Integers)
             }
+            [Constant::Reals(x)] if matches!(op, Op::Activation(_)) => {
+                let Op::Activation(f) = op else { return Err(NodeError::NotFolded) };
+                let values = x.values.iter().map(|v| v.rounded(f)).collect::<Result<_, _>>()?;
+                Ok(Constant::reals(Array { shape, values }))
+            }
             [Constant::Floats(x)] => unary(op, x, shape).map(Constant::Floats),
+            [Constant::Reals(x)] => unary(op, x, shape).map(Constant::reals),
             [Constant::Integers(x)] => unary(op, x, shape).map(Constant::Integers),
             [Constant::Floats(a), Constant::Floats(b)] if matches!(op, Op::Binary(_)) => {
                 let Op::Binary(binary) = op else { return Err(NodeError::NotFolded) };
@@ -66,14 +130,22 @@ impl Constant {
                 let Op::Binary(binary) = op else { return Err(NodeError::NotFolded) };
                 broadcast(a, b, shape, |a, b| a.apply(*binary, b)).map(Constant::Integers)
             }
+            [Constant::Reals(_), other] | [other, Constant::Reals(_)] if matches!((op, other.as_reals()), (Op::Binary(_), Some(_))) => {
+                let Op::Binary(binary) = op else { return Err(NodeError::NotFolded) };
+                let sides: Vec<Array<Real>> = inputs.iter().filter_map(Constant::as_reals).collect();
+                let [a, b] = &sides[..] else { return Err(NodeError::NotFolded) };
+                broadcast(a, b, shape, |a, b| a.apply(*binary, b)).map(Constant::reals)
+            }
             _ => {
                 let Op::Concat(concat) = op else { return Err(NodeError::NotFolded) };
                 let axis = output.axis(concat.axis).map_err(shape_error)?;
                 let floats: Option<Vec<_>> = inputs.iter().map(|c| if let Constant::Floats(a) = c { Some(a) } else { None }).collect();
                 let integers: Option<Vec<_>> = inputs.iter().map(|c| if let Constant::Integers(a) = c { Some(a) } else { None }).collect();
-                match (floats, integers) {
-                    (Some(parts), _) => Ok(Constant::Floats(concatenate(&parts, axis, shape))),
-                    (_, Some(parts)) => Ok(Constant::Integers(concatenate(&parts, axis, shape))),
+                let reals: Option<Vec<_>> = inputs.iter().map(Constant::as_reals).collect();
+                match (floats, integers, reals) {
+                    (Some(parts), ..) => Ok(Constant::Floats(concatenate(&parts, axis, shape))),
+                    (_, Some(parts), _) => Ok(Constant::Integers(concatenate(&parts, axis, shape))),
+                    (.., Some(parts)) => Ok(Constant::reals(concatenate(&parts.iter().collect::<Vec<_>>(), axis, shape))),
                     _ => Err(NodeError::NotFolded),
                 }
             }
@@ -217,7 +289,7 @@ mod tests {
         let inputs: Vec<Constant> = inputs.iter().cloned().map(Constant::Floats).collect();
         match Constant::evaluate("n", &op, &inputs, 100).unwrap() {
             Constant::Floats(a) => a,
-            Constant::Integers(_) => unreachable!("floats went in"),
+            _ => unreachable!("floats went in"),
         }
     }
 

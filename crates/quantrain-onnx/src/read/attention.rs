@@ -4,24 +4,60 @@ use quantrain_graph::op::{Activation, Binary, Extent, Gather, MatMul, Reshape, S
 use quantrain_graph::{Dim, Op};
 
 use super::array::{Array, Constant, broadcast, broadcast_shape};
+use super::cast::{comes_from, is_truth};
 use super::node::{NodeReader, Operand, extent};
 use super::number::Number;
-use super::shape::{comes_from, is_truth};
 use crate::NodeError;
 
 /// What is added to the scores of keys that a query does not see: beyond any score, and finite, as sums of it are.
 const UNSEEN: f32 = -1e9;
 
-/// `softmax(cap(scale·Q·Kᵀ) + mask)·V` for each head, in the operator's order.
+/// What is done to scores between the products.
+pub(super) struct Scores {
+    /// `None` is 1 over the root of a head's size.
+    pub scale: Option<f32>,
+    /// 0 is none.
+    pub cap: f32,
+    /// Queries see no keys behind them.
+    pub causal: bool,
+    /// Added in this order.
+    pub added: Vec<Operand>,
+}
+
 pub(super) fn attention(node: &mut NodeReader) -> Result<(), NodeError> {
-    let [q, k, v] = [node.operand(0)?, node.operand(1)?, node.operand(2)?];
-    let joined = node.shape(&q).rank() == 3;
+    let parts = [node.operand(0)?, node.operand(1)?, node.operand(2)?];
+    let joined = node.shape(&parts[0]).rank() == 3;
     let counts = [count(node, "q_num_heads", joined)?, count(node, "kv_num_heads", joined)?];
     let (scale, cap, causal) = (node.float("scale")?, node.float("softcap")?.unwrap_or(0.0), node.flag("is_causal", false)?);
     // Ours is never less than float.
     node.int("softmax_precision")?;
     // Of an output that is not made.
     node.int("qk_matmul_output_mode")?;
+    without_past(node, &[4, 5])?;
+    let added = given(node, 3)?.into_iter().collect();
+    attended(node, parts, counts, Scores { scale, cap, causal, added }, joined)
+}
+
+/// Refuses inputs that hold keys and values of steps before.
+pub(super) fn without_past(node: &mut NodeReader, positions: &[usize]) -> Result<(), NodeError> {
+    match positions.iter().find_map(|&position| node.input_name(position)) {
+        Some(name) => {
+            let expected = "no keys and values of steps before; export the network without a cache (use_cache=False)".into();
+            Err(NodeError::Value { what: "past", found: name.into(), expected })
+        }
+        None => Ok(()),
+    }
+}
+
+/// `softmax(cap(scale·Q·Kᵀ) + masks)·V` for each head, in the operator's order; heads lie in the last axis of inputs of three axes, and, where
+/// they are joined, of the result.
+pub(super) fn attended(
+    node: &mut NodeReader,
+    [q, k, v]: [Operand; 3],
+    counts: [Option<usize>; 2],
+    Scores { scale, cap, causal, added }: Scores,
+    joined: bool,
+) -> Result<(), NodeError> {
     let (q, k, v) = (heads(node, q, counts[0], false)?, heads(node, k, counts[1], true)?, heads(node, v, counts[1], false)?);
     let (of_query, of_keys) = (fixed(node, &q, "Q")?, fixed(node, &k, "K")?);
     let ([query_heads, queries, size], [key_heads, _, keys]) = (of_query, of_keys);
@@ -35,7 +71,7 @@ pub(super) fn attention(node: &mut NodeReader) -> Result<(), NodeError> {
         let bent = node.step(Op::Activation(Activation::Tanh), vec![divided])?;
         scores = with(node, Binary::Mul, bent, cap, "cap")?;
     }
-    for mask in masks(node, causal.then_some([queries, keys]))? {
+    for mask in masks(node, added, causal.then_some([queries, keys]))? {
         scores = node.step(Op::Binary(Binary::Add), vec![scores, mask])?;
     }
     let weights = node.step(Op::Softmax(Softmax::along(-1)), vec![scores])?;
@@ -100,9 +136,9 @@ fn shared(node: &mut NodeReader, x: Operand, from: usize, to: usize) -> Result<O
     node.step(Op::Gather(Gather { axis: 1, indices }), vec![x])
 }
 
-/// What is added to scores: the mask given, and that of a causal attention; as one where both are constant.
-fn masks(node: &mut NodeReader, causal: Option<[usize; 2]>) -> Result<Vec<Operand>, NodeError> {
-    let given = match node.optional(3)? {
+/// What is added to scores for the mask given.
+fn given(node: &mut NodeReader, position: usize) -> Result<Option<Operand>, NodeError> {
+    Ok(match node.optional(position)? {
         // A truth: where it holds, the key is seen.
         Some(Operand::Constant { name, value: Constant::Integers(seen) }) => {
             let value = Constant::Floats(seen.map(|n| if n == Number::Fixed(0) { UNSEEN } else { 0.0 }));
@@ -113,23 +149,28 @@ fn masks(node: &mut NodeReader, causal: Option<[usize; 2]>) -> Result<Vec<Operan
             Some(node.step(Op::Where(Where), vec![Operand::Activation(seen), zero, unseen])?)
         }
         given => given,
-    };
-    let Some([queries, keys]) = causal else { return Ok(given.into_iter().collect()) };
+    })
+}
+
+/// The masks, and that of a causal attention; as one where it meets one constant.
+fn masks(node: &mut NodeReader, mut given: Vec<Operand>, causal: Option<[usize; 2]>) -> Result<Vec<Operand>, NodeError> {
+    let Some([queries, keys]) = causal else { return Ok(given) };
     node.spend(queries.saturating_mul(keys))?;
     let values = (0..queries).flat_map(|q| (0..keys).map(move |k| if k > q { UNSEEN } else { 0.0 })).collect();
     let causal = Array { shape: vec![queries, keys], values };
-    let named = |node: &NodeReader, array| -> Result<Operand, NodeError> {
-        Ok(Operand::Constant { name: node.invented(&format!("{}.mask", node.output()?)), value: Constant::Floats(array) })
-    };
-    match given {
-        None => Ok(vec![named(node, causal)?]),
-        Some(Operand::Constant { value: Constant::Floats(given), .. }) => {
+    let both = match &given[..] {
+        [Operand::Constant { value: Constant::Floats(given), .. }] => {
             let shape = broadcast_shape(node.name(), &given.shape, &causal.shape, node.model.budget)?;
-            let both = broadcast(&given, &causal, shape, |a, b| Ok(a + b))?;
-            Ok(vec![named(node, both)?])
+            Some(broadcast(given, &causal, shape, |a, b| Ok(a + b))?)
         }
-        Some(given) => Ok(vec![given, named(node, causal)?]),
+        _ => None,
+    };
+    let name = node.invented(&format!("{}.mask", node.output()?));
+    if both.is_some() {
+        given.clear();
     }
+    given.push(Operand::Constant { name, value: Constant::Floats(both.unwrap_or(causal)) });
+    Ok(given)
 }
 
 fn with(node: &mut NodeReader, op: Binary, x: Operand, by: f32, what: &str) -> Result<Operand, NodeError> {
@@ -138,7 +179,7 @@ fn with(node: &mut NodeReader, op: Binary, x: Operand, by: f32, what: &str) -> R
 }
 
 /// A constant of one value, named for what it is.
-fn number(node: &mut NodeReader, value: f32, what: &str) -> Result<Operand, NodeError> {
+pub(super) fn number(node: &mut NodeReader, value: f32, what: &str) -> Result<Operand, NodeError> {
     let name = node.invented(&format!("{}.{what}", node.output()?));
     Ok(Operand::Constant { name, value: Constant::Floats(Array { shape: Vec::new(), values: vec![value] }) })
 }

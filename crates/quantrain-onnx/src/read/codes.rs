@@ -16,7 +16,7 @@ pub(super) fn moved(codes: &StoredCodes, op: &Op, shape: &[usize], limit: usize)
         let before = Constant::Integers(Array { shape: shape.to_vec(), values });
         match Constant::evaluate("", op, &[before], limit).ok()? {
             Constant::Integers(after) => Some((after.values.iter().map(|n| n.fixed().ok()).collect::<Option<Vec<_>>>()?, after.shape)),
-            Constant::Floats(_) => None,
+            Constant::Floats(_) | Constant::Reals(_) => None,
         }
     };
     let (centred, extents) = after(codes.centred.iter().map(|&c| Number::Fixed(c.into())).collect())?;

@@ -9,7 +9,7 @@ pub(super) fn branch(node: &mut NodeReader) -> Result<(), NodeError> {
     let tensor = node.input_name(0).unwrap_or_default().to_owned();
     let condition = match node.operand(0)? {
         Operand::Activation(_) => return Err(NodeError::BranchOnInput { tensor }),
-        Operand::Constant { value: Constant::Floats(_), .. } => return Err(NodeError::NotInteger { tensor }),
+        Operand::Constant { value: Constant::Floats(_) | Constant::Reals(_), .. } => return Err(NodeError::NotInteger { tensor }),
         Operand::Constant { value: Constant::Integers(condition), .. } => condition,
     };
     let wrong = || NodeError::Value { what: "cond", found: format!("{} values", condition.values.len()), expected: "one value".into() };

@@ -6,6 +6,7 @@ use quantrain_graph::{GraphError, Op, Shape, ShapeError};
 use super::node::{NodeReader, Operand, extent};
 use super::pooling::{add, explicit_pads, numbers, read_window};
 use crate::NodeError;
+use crate::error::listed;
 
 /// Inputs of a convolution, as images.
 struct Inputs {
@@ -48,8 +49,8 @@ pub(super) fn conv_transpose(node: &mut NodeReader) -> Result<(), NodeError> {
     if let Some(found) = numbers(node, "kernel_shape", signal)?.filter(|found| *found != kernel) {
         return Err(NodeError::Value {
             what: "kernel_shape",
-            found: format!("{found:?}"),
-            expected: format!("{kernel:?}, as the weights"),
+            found: listed(&found),
+            expected: format!("{}, as the weights", listed(&kernel)),
         });
     }
     let output_padding = match node.ints("output_padding")? {
@@ -110,5 +111,5 @@ fn spatial(what: &'static str, values: &[i64], signal: bool, row: usize) -> Resu
         _ => None,
     };
     let expected = if signal { "one number, not negative" } else { "two numbers, none negative" };
-    found.ok_or_else(|| NodeError::Value { what, found: format!("{values:?}"), expected: expected.into() })
+    found.ok_or_else(|| NodeError::Value { what, found: listed(values), expected: expected.into() })
 }

@@ -3,8 +3,9 @@
 use quantrain_graph::Op;
 use quantrain_graph::op::{Activation, Binary};
 
-use super::array::{Array, Constant};
-use super::expand::unexpanded;
+use super::array::{Array, Constant, broadcast, broadcast_shape};
+use super::cast::divide;
+use super::expand::{add_repeated, unexpanded};
 use super::node::{NodeReader, Operand};
 use super::number;
 use super::quantize::extreme_of_codes;
@@ -23,7 +24,8 @@ pub(super) fn mul(node: &mut NodeReader) -> Result<(), NodeError> {
 }
 
 pub(super) fn div(node: &mut NodeReader) -> Result<(), NodeError> {
-    binary(node, Binary::Div)
+    let operands = node.operands(0)?;
+    divide(node, operands)
 }
 
 pub(super) fn prelu(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -73,11 +75,31 @@ pub(super) fn pow(node: &mut NodeReader) -> Result<(), NodeError> {
     }
 }
 
+/// `a − b·⌊a/b⌋`, or with `fmod` the quotient cut instead: the sign is b's, or a's.
+pub(super) fn modulo(node: &mut NodeReader) -> Result<(), NodeError> {
+    let cuts = node.flag("fmod", false)?;
+    let operands = <[Operand; 2]>::try_from(node.operands(0)?).map_err(|all| NodeError::InputMissing { position: all.len() })?;
+    if let [Operand::Constant { value: Constant::Integers(a), .. }, Operand::Constant { value: Constant::Integers(b), .. }] = &operands {
+        let shape = broadcast_shape(node.name(), &a.shape, &b.shape, node.model.budget)?;
+        let rest = broadcast(a, b, shape, |a, b| a.remainder(b, cuts))?;
+        return node.define_constant(Constant::Integers(rest));
+    }
+    let [a, b] = operands;
+    let (a, b) = (a.into_floats()?, b.into_floats()?);
+    let quotient = node.step(Op::Binary(Binary::Div), vec![a.clone(), b.clone()])?;
+    let whole = node.step(Op::Activation(if cuts { Activation::Trunc } else { Activation::Floor }), vec![quotient])?;
+    let before = node.step(Op::Binary(Binary::Mul), vec![whole, b])?;
+    node.add(Op::Binary(Binary::Sub), vec![a, before])
+}
+
 /// Of more than two operands each joins the result so far.
 fn variadic(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {
     let mut operands = node.operands(0)?;
     if operands.len() == 1 {
         return node.add(Op::Identity, operands);
+    }
+    if operands.len() == 2 {
+        return add_repeated(node, Op::Binary(op), operands);
     }
     operands = unexpanded(node, operands)?;
     let last = operands.pop().ok_or(NodeError::InputMissing { position: 0 })?;
@@ -91,6 +113,5 @@ fn variadic(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {
 
 fn binary(node: &mut NodeReader, op: Binary) -> Result<(), NodeError> {
     let operands = node.operands(0)?;
-    let operands = unexpanded(node, operands)?;
-    node.add(Op::Binary(op), operands)
+    add_repeated(node, Op::Binary(op), operands)
 }

@@ -4,6 +4,7 @@ use quantrain_graph::op::{Binary, Expand, Extent, Reshape, Tile};
 use quantrain_graph::{Dim, Op, Shape, TensorId};
 
 use super::array::{Array, Constant};
+use super::cast::{is_integer, mark};
 use super::layout::{shape_error, written, wrong};
 use super::node::{NodeReader, Operand, dimension, extent};
 use super::number::Number;
@@ -19,10 +20,10 @@ pub(super) fn expand(node: &mut NodeReader) -> Result<(), NodeError> {
     {
         let shape = target.values.iter().map(|n| extent("shape", n.fixed()?)).collect::<Result<Vec<_>, _>>()?;
         let elements = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n)).filter(|&n| n <= node.model.budget);
-        let elements = elements.ok_or_else(|| NodeError::TooLarge { shape: format!("{shape:?}") })?;
+        let elements = elements.ok_or_else(|| NodeError::TooLarge { shape: Shape::fixed(&shape).to_string() })?;
         // A product with ones broadcasts, and changes nothing.
         let ones = match value {
-            Constant::Floats(_) => Constant::Floats(Array { shape, values: vec![1.0; elements] }),
+            Constant::Floats(_) | Constant::Reals(_) => Constant::Floats(Array { shape, values: vec![1.0; elements] }),
             Constant::Integers(_) => Constant::Integers(Array { shape, values: vec![Number::Fixed(1); elements] }),
         };
         return node.add(Op::Binary(Binary::Mul), vec![x, Operand::Constant { name: "ones".into(), value: ones }]);
@@ -49,6 +50,78 @@ pub(super) fn expand(node: &mut NodeReader) -> Result<(), NodeError> {
     let extents = written(&from, extents);
     let padded = node.step(Op::Reshape(Reshape { extents }), vec![x])?;
     node.add(op, vec![padded])
+}
+
+/// One value, the attribute's or 0.0, in a given shape; where that depends on the batch, as a tensor that a node makes.
+pub(super) fn constant_of_shape(node: &mut NodeReader) -> Result<(), NodeError> {
+    let extents = node.constant_numbers(0)?.ok_or(NodeError::InputMissing { position: 0 })?.values;
+    let value = match node.tensor("value")? {
+        None => Constant::Floats(Array::scalar(0.0)),
+        Some(stored) => super::node::constant(stored).map_err(|source| NodeError::Tensor { tensor: "value".into(), source })?,
+    };
+    if value.elements() != 1 {
+        return Err(wrong("value", format!("{} values", value.elements()), "one value"));
+    }
+    if extents.iter().any(|n| matches!(n, Number::Batch(_))) {
+        let to = Shape(extents.iter().map(|&n| dimension("shape", n)).collect::<Result<_, _>>()?);
+        let integer = matches!(value, Constant::Integers(_));
+        let name = node.invented(&format!("{}.value", node.output()?));
+        let operand = Operand::Constant { name, value: value.in_shape(vec![1; to.rank()]) }.into_floats()?;
+        let operands = with_batch(node, operand)?;
+        node.add(Op::Expand(Expand { to }), operands)?;
+        return mark(node, integer);
+    }
+    let shape = extents.iter().map(|n| if *n == Number::Fixed(0) { Ok(0) } else { extent("shape", n.fixed()?) });
+    let shape = shape.collect::<Result<Vec<_>, _>>()?;
+    let elements = shape.iter().try_fold(1usize, |p, &n| p.checked_mul(n)).filter(|&n| n <= node.model.budget);
+    elements.ok_or_else(|| NodeError::TooLarge { shape: Shape::fixed(&shape).to_string() })?;
+    node.define_constant(value.in_shape(shape))
+}
+
+/// The input repeated along each axis; once for each sample of the batch where a repeat depends on it.
+pub(super) fn tile(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let repeats = node.constant_numbers(1)?.ok_or(NodeError::InputMissing { position: 1 })?.values;
+    let repeats = repeats.into_iter().map(|n| dimension("repeats", n)).collect::<Result<Vec<_>, _>>()?;
+    let fixed = repeats.iter().map(|d| d.fixed().unwrap_or(1)).collect();
+    let tiled = Op::Tile(Tile { repeats: fixed });
+    if repeats.iter().all(|d| d.fixed().is_some()) {
+        return node.add(tiled, vec![x]);
+    }
+    let x = node.step(tiled, vec![x])?;
+    let from = node.shape(&x);
+    let by_batch = |(from, repeat): (&Dim, &Dim)| match (from, repeat.fixed()) {
+        (_, Some(_)) => Ok(*from),
+        (Dim::Fixed(1), None) => Ok(*repeat),
+        _ => Err(wrong("repeats", format!("{repeat} of an axis of {from}"), "a number, or the batch along an axis of extent 1")),
+    };
+    let to = Shape(from.0.iter().zip(&repeats).map(by_batch).collect::<Result<_, _>>()?);
+    let operands = with_batch(node, x.into_floats()?)?;
+    node.add(Op::Expand(Expand { to }), operands)
+}
+
+/// Adds an operator that broadcasts its operands. Of constants that are repeated for every sample it repeats one result.
+pub(super) fn add_repeated(node: &mut NodeReader, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+    let is_computed = |o: &Operand| matches!(o, Operand::Activation(_));
+    if !operands.iter().any(is_computed) {
+        return node.add(op, operands);
+    }
+    // Beside integers that are computed, constants are integers too; both are floats here.
+    let integer = |o: &Operand| matches!(o, Operand::Activation(id) if is_integer(node.model, *id));
+    let operands = match operands.iter().any(integer) {
+        true => operands.into_iter().map(Operand::into_floats).collect::<Result<_, _>>()?,
+        false => operands,
+    };
+    let constants = operands.iter().map(|o| if is_computed(o) { repeated(node, o) } else { Ok(Some(o.clone())) });
+    let Some(constants) = constants.collect::<Result<Option<Vec<_>>, _>>()? else {
+        let operands = unexpanded(node, operands)?;
+        return node.add(op, operands);
+    };
+    let shapes: Vec<Shape> = operands.iter().map(|o| node.shape(o)).collect();
+    let to = op.output_shape(&shapes.iter().collect::<Vec<_>>()).map_err(|e| shape_error(node, op.name(), e))?;
+    let value = node.step(op, constants)?;
+    let operands = with_batch(node, value)?;
+    node.add(Op::Expand(Expand { to }), operands)
 }
 
 /// A tensor, and the network's input that tells how large the batch is.

@@ -20,6 +20,7 @@ pub(super) fn function(f: &Activation, x: f32) -> Option<f32> {
         Activation::Floor => at.floor(),
         Activation::Ceil => at.ceil(),
         Activation::Round => at.round_ties_even(),
+        Activation::Trunc => at.trunc(),
         Activation::Sign if at == 0.0 => 0.0,
         Activation::Sign => at.signum(),
         Activation::Tanh => at.tanh(),

@@ -2,10 +2,14 @@
 
 use quantrain_graph::Op;
 
-use super::node::NodeReader;
+use super::node::{NodeReader, Value};
 use crate::NodeError;
 
 pub(super) fn identity(node: &mut NodeReader) -> Result<(), NodeError> {
+    // As the file has it: an output may hand it out.
+    if let Some(stored @ Value::Stored(_)) = node.value(0)? {
+        return node.define(stored);
+    }
     let x = node.operand(0)?;
     node.add(Op::Identity, vec![x])
 }

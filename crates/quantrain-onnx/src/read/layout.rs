@@ -2,7 +2,7 @@
 //! DepthToSpace and SpaceToDepth.
 
 use quantrain_graph::op::{
-    Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose,
+    Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Transpose,
 };
 use quantrain_graph::{Dim, GraphError, Op, Shape, ShapeError};
 
@@ -11,6 +11,7 @@ use super::expand::computed;
 use super::node::{NodeReader, Operand, dimension, extent};
 use super::number::Number;
 use crate::NodeError;
+use crate::error::listed;
 
 /// With constants of one value at its ends, a Concat is a Pad; other constants are joined as tensors of their own.
 pub(super) fn concat(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -96,18 +97,34 @@ pub(super) fn pad(node: &mut NodeReader) -> Result<(), NodeError> {
     };
     let given = pads.ok_or(NodeError::InputMissing { position: 1 })?;
     let axes = axes.unwrap_or_else(|| (0i64..).take(shape.rank()).collect());
-    let refused = || wrong("pads", format!("{given:?}"), "two numbers for each axis, none negative");
+    let refused = || wrong("pads", listed(&given), "two numbers for each axis");
     if given.len() != 2 * axes.len() {
         return Err(refused());
     }
     let mut pads = vec![0; 2 * shape.rank()];
+    let mut cut = Slice { starts: Vec::new(), ends: Vec::new(), axes: Vec::new(), steps: Vec::new() };
     for (i, &axis) in axes.iter().enumerate() {
-        let axis = shape.axis(axis).map_err(|e| shape_error(node, "Pad", e))?;
-        for (to, from) in [(axis, i), (axis + shape.rank(), i + axes.len())] {
-            pads[to] = usize::try_from(given[from]).ok().filter(|&p| p < 1 << 31).ok_or_else(refused)?;
+        let at = shape.axis(axis).map_err(|e| shape_error(node, "Pad", e))?;
+        let (before, after) = (given[i], given[i + axes.len()]);
+        for (to, pad) in [(at, before), (at + shape.rank(), after)] {
+            pads[to] = usize::try_from(pad.max(0)).ok().filter(|&p| p < 1 << 31).ok_or_else(refused)?;
+        }
+        if before < 0 || after < 0 {
+            cut.starts.push(before.min(0).saturating_neg());
+            cut.ends.push(if after < 0 { after } else { i64::MAX });
+            cut.axes.push(axis);
+            cut.steps.push(1);
         }
     }
-    node.add(Op::Pad(Pad { pads, mode }), vec![x])
+    // What is below zero is cut away.
+    match (cut.axes.is_empty(), pads.iter().all(|&p| p == 0)) {
+        (true, _) => node.add(Op::Pad(Pad { pads, mode }), vec![x]),
+        (false, true) => node.add(Op::Slice(cut), vec![x]),
+        (false, false) => {
+            let x = node.step(Op::Slice(cut), vec![x])?;
+            node.add(Op::Pad(Pad { pads, mode }), vec![x])
+        }
+    }
 }
 
 pub(super) fn reshape(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -158,7 +175,7 @@ pub(super) fn unsqueeze(node: &mut NodeReader) -> Result<(), NodeError> {
     for &axis in &axes {
         let from_front = if axis < 0 { axis.saturating_add(rank) } else { axis };
         let at = usize::try_from(from_front).ok().and_then(|at| added.get_mut(at)).filter(|taken| !**taken);
-        *at.ok_or_else(|| wrong("axes", format!("{axes:?}"), "distinct axes of the result"))? = true;
+        *at.ok_or_else(|| wrong("axes", listed(&axes), "distinct axes of the result"))? = true;
     }
     let mut old = shape.0.iter();
     let extents = added.iter().filter_map(|&new| if new { Some(Dim::Fixed(1)) } else { old.next().copied() });
@@ -244,13 +261,6 @@ pub(super) fn gather(node: &mut NodeReader, x: Operand) -> Result<(), NodeError>
     let extents = extents.chain(indices.shape.iter().map(|&n| Extent::Is(Dim::Fixed(n))));
     let extents = extents.chain(from.0[at + 1..].iter().map(|&d| Extent::Is(d))).collect();
     add_reshape(node, row, extents)
-}
-
-pub(super) fn tile(node: &mut NodeReader) -> Result<(), NodeError> {
-    let x = node.operand(0)?;
-    let repeats = node.constant_ints(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
-    let repeats = repeats.into_iter().map(|n| extent("repeats", n)).collect::<Result<_, _>>()?;
-    node.add(Op::Tile(Tile { repeats }), vec![x])
 }
 
 pub(super) fn wrong(what: &'static str, found: String, expected: &str) -> NodeError {

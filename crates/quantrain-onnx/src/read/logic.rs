@@ -12,6 +12,7 @@ use super::node::{NodeReader, Operand};
 use super::number::Number;
 use super::shape::folded;
 use crate::NodeError;
+use crate::error::listed;
 
 /// Readers of relations: those of numbers are orderings, those of truths functions.
 macro_rules! relations {
@@ -129,7 +130,7 @@ pub(super) fn trilu(node: &mut NodeReader) -> Result<(), NodeError> {
     let k = match node.constant_ints(1)?.as_deref() {
         None => 0,
         Some(&[k]) => k,
-        Some(other) => return Err(NodeError::Value { what: "k", found: format!("{other:?}"), expected: "one number".into() }),
+        Some(other) => return Err(NodeError::Value { what: "k", found: listed(other), expected: "one number".into() }),
     };
     let shape = node.shape(&x);
     let extents = shape.0.iter().rev().take(2).map(|d| d.fixed()).collect::<Option<Vec<_>>>();
@@ -165,6 +166,8 @@ pub(super) fn trilu(node: &mut NodeReader) -> Result<(), NodeError> {
 fn truths(node: &mut NodeReader, position: usize) -> Result<Array<bool>, NodeError> {
     match folded(node, position)? {
         Constant::Integers(a) => Ok(a.map(|n| n != Number::Fixed(0))),
-        Constant::Floats(_) => Err(NodeError::NotInteger { tensor: node.input_name(position).unwrap_or_default().into() }),
+        Constant::Floats(_) | Constant::Reals(_) => {
+            Err(NodeError::NotInteger { tensor: node.input_name(position).unwrap_or_default().into() })
+        }
     }
 }

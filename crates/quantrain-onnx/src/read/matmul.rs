@@ -59,7 +59,7 @@ fn row(c: &Operand, columns: Option<usize>) -> Option<Vec<f32>> {
 }
 
 /// `x·factor`: a constant with other values, or a Mul.
-fn scaled(node: &mut NodeReader, x: Operand, factor: f32, what: &str) -> Result<Operand, NodeError> {
+pub(super) fn scaled(node: &mut NodeReader, x: Operand, factor: f32, what: &str) -> Result<Operand, NodeError> {
     if factor == 1.0 {
         return Ok(x);
     }
@@ -81,6 +81,11 @@ fn scaled(node: &mut NodeReader, x: Operand, factor: f32, what: &str) -> Result<
 pub(super) fn matmul(node: &mut NodeReader) -> Result<(), NodeError> {
     let operands = node.operands(0)?;
     let [a, b] = <[Operand; 2]>::try_from(operands).map_err(|all| NodeError::InputMissing { position: all.len() })?;
+    multiply(node, a, b)
+}
+
+/// The product of two tensors, as MatMul has it.
+pub(super) fn multiply(node: &mut NodeReader, a: Operand, b: Operand) -> Result<(), NodeError> {
     let (left, right) = (node.shape(&a), node.shape(&b));
     let a = if left.rank() == 1 { reshaped(node, a, [&[Dim::Fixed(1)], &left.0[..]].concat())? } else { a };
     let b = if right.rank() == 1 { reshaped(node, b, [&right.0[..], &[Dim::Fixed(1)]].concat())? } else { b };

@@ -7,7 +7,7 @@ use quantrain_graph::{Dim, GraphBuilder, GraphError, Op, Quantizer, Shape, Store
 use super::array::{Array, Constant};
 use super::codes::moved;
 use super::message::names::{self, node_name};
-use super::number::{self, Number};
+use super::number::{self, Number, Real};
 use super::tensor;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type};
 use crate::read::options::{Evaluate, ReadOptions};
@@ -65,9 +65,16 @@ pub(super) enum Operand {
 impl Operand {
     /// Integers as the floats that an activation has: it holds whole numbers and truths as floats too.
     pub fn into_floats(self) -> Result<Self, NodeError> {
-        let Operand::Constant { name, value: Constant::Integers(a) } = self else { return Ok(self) };
-        let values = a.values.iter().map(|n| n.fixed().map(number::to_f32)).collect::<Result<_, _>>()?;
-        Ok(Operand::Constant { name, value: Constant::Floats(Array { shape: a.shape, values }) })
+        let (name, (shape, values)) = match self {
+            Operand::Constant { name, value: Constant::Integers(a) } => {
+                (name, (a.shape, a.values.iter().map(|n| n.fixed().map(number::to_f32)).collect::<Result<_, _>>()?))
+            }
+            Operand::Constant { name, value: Constant::Reals(a) } => {
+                (name, (a.shape, a.values.iter().map(|x| x.fixed()).collect::<Result<_, _>>()?))
+            }
+            other => return Ok(other),
+        };
+        Ok(Operand::Constant { name, value: Constant::Floats(Array { shape, values }) })
     }
 }
 
@@ -80,6 +87,8 @@ pub(super) struct Model<'m> {
     pub codes: HashMap<String, StoredCodes>,
     /// Lowest and highest code of constants that a Clip gave some.
     pub clipped: HashMap<String, (i64, i64)>,
+    /// Of activations behind casts and ArgMax, whether the file has them as integers.
+    pub integers: HashMap<TensorId, bool>,
     pub opset: i64,
     /// The file's batch, and what goes in its place where a user says so.
     pub batch: Option<(i64, Dim)>,
@@ -107,6 +116,7 @@ impl<'m> Model<'m> {
             values: HashMap::new(),
             codes: HashMap::new(),
             clipped: HashMap::new(),
+            integers: HashMap::new(),
             batch: None,
             budget,
             work: budget.saturating_mul(READS_OF_ALL),
@@ -316,6 +326,7 @@ impl<'r, 'm> NodeReader<'r, 'm> {
             None => Ok(None),
             Some(Constant::Floats(array)) => Ok(Some(array)),
             Some(Constant::Integers(_)) => Err(NodeError::NotFloat { tensor: self.tensor_name(position) }),
+            Some(Constant::Reals(array)) => Err(on_the_batch(&array)),
         }
     }
 
@@ -324,7 +335,7 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         match self.constant(position)? {
             None => Ok(None),
             Some(Constant::Integers(array)) => Ok(Some(array)),
-            Some(Constant::Floats(_)) => Err(NodeError::NotInteger { tensor: self.tensor_name(position) }),
+            Some(Constant::Floats(_) | Constant::Reals(_)) => Err(NodeError::NotInteger { tensor: self.tensor_name(position) }),
         }
     }
 
@@ -357,7 +368,7 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         // An integer takes four times the memory of a float.
         let size = if matches!(value, Constant::Integers(_)) { 4 } else { 1 };
         let elements = value.shape().iter().product::<usize>().saturating_mul(size);
-        let too_large = || NodeError::TooLarge { shape: format!("{:?}", value.shape()) };
+        let too_large = || NodeError::TooLarge { shape: Shape::fixed(value.shape()).to_string() };
         self.model.budget = self.model.budget.checked_sub(elements).ok_or_else(too_large)?;
         self.define(Value::Constant(value))
     }
@@ -391,6 +402,11 @@ impl<'r, 'm> NodeReader<'r, 'm> {
                 Ok(self.model.define(output, Value::Constant(value))?)
             }
         }
+    }
+
+    /// The name of an output that is there.
+    pub fn output_name(&self, position: usize) -> Option<&'m str> {
+        self.proto.output.get(position).map(String::as_str).filter(|name| !name.is_empty())
     }
 
     pub fn output(&self) -> Result<&'m str, NodeError> {
@@ -464,7 +480,7 @@ impl<'r, 'm> NodeReader<'r, 'm> {
     fn evaluated(&mut self, name: &str, op: &Op, constants: &[Constant]) -> Result<Constant, NodeError> {
         let tensor = |c: &Constant| match c {
             Constant::Floats(a) => Some(Tensor { name: name.into(), shape: Shape::fixed(&a.shape), constant: Some(a.values.clone()) }),
-            Constant::Integers(_) => None,
+            Constant::Integers(_) | Constant::Reals(_) => None,
         };
         let inputs: Vec<Tensor> = constants.iter().map(tensor).collect::<Option<_>>().ok_or(NodeError::NotFolded)?;
         let shape = op.output_shape(&inputs.iter().map(|input| &input.shape).collect::<Vec<_>>());
@@ -483,6 +499,7 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         match operand {
             Operand::Activation(id) => Ok(id),
             Operand::Constant { name, value: Constant::Integers(_) } => Err(NodeError::NotFloat { tensor: name }),
+            Operand::Constant { value: Constant::Reals(array), .. } => Err(on_the_batch(&array)),
             Operand::Constant { name, value: Constant::Floats(array) } => match self.model.builder.find(&name) {
                 Some(id) if self.model.builder.graph().tensor(id).shape == Shape::fixed(&array.shape) => Ok(id),
                 found => {
@@ -495,6 +512,12 @@ impl<'r, 'm> NodeReader<'r, 'm> {
             },
         }
     }
+}
+
+/// Floats that depend on the batch where numbers are needed.
+fn on_the_batch(array: &Array<Real>) -> NodeError {
+    let found = array.values.iter().find_map(|x| x.fixed().err());
+    found.unwrap_or(NodeError::NotFolded)
 }
 
 /// Decodes a stored constant.

@@ -4,8 +4,8 @@ use quantrain_graph::{Placement, Target};
 
 use super::node::NodeReader;
 use super::{
-    activation, attention, constant, control, convolution, einsum, elementwise, expand, identity, layout, logic, matmul, normalization,
-    pooling, quantize, reduction, resize, shape, split,
+    activation, attention, cast, constant, control, convolution, einsum, elementwise, expand, identity, layout, logic, matmul,
+    normalization, pooling, quantize, reduction, resize, shape, split,
 };
 use crate::NodeError;
 
@@ -31,17 +31,18 @@ const OPERATORS: &[Operator] = operators! {
     Add 7..=25 elementwise::add, "broadcasting; folded between constants";
     And 7..=25 logic::and, "as Equal";
     ArgMax 7..=25 reduction::arg_max, "not the batch; its indices are floats, and derivative 0";
+    ArgMin 7..=25 reduction::arg_min, "Neg and ArgMax";
     Attention 23..=25 attention::attention, "becomes products, Mul, Add and Softmax; masks constant or added, without past keys; its first output only";
     AveragePool 7..=25 pooling::average_pool, "one or two spatial axes";
     BatchNormalization 7..=25 normalization::batch_normalization, "inference form; where no block takes it, an image gets a depthwise Conv of ones";
-    Cast 7..=25 shape::cast, "constants and shapes: FLOAT, INT32, INT64, BOOL; activations: to floats and BOOL, and of whole numbers to INT32 and INT64; all stay FLOAT here";
-    CastLike 15..=25 shape::cast_like, "as Cast to the type of the second input";
+    Cast 7..=25 cast::cast, "between floats, integers and BOOL; activations stay FLOAT here, cut to whole numbers where they become integers";
+    CastLike 15..=25 cast::cast_like, "as Cast to the type of the second input";
     Ceil 7..=25 activation::ceil, "derivative 0";
     Celu 12..=25 activation::celu, "";
     Clip 7..=25 activation::clip, "a limit that is computed makes it Max or Min; on codes: fewer codes";
     Concat 7..=25 layout::concat, "not along the batch; a constant among activations gets an Expand, one of one value at an end becomes Pad";
     Constant 7..=25 constant::constant, "tensors, numbers and lists of them";
-    ConstantOfShape 9..=25 shape::constant_of_shape, "shape constant";
+    ConstantOfShape 9..=25 expand::constant_of_shape, "shape constant, or computed from shapes: then an Expand";
     Conv 7..=25 convolution::conv, "one or two spatial axes: dense, grouped, depthwise; every auto_pad; weights constant";
     ConvTranspose 7..=25 convolution::conv_transpose, "as Conv; output_padding, output_shape";
     Cos 7..=25 activation::cos, "";
@@ -72,27 +73,31 @@ const OPERATORS: &[Operator] = operators! {
     InstanceNormalization 7..=25 normalization::instance_normalization, "parameters constant";
     IsInf 10..=25 logic::is_inf, "as Equal";
     IsNaN 9..=25 logic::is_nan, "as Equal";
-    LayerNormalization 17..=25 normalization::layer_normalization, "parameters constant; first output only";
+    LRN 7..=25 normalization::lrn, "Mul, AveragePool over channels, Mul, Add, Pow and Div";
+    LayerNormalization 7..=25 normalization::layer_normalization, "below operator set 17 ONNX Runtime's own; parameters that do not fit are a Mul and an Add behind it; first output only";
     LeakyRelu 7..=25 activation::leaky_relu, "";
     Less 7..=25 logic::less, "as Equal";
     LessOrEqual 12..=25 logic::less_or_equal, "as Equal";
     Log 7..=25 activation::log, "";
     LogSoftmax 7..=25 reduction::log_softmax, "as Softmax";
+    LpNormalization 7..=25 normalization::lp_normalization, "p 1 or 2: ReduceL2, or Abs and ReduceSum, and Div";
     MatMul 7..=25 matmul::matmul, "rows of an image that meet constant weights become one axis";
     Max 7..=25 elementwise::max, "any number of operands, joined one by one";
     MaxPool 7..=25 pooling::max_pool, "one or two spatial axes; without Indices";
     Mean 7..=25 elementwise::mean, "any number of operands: Add and Div";
     Min 7..=25 elementwise::min, "as Max";
     Mish 18..=25 activation::mish, "";
+    Mod 10..=25 elementwise::modulo, "Div, Floor, Mul and Sub; folded between constants";
     Mul 7..=25 elementwise::mul, "as Add";
     Neg 7..=25 activation::neg, "";
+    NonZero 9..=25 shape::non_zero, "of constants, folded";
     Not 7..=25 logic::not, "as Equal";
     Or 7..=25 logic::or, "as Equal";
     PRelu 7..=25 elementwise::prelu, "";
-    Pad 7..=25 layout::pad, "constant, reflect, edge, wrap; none negative";
+    Pad 7..=25 layout::pad, "constant, reflect, edge, wrap; what is negative is a Slice";
     Pow 7..=25 elementwise::pow, "";
     QuantizeLinear 10..=25 quantize::quantize_linear, "with its DequantizeLinear: FakeQuantize; not in blocks";
-    RMSNormalization 23..=25 normalization::rms_normalization, "scale constant";
+    RMSNormalization 23..=25 normalization::rms_normalization, "as LayerNormalization";
     Range 11..=25 shape::range, "constant integers or floats";
     Reciprocal 7..=25 activation::reciprocal, "";
     ReduceL1 7..=25 reduction::reduce_l1, "Abs and ReduceSum";
@@ -102,6 +107,7 @@ const OPERATORS: &[Operator] = operators! {
     ReduceMax 7..=25 reduction::reduce_max, "as ReduceMean; of equal values the first has the gradient";
     ReduceMean 7..=25 reduction::reduce_mean, "axes constant, not the batch";
     ReduceMin 7..=25 reduction::reduce_min, "as ReduceMax";
+    ReduceProd 7..=25 reduction::reduce_prod, "of shapes, folded";
     ReduceSum 7..=25 reduction::reduce_sum, "as ReduceMean";
     ReduceSumSquare 7..=25 reduction::reduce_sum_square, "Mul and ReduceSum";
     Relu 7..=25 activation::relu, "";
@@ -113,7 +119,9 @@ const OPERATORS: &[Operator] = operators! {
     Shrink 9..=25 activation::shrink, "";
     Sigmoid 7..=25 activation::sigmoid, "";
     Sign 9..=25 activation::sign, "derivative 0";
+    SimplifiedLayerNormalization 7..=25 normalization::rms_normalization, "ONNX Runtime's name of RMSNormalization";
     Sin 7..=25 activation::sin, "";
+    Size 7..=25 shape::size, "folded, the batch size unknown";
     Slice 7..=25 layout::slice, "limits constant";
     Softmax 7..=25 reduction::softmax, "not over the batch";
     Softplus 7..=25 activation::softplus, "";
@@ -127,7 +135,7 @@ const OPERATORS: &[Operator] = operators! {
     Swish 24..=25 activation::swish, "becomes Silu; with another alpha Mul and Sigmoid";
     Tanh 7..=25 activation::tanh, "";
     ThresholdedRelu 10..=25 activation::thresholded_relu, "";
-    Tile 7..=25 layout::tile, "repeats constant; not along the batch";
+    Tile 7..=25 expand::tile, "repeats constant; one for each sample: an Expand";
     Transpose 7..=25 layout::transpose, "";
     Trilu 14..=25 logic::trilu, "Where with a mask; folded between constants";
     Unsqueeze 7..=25 layout::unsqueeze, "becomes Reshape";
@@ -164,6 +172,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// Operators that the graph, and so an exported file, has under other names; nothing where they are folded while reading.
 const BECOMES: &[(&str, &[&str])] = &[
+    ("ArgMin", &["ArgMax"]),
     ("Attention", &["Transpose", "Reshape", "MatMul", "Mul", "Add", "Softmax"]),
     ("Cast", &["Identity"]),
     ("CastLike", &["Identity"]),
@@ -174,13 +183,20 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("Expand", &["Expand", "Tile"]),
     ("GlobalMaxPool", &["MaxPool"]),
     ("If", &[]),
+    ("LRN", &["Mul", "AveragePool", "Add", "Pow", "Div"]),
+    ("LpNormalization", &["ReduceL2", "Div"]),
     ("Mean", &["Add", "Div"]),
+    ("Mod", &["Div", "Floor", "Mul", "Sub"]),
+    ("NonZero", &[]),
     ("Range", &[]),
     ("ReduceL1", &["Abs", "ReduceSum"]),
     ("ReduceLogSum", &["ReduceSum", "Log"]),
     ("ReduceLogSumExp", &["Exp", "ReduceSum", "Log"]),
+    ("ReduceProd", &[]),
     ("ReduceSumSquare", &["Mul", "ReduceSum"]),
     ("Shape", &[]),
+    ("Size", &[]),
+    ("SimplifiedLayerNormalization", &["RMSNormalization"]),
     ("Split", &["Slice"]),
     ("Squeeze", &["Reshape"]),
     ("Sum", &["Add"]),
@@ -297,6 +313,14 @@ pub fn operators_page() -> String {
     page += &super::qonnx::DOMAINS.map(|domain| format!("`{domain}`")).join(", ");
     page += "):\n\n| operator | notes |\n|---|---|\n";
     for Operator { name, notes, .. } in super::qonnx::OPERATORS {
+        page += &format!("| {name} | {notes} |\n");
+    }
+    page += "\nOperators into which ONNX Runtime's optimizer joins others (domain `com.microsoft`) are read as their parts:\n\n";
+    page += "| operator | notes |\n|---|---|\n";
+    for (name, becomes) in super::fused::EXPANDED {
+        page += &format!("| {name} | {becomes} and its activation |\n");
+    }
+    for Operator { name, notes, .. } in super::microsoft::OPERATORS {
         page += &format!("| {name} | {notes} |\n");
     }
     page

@@ -5,6 +5,7 @@ use quantrain_graph::{GraphError, Op, Shape};
 
 use super::node::{NodeReader, Operand, extent};
 use crate::NodeError;
+use crate::error::listed;
 
 pub(super) fn max_pool(node: &mut NodeReader) -> Result<(), NodeError> {
     let (x, signal) = image(node)?;
@@ -85,14 +86,14 @@ pub(super) fn numbers(node: &mut NodeReader, what: &'static str, signal: bool) -
         (&[w], true) => Ok(Some([1, extent(what, w)?])),
         _ => {
             let expected = if signal { "one number" } else { "two numbers (operators on one or two spatial axes are supported)" };
-            Err(NodeError::Value { what, found: format!("{values:?}"), expected: expected.into() })
+            Err(NodeError::Value { what, found: listed(&values), expected: expected.into() })
         }
     }
 }
 
 pub(super) fn explicit_pads(pads: &[i64], signal: bool) -> Result<[usize; 4], NodeError> {
     let expected = if signal { "two numbers, none negative" } else { "four numbers, none negative" };
-    let refused = || NodeError::Value { what: "pads", found: format!("{pads:?}"), expected: expected.into() };
+    let refused = || NodeError::Value { what: "pads", found: listed(pads), expected: expected.into() };
     let checked = pads.iter().map(|&p| usize::try_from(p).ok().filter(|&p| p < 1 << 31)).collect::<Option<Vec<_>>>().ok_or_else(refused)?;
     match (&checked[..], signal) {
         (&[top, left, bottom, right], false) => Ok([top, left, bottom, right]),

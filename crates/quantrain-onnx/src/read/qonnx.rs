@@ -10,6 +10,7 @@ use super::number;
 use super::operators::Operator;
 use super::quantize::by_axis;
 use crate::NodeError;
+use crate::error::listed;
 
 /// The domains that the operators stand in.
 pub(super) const DOMAINS: [&str; 3] = ["qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas"];
@@ -116,7 +117,7 @@ impl Numbers {
         let whole = first.fract() == 0.0 && (1.0..=most_bits).contains(&first) && bits.values.iter().all(|&b| b == first);
         if !whole {
             let expected = format!("one whole number of bits for the whole tensor, at most {most_bits}");
-            return Err(NodeError::Value { what: "bitwidth", found: format!("{:?}", bits.values), expected });
+            return Err(NodeError::Value { what: "bitwidth", found: listed(&bits.values), expected });
         }
         if signed && first == 1.0 {
             return Err(NodeError::NoQuantizer { reason: ONE_BIT });
@@ -128,7 +129,7 @@ impl Numbers {
         let axis = scale_axis.or(zero_axis).unwrap_or(0);
         if scale_axis.is_some() && zero_axis.is_some_and(|zero| zero != axis) {
             let expected = "along the axis of the scales".into();
-            return Err(NodeError::Value { what: "zeropt", found: format!("{:?}", zeros.shape), expected });
+            return Err(NodeError::Value { what: "zeropt", found: format!("of shape {}", Shape::fixed(&zeros.shape)), expected });
         }
         let channels = scales.values.len().max(zeros.values.len());
         Ok(Numbers { scales, zeros, axis, channels, low, high, mode })
@@ -163,7 +164,7 @@ fn axis_of(what: &'static str, numbers: &Array<f32>, x: &Shape) -> Result<Option
         (Some((axis, &n)), None) if x.fixed_at(axis) == Ok(n) && numbers.shape.len() <= x.rank() => Ok(Some(axis)),
         _ => {
             let expected = format!("one value, or one for each element of an axis of {x}");
-            Err(NodeError::Value { what, found: format!("of shape {:?}", numbers.shape), expected })
+            Err(NodeError::Value { what, found: format!("of shape {}", Shape::fixed(&numbers.shape)), expected })
         }
     }
 }

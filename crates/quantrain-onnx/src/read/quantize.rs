@@ -1,11 +1,12 @@
 //! QuantizeLinear and DequantizeLinear, and what leaves some of the codes between them unused (Clip, Relu, Min, Max): around an activation they
 //! become FakeQuantize, constants become float constants that remember their codes.
 
-use quantrain_graph::op::FakeQuantize;
+use quantrain_graph::op::{Activation, Binary, FakeQuantize};
 use quantrain_graph::{GraphError, Op, Quantizer, QuantizerError, Rounding, Shape, StoredCodes};
 
 use super::array::{Array, Constant};
-use super::node::{Codes, NodeReader, Operand, Value};
+use super::blocks::{self, Blocks};
+use super::node::{Codes, NodeReader, Operand, Value, extent};
 use super::number::{self, Number};
 use super::tensor;
 use crate::NodeError;
@@ -18,6 +19,9 @@ struct Parameters {
     /// The type of the zero point, where there is one.
     kind: Option<i32>,
     axis: i64,
+    /// The shape of the scales, and how many elements of the axis share one; 0 is all or one.
+    shape: Vec<usize>,
+    block: i64,
 }
 
 pub(super) fn quantize_linear(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -26,6 +30,7 @@ pub(super) fn quantize_linear(node: &mut NodeReader) -> Result<(), NodeError> {
     // Saturation concerns 8-bit floats only, which are refused by their type.
     node.int("saturate")?;
     node.only("precision", 0)?;
+    node.only("block_size", 0)?;
     let asked = node.int("output_dtype")?.and_then(|t| i32::try_from(t).ok()).filter(|&t| t != 0);
     let kind = parameters.kind.or(asked).unwrap_or(data_type::UINT8);
     let quantizers = quantizers(&parameters, kind)?;
@@ -38,7 +43,7 @@ pub(super) fn dequantize_linear(node: &mut NodeReader) -> Result<(), NodeError> 
     let value = node.value(0)?.ok_or(NodeError::InputMissing { position: 0 })?;
     let parameters = parameters(node)?;
     match value {
-        Value::Activation(_) | Value::Constant(Constant::Floats(_)) => Err(NodeError::NotInteger { tensor: name }),
+        Value::Activation(_) | Value::Constant(Constant::Floats(_) | Constant::Reals(_)) => Err(NodeError::NotInteger { tensor: name }),
         Value::Codes(codes) => dequantize_codes(node, codes, &parameters),
         Value::Stored(stored) => {
             let kind = tensor::element_type(stored);
@@ -96,22 +101,65 @@ fn is_codes(node: &mut NodeReader, position: usize) -> Result<bool, NodeError> {
 }
 
 /// The codes of an input without those beyond the limits; always true.
-fn narrow(node: &mut NodeReader, position: usize, (low, high): (i64, i64)) -> Result<bool, NodeError> {
+fn narrow(node: &mut NodeReader, position: usize, limits: (i64, i64)) -> Result<bool, NodeError> {
     if let Some(Value::Codes(codes)) = node.value(position)? {
-        let narrowed = |q: &Quantizer| {
-            let (least, greatest) = (i64::from(q.qmin()), i64::from(q.qmax()));
-            let within = |limit: i64| i32::try_from(limit.clamp(least, greatest)).unwrap_or(0);
-            Quantizer::new(q.scale(), q.zero_point(), within(low), within(high), q.rounding())
+        let within = codes.quantizers.iter().map(|q| within(q, limits)).collect::<Result<Vec<_>, _>>()?;
+        let leave_zero_out = within.iter().zip(&codes.quantizers).any(|(w, q)| !(w.0..=w.1).contains(&q.zero_point()));
+        let source = if leave_zero_out { limited(node, &codes, &within)? } else { codes.source };
+        let narrowed = |(q, &(low, high)): (&Quantizer, &(i32, i32))| {
+            let zero = q.zero_point();
+            Quantizer::new(q.scale(), zero, low.min(zero), high.max(zero), q.rounding())
         };
-        let quantizers = codes.quantizers.iter().map(narrowed).collect::<Result<_, _>>()?;
-        node.define(Value::Codes(Codes { quantizers, ..codes }))?;
+        let quantizers = codes.quantizers.iter().zip(&within).map(narrowed).collect::<Result<_, _>>()?;
+        node.define(Value::Codes(Codes { source, quantizers, ..codes }))?;
     } else {
+        let (low, high) = limits;
         let integers = node.constant_numbers(position)?.ok_or(NodeError::InputMissing { position })?;
         let clipped = fixed(integers)?.map(|n| Number::Fixed(n.clamp(low, high)));
         node.model.clipped.insert(node.output()?.into(), (low.max(i32::MIN.into()), high.min(i32::MAX.into())));
         node.define_constant(Constant::Integers(clipped))?;
     }
     Ok(true)
+}
+
+/// The lowest and the highest code of a quantizer within limits.
+fn within(q: &Quantizer, (low, high): (i64, i64)) -> Result<(i32, i32), NodeError> {
+    let (least, greatest) = (i64::from(q.qmin()), i64::from(q.qmax()));
+    let code = |limit: i64| i32::try_from(limit.clamp(least, greatest)).unwrap_or(0);
+    let (low, high) = (code(low), code(high));
+    if low < high {
+        return Ok((low, high));
+    }
+    Err(NodeError::Value {
+        what: "min",
+        found: low.to_string(),
+        expected: format!("below max, so that codes of {least} to {greatest} are left"),
+    })
+}
+
+/// What a QuantizeLinear reads, clipped to the values of its lowest and highest codes: these are the codes that it then makes, whether or not
+/// the zero point is among them.
+fn limited(node: &mut NodeReader, codes: &Codes, limits: &[(i32, i32)]) -> Result<Operand, NodeError> {
+    let each = || codes.quantizers.iter().zip(limits);
+    if let Operand::Constant { name, value: Constant::Floats(x) } = &codes.source {
+        let ranges: Vec<(f32, f32)> = each().map(|(q, &(low, high))| (q.value(low), q.value(high))).collect();
+        let values = by_axis(x, codes.axis, ranges.len(), |v, c| v.clamp(ranges[c].0, ranges[c].1));
+        return Ok(Operand::Constant { name: name.clone(), value: Constant::Floats(Array { shape: x.shape.clone(), values }) });
+    }
+    if let [(q, &(low, high))] = each().collect::<Vec<_>>()[..] {
+        let clip = Activation::Clip { min: q.value(low), max: q.value(high) };
+        return node.step(Op::Activation(clip), vec![codes.source.clone()]);
+    }
+    let mut shape = vec![1; node.shape(&codes.source).rank().saturating_sub(codes.axis)];
+    shape.iter_mut().take(1).for_each(|extent| *extent = codes.quantizers.len());
+    let mut x = codes.source.clone();
+    for (op, what) in [(Binary::Max, "lowest"), (Binary::Min, "highest")] {
+        let values = each().map(|(q, &(low, high))| q.value(if op == Binary::Max { low } else { high })).collect();
+        let name = node.invented(&format!("{}.{what}", node.output()?));
+        let limit = Operand::Constant { name, value: Constant::Floats(Array { shape: shape.clone(), values }) };
+        x = node.step(Op::Binary(op), vec![x, limit])?;
+    }
+    Ok(x)
 }
 
 /// An optional limit of a Clip on integers.
@@ -130,7 +178,7 @@ fn fixed(numbers: Array<Number>) -> Result<Array<i64>, NodeError> {
 }
 
 fn parameters(node: &mut NodeReader) -> Result<Parameters, NodeError> {
-    let scales = node.constant_floats(1)?.ok_or(NodeError::InputMissing { position: 1 })?.values;
+    let Array { shape, values: scales } = node.constant_floats(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
     let kind = match node.value(2)? {
         Some(Value::Stored(stored)) => Some(tensor::element_type(stored)),
         _ => None,
@@ -139,13 +187,13 @@ fn parameters(node: &mut NodeReader) -> Result<Parameters, NodeError> {
         return Err(NodeError::CodeType { found: data_type::name(kind) });
     }
     let zero_points = node.constant_ints(2)?.unwrap_or_else(|| vec![0; scales.len()]);
-    node.only("block_size", 0)?;
+    let block = node.int("block_size")?.unwrap_or(0);
     let axis = node.int("axis")?.unwrap_or(1);
     if zero_points.len() != scales.len() {
         let expected = format!("{} values, one for each scale", scales.len());
         return Err(NodeError::Value { what: "zero_point", found: format!("{} values", zero_points.len()), expected });
     }
-    Ok(Parameters { scales, zero_points, kind, axis })
+    Ok(Parameters { scales, zero_points, kind, axis, shape, block })
 }
 
 /// Lowest and highest code of a type whose DequantizeLinear is read: those of quantized tensors, and biases of 32 bits.
@@ -183,6 +231,7 @@ fn checked_axis(node: &NodeReader, shape: &Shape, parameters: &Parameters) -> Re
 }
 
 fn dequantize_codes(node: &mut NodeReader, codes: Codes, parameters: &Parameters) -> Result<(), NodeError> {
+    node.only("block_size", 0)?;
     let same = |(q, (&scale, &zero)): (&Quantizer, (&f32, &i64))| q.scale() == scale && i64::from(q.zero_point()) == zero;
     let pairs = parameters.scales.iter().zip(&parameters.zero_points);
     if codes.quantizers.len() != parameters.scales.len() || !codes.quantizers.iter().zip(pairs).all(same) {
@@ -217,12 +266,34 @@ fn dequantize_constant(
     parameters: &Parameters,
     limits: Option<(i64, i64)>,
 ) -> Result<(), NodeError> {
+    if parameters.block != 0 {
+        return dequantize_blocks(node, codes, parameters);
+    }
     let axis = checked_axis(node, &Shape::fixed(&codes.shape), parameters)?;
     if let Some(stored) = limits.and_then(|limits| stored_codes(codes, parameters, axis, limits)) {
         node.define_codes(stored)?;
     }
     let value = |q: i64, c: usize| number::to_f32(q.saturating_sub(parameters.zero_points[c])) * parameters.scales[c];
     let values = by_axis(codes, axis, parameters.scales.len(), value);
+    node.define_constant(Constant::Floats(Array { shape: codes.shape.clone(), values }))
+}
+
+/// Weights that have a scale for each block of an axis.
+fn dequantize_blocks(node: &mut NodeReader, codes: &Array<i64>, parameters: &Parameters) -> Result<(), NodeError> {
+    let block = extent("block_size", parameters.block)?;
+    let shape = Shape::fixed(&codes.shape);
+    let axis =
+        shape.axis(parameters.axis).map_err(|source| GraphError::Shape { node: node.name().into(), op: "DequantizeLinear", source })?;
+    let scales = Array { shape: parameters.shape.clone(), values: parameters.scales.clone() };
+    let zero_points: Vec<f32> = parameters.zero_points.iter().map(|&z| number::to_f32(z)).collect();
+    let values = Blocks { codes, scales: &scales, zero_points: &zero_points, axis, block }.values();
+    let values = values.ok_or_else(|| NodeError::Value {
+        what: "scale",
+        found: format!("a tensor {}", Shape::fixed(&parameters.shape)),
+        expected: format!("one for each block of {block} along axis {axis} of {shape}"),
+    })?;
+    let name = node.output()?.to_owned();
+    blocks::note(node, &name, block);
     node.define_constant(Constant::Floats(Array { shape: codes.shape.clone(), values }))
 }
 

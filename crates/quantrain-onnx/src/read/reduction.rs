@@ -3,7 +3,10 @@
 use quantrain_graph::op::{Activation, ArgMax, Binary, Reduce, Reduction, Softmax};
 use quantrain_graph::{Dim, GraphError, Op, Shape, ShapeError};
 
+use super::array::{Array, Constant};
+use super::cast::mark;
 use super::node::{NodeReader, Operand};
+use super::number::Number;
 use crate::NodeError;
 
 pub(super) fn reduce_mean(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -71,38 +74,96 @@ fn summing(node: &mut NodeReader) -> Result<(Operand, Op), NodeError> {
     }
 }
 
+/// The product, of shapes: exporters count elements with it.
+pub(super) fn reduce_prod(node: &mut NodeReader) -> Result<(), NodeError> {
+    match node.operand(0)? {
+        Operand::Constant { value: Constant::Integers(a), .. } => folded(node, &a, Binary::Mul, 18),
+        _ => Err(NodeError::ConstantsOnly { tensor: node.input_name(0).unwrap_or_default().into() }),
+    }
+}
+
+/// A reduction of integers of shape arithmetic.
+fn folded(node: &mut NodeReader, a: &Array<Number>, join: Binary, changed: i64) -> Result<(), NodeError> {
+    let shape = Shape::fixed(&a.shape);
+    let Some((axes, keep_dims)) = axes(node, &shape, changed)? else {
+        return node.define_constant(Constant::Integers(a.clone()));
+    };
+    let mut gone = vec![false; shape.rank()];
+    for axis in axes {
+        gone[shape.axis(axis).map_err(|source| shape_error(node, "reduction", source))?] = true;
+    }
+    let kept: Vec<usize> = a.shape.iter().zip(&gone).map(|(&n, &gone)| if gone { 1 } else { n }).collect();
+    let mut joined: Vec<Option<Number>> = vec![None; kept.iter().product()];
+    for (i, &number) in a.values.iter().enumerate() {
+        let (mut rest, mut at, mut step) = (i, 0, 1);
+        for (&n, &k) in a.shape.iter().zip(&kept).rev() {
+            at += if k == 1 { 0 } else { rest % n * step };
+            (rest, step) = (rest / n, step * k);
+        }
+        joined[at] = Some(joined[at].map_or(Ok(number), |so_far| so_far.apply(join, number))?);
+    }
+    let values = joined.into_iter().collect::<Option<_>>().ok_or_else(|| NodeError::Empty { shape: shape.to_string() })?;
+    let shape = kept.iter().zip(&gone).filter(|(_, gone)| keep_dims || !**gone).map(|(&n, _)| n).collect();
+    node.define_constant(Constant::Integers(Array { shape, values }))
+}
+
 fn reduce(node: &mut NodeReader, function: Reduction, changed: i64) -> Result<(), NodeError> {
     let x = node.operand(0)?;
+    let join = match function {
+        Reduction::Sum => Some(Binary::Add),
+        Reduction::Max => Some(Binary::Max),
+        Reduction::Min => Some(Binary::Min),
+        Reduction::Mean | Reduction::L2 => None,
+    };
+    if let (Operand::Constant { value: Constant::Integers(a), .. }, Some(join)) = (&x, join) {
+        return folded(node, a, join, changed);
+    }
     let op = reduction(node, &x, function, changed)?.map_or(Op::Identity, Op::Reduce);
     node.add(op, vec![x])
 }
 
-/// Axes are an attribute before the operator set `changed`, an input since; without any, all axes are reduced, or none.
-fn reduction(node: &mut NodeReader, x: &Operand, function: Reduction, changed: i64) -> Result<Option<Reduce>, NodeError> {
-    let shape = node.shape(x);
+/// The axes that are reduced, and whether they stay with extent 1: an attribute before the operator set `changed`, an input since; without any,
+/// all axes, or none.
+fn axes(node: &mut NodeReader, shape: &Shape, changed: i64) -> Result<Option<(Vec<i64>, bool)>, NodeError> {
     let axes = if node.opset() < changed { node.ints("axes")? } else { node.constant_ints(1)? };
     let nothing = node.flag("noop_with_empty_axes", false)?;
     let keep_dims = node.flag("keepdims", true)?;
-    let axes = match axes.filter(|a| !a.is_empty()) {
-        Some(axes) => axes,
-        None if nothing => return Ok(None),
-        None => (0i64..).take(shape.rank()).collect(),
-    };
+    Ok(match axes.filter(|a| !a.is_empty()) {
+        Some(axes) => Some((axes, keep_dims)),
+        None if nothing => None,
+        None => Some(((0i64..).take(shape.rank()).collect(), keep_dims)),
+    })
+}
+
+fn reduction(node: &mut NodeReader, x: &Operand, function: Reduction, changed: i64) -> Result<Option<Reduce>, NodeError> {
+    let shape = node.shape(x);
+    let Some((axes, keep_dims)) = axes(node, &shape, changed)? else { return Ok(None) };
     let op = Reduce { function, axes, keep_dims };
     let reduced = op.reduced(&shape).map_err(|source| shape_error(node, op.name(), source))?;
     not_the_batch(&shape, reduced.iter().enumerate().filter(|(_, r)| **r).map(|(axis, _)| axis), "axes")?;
     Ok(Some(op))
 }
 
-/// The result is a float here: nothing but a Cast makes anything else of it.
 pub(super) fn arg_max(node: &mut NodeReader) -> Result<(), NodeError> {
     let x = node.operand(0)?;
+    greatest(node, x)
+}
+
+/// Where the negative is greatest.
+pub(super) fn arg_min(node: &mut NodeReader) -> Result<(), NodeError> {
+    let x = node.operand(0)?;
+    let negative = node.step(Op::Activation(Activation::Neg), vec![x])?;
+    greatest(node, negative)
+}
+
+fn greatest(node: &mut NodeReader, x: Operand) -> Result<(), NodeError> {
     let shape = node.shape(&x);
     let axis = node.int("axis")?.unwrap_or(0);
     let op = ArgMax { axis, keep_dims: node.flag("keepdims", true)?, last: node.flag("select_last_index", false)? };
     let at = shape.axis(axis).map_err(|source| shape_error(node, "ArgMax", source))?;
     not_the_batch(&shape, [at], "axis")?;
-    node.add(Op::ArgMax(op), vec![x])
+    node.add(Op::ArgMax(op), vec![x])?;
+    mark(node, true)
 }
 
 pub(super) fn softmax(node: &mut NodeReader) -> Result<(), NodeError> {

@@ -9,6 +9,7 @@ use super::node::{NodeReader, Operand, extent};
 use super::number::{self, Number};
 use super::pooling;
 use crate::NodeError;
+use crate::error::listed;
 
 /// Before operator set 11 there are scales only (before 9 an attribute), and coordinates are `i / scale`.
 pub(super) fn upsample(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -201,10 +202,6 @@ fn spatial<T: Copy + fmt::Display>(
         [Some(h), Some(w)] => Ok([h, w]),
         _ => Err(refused()),
     }
-}
-
-fn listed<T: fmt::Display>(values: &[T]) -> String {
-    format!("[{}]", values.iter().map(T::to_string).collect::<Vec<_>>().join(", "))
 }
 
 fn spatial_scales(values: &[f32], axes: &[i64], x: &Shape) -> Result<[f32; 2], NodeError> {

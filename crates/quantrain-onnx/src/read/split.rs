@@ -5,6 +5,7 @@ use quantrain_graph::{GraphError, Op};
 
 use super::node::NodeReader;
 use crate::NodeError;
+use crate::error::listed;
 
 /// Sizes are an attribute before operator set 13, an input since; without any the parts are equal, the last one smaller if need be (18).
 pub(super) fn split(node: &mut NodeReader) -> Result<(), NodeError> {
@@ -23,7 +24,7 @@ pub(super) fn split(node: &mut NodeReader) -> Result<(), NodeError> {
     let sizes: Vec<usize> = match sizes {
         Some(sizes) => {
             let checked = sizes.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>();
-            checked.ok_or_else(|| wrong("split", format!("{sizes:?}")))?
+            checked.ok_or_else(|| wrong("split", listed(&sizes)))?
         }
         None => {
             let parts = number.map_or(Some(count), |n| usize::try_from(n).ok()).filter(|&n| n == count && (1..=extent).contains(&n));
@@ -34,7 +35,7 @@ pub(super) fn split(node: &mut NodeReader) -> Result<(), NodeError> {
     };
     let sum = sizes.iter().try_fold(0usize, |sum, n| sum.checked_add(*n));
     if sum != Some(extent) || sizes.len() != count {
-        return Err(wrong("split", format!("{sizes:?}")));
+        return Err(wrong("split", listed(&sizes)));
     }
     let mut start = 0i64;
     for (position, &size) in sizes.iter().enumerate() {

@@ -47,15 +47,46 @@ pub(super) fn is_float(tensor: &TensorProto) -> bool {
     )
 }
 
-/// The type of an output that is no float of the graph's own.
+/// The type of an input or output.
 pub(super) fn element_type_of(kind: i32) -> Option<ElementType> {
-    match kind {
-        data_type::DOUBLE => Some(ElementType::Double),
-        data_type::INT32 => Some(ElementType::Int32),
-        data_type::INT64 => Some(ElementType::Int64),
-        data_type::BOOL => Some(ElementType::Bool),
-        _ => None,
-    }
+    Some(match kind {
+        data_type::FLOAT => ElementType::Float,
+        data_type::DOUBLE => ElementType::Double,
+        data_type::FLOAT16 => ElementType::Float16,
+        data_type::BFLOAT16 => ElementType::BFloat16,
+        data_type::INT8 => ElementType::Int8,
+        data_type::UINT8 => ElementType::Uint8,
+        data_type::INT16 => ElementType::Int16,
+        data_type::UINT16 => ElementType::Uint16,
+        data_type::INT32 => ElementType::Int32,
+        data_type::UINT32 => ElementType::Uint32,
+        data_type::INT64 => ElementType::Int64,
+        data_type::UINT64 => ElementType::Uint64,
+        data_type::BOOL => ElementType::Bool,
+        _ => return None,
+    })
+}
+
+/// The extents.
+pub(super) fn extents(tensor: &TensorProto) -> Vec<usize> {
+    tensor.dims.iter().filter_map(|&d| usize::try_from(d).ok()).collect()
+}
+
+/// The elements as they are, little-endian.
+pub(super) fn bytes(tensor: &TensorProto) -> Result<Vec<u8>, TensorError> {
+    let (_, data) = data(tensor)?;
+    let Data::Listed = data else { return Ok(tensor.raw_data.clone().unwrap_or_default()) };
+    let narrow = |bytes: usize| tensor.int32_data.iter().flat_map(move |v| v.to_le_bytes().into_iter().take(bytes)).collect();
+    Ok(match element_type(tensor) {
+        data_type::FLOAT => tensor.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        data_type::DOUBLE => tensor.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        data_type::INT64 => tensor.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        data_type::UINT64 => tensor.uint64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        data_type::UINT32 => tensor.uint64_data.iter().flat_map(|v| v.to_le_bytes().into_iter().take(4)).collect(),
+        data_type::INT32 => narrow(4),
+        data_type::INT16 | data_type::UINT16 | data_type::FLOAT16 | data_type::BFLOAT16 => narrow(2),
+        _ => narrow(1),
+    })
 }
 
 /// The types whose values are computed in float32.

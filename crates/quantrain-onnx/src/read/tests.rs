@@ -1,12 +1,15 @@
 mod attention;
+mod cast;
 mod composed;
 mod expand;
 mod failures;
 mod foreign;
+mod fused;
 mod layers;
 mod logic;
 mod message;
 mod networks;
 mod operators;
+mod outputs;
 mod quantizers;
 mod resize;

@@ -4,7 +4,7 @@ use quantrain_graph::op::Activation;
 
 use super::chain::Chain;
 use super::model::{ModelWriter, float, int, text};
-use crate::proto::AttributeProto;
+use crate::proto::{AttributeProto, data_type};
 
 /// Adds an activation function; the last of its nodes has the name.
 pub(super) fn write(w: &mut ModelWriter, name: &str, activation: &Activation, x: String, output: &str) {
@@ -24,6 +24,10 @@ pub(super) fn write(w: &mut ModelWriter, name: &str, activation: &Activation, x:
             chain.last("Mul", vec![x, gate], vec![]);
         }
         Activation::Gelu { tanh } if chain.w.opset < 20 => chain.gelu(tanh, x),
+        Activation::Trunc => {
+            let whole = chain.step("Cast", vec![x], vec![int("to", data_type::INT64.into())]);
+            chain.last("Cast", vec![whole], vec![int("to", data_type::FLOAT.into())]);
+        }
         Activation::Not => {
             let x = chain.w.truth(x);
             chain.w.truths("Not", name, vec![x], output, vec![]);

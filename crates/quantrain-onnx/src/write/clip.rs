@@ -31,6 +31,14 @@ pub fn write_clip(net: &QuantGraph, path: impl AsRef<Path>, options: &ClipOption
     write_atomically(path, &clip_bytes(net, options)?)
 }
 
+/// Whether [`write_clip`] would write the network, without a file.
+///
+/// # Errors
+/// As [`write_clip`].
+pub fn check_clip(net: &QuantGraph, options: &ClipOptions) -> Result<(), WriteError> {
+    clip_bytes(net, options).map(drop)
+}
+
 pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<u8>, WriteError> {
     let graph = net.graph();
     let quantizers = activation_quantizers(net)?;

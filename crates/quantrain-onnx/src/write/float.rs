@@ -46,6 +46,14 @@ pub fn write_float_folded(net: &QuantGraph, path: impl AsRef<Path>) -> Result<()
     write_atomically(path, &w.finish(net.graph(), &[])?)
 }
 
+/// Whether [`write_float_with`] would write the network, without a file.
+///
+/// # Errors
+/// As [`write_float`].
+pub fn check_float(graph: &Graph, options: &FloatOptions) -> Result<(), WriteError> {
+    bytes_with(graph, options).map(drop)
+}
+
 pub(super) fn float_bytes(graph: &Graph) -> Result<Vec<u8>, WriteError> {
     bytes_with(graph, &FloatOptions::default())
 }

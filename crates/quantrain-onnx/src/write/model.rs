@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use prost::Message;
-use quantrain_graph::{Dim, Graph, TensorId};
+use quantrain_graph::{Dim, Graph, Shape, TensorId};
 
 use super::error::WriteError;
-use super::{check, output_types};
+use super::{border, check};
 use crate::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
     TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type, data_type,
@@ -31,7 +31,7 @@ impl ModelWriter {
         ModelWriter {
             opset,
             proto: GraphProto { name: Some(graph.name.clone()), ..GraphProto::default() },
-            taken: graph.tensors().iter().map(|t| t.name.clone()).collect(),
+            taken: graph.tensors().iter().map(|t| &t.name).chain(graph.passed.iter().map(|o| &o.name)).cloned().collect(),
             constants: HashMap::new(),
             shared: HashMap::new(),
             truths: HashMap::new(),
@@ -165,10 +165,8 @@ impl ModelWriter {
     /// The file would be refused.
     pub fn finish(mut self, graph: &Graph, more: &[(&str, &str)]) -> Result<Vec<u8>, WriteError> {
         self.drop_unread_truths(graph.outputs(), graph);
-        output_types::restore(&mut self, graph);
+        border::complete(&mut self, graph);
         self.name_nodes();
-        self.proto.input = graph.inputs().iter().map(|&id| value_info(graph, id)).collect();
-        self.proto.output = graph.outputs().iter().map(|&id| value_info(graph, id)).collect();
         check::check(&self.proto)?;
         let kept = graph.metadata.iter().filter(|(key, _)| more.iter().all(|(k, _)| k != key)).cloned();
         let added = more.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
@@ -193,16 +191,17 @@ fn ir_version(opset: i64) -> i64 {
         15..=18 => 8,
         19..=20 => 9,
         21..=22 => 10,
-        _ => 11,
+        23 => 11,
+        24 => 12,
+        _ => 13,
     }
 }
 
-fn value_info(graph: &Graph, id: TensorId) -> ValueInfoProto {
-    let tensor = graph.tensor(id);
-    let shape = TensorShapeProto { dim: tensor.shape.0.iter().map(|&d| dimension(d)).collect() };
-    let kind = graph.output_types.get(&id).map_or(data_type::FLOAT, |&kind| output_types::number(kind));
+/// An input or output of a type.
+pub(super) fn value_info(name: &str, kind: i32, shape: &Shape) -> ValueInfoProto {
+    let shape = TensorShapeProto { dim: shape.0.iter().map(|&d| dimension(d)).collect() };
     let tensor_type = TensorTypeProto { elem_type: Some(kind), shape: Some(shape) };
-    ValueInfoProto { name: Some(tensor.name.clone()), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
+    ValueInfoProto { name: Some(name.to_owned()), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }
 
 /// Multiples of the batch have no name of their own in ONNX; each gets its text.

@@ -6,10 +6,10 @@ use quantrain_graph::op::{
 };
 use quantrain_graph::{Dim, Graph, Node, Op, Shape};
 
-use super::OPERATOR_SETS;
 use super::chain::Chain;
 use super::error::WriteError;
 use super::model::{ModelWriter, float, int, ints, sizes, text};
+use super::{NEWEST_UNASKED, OPERATOR_SETS};
 use super::{activation, normalization, qdq};
 use crate::proto::{AttributeProto, data_type};
 
@@ -31,7 +31,7 @@ pub(super) fn opset(graph: &Graph, asked: Option<i64>) -> Result<i64, WriteError
         Some((needed, node)) if needed > asked_of => {
             Err(WriteError::Opset { asked: asked_of, needed, what: format!("node `{}` ({})", node.name, node.op.name()) })
         }
-        most => Ok(asked.unwrap_or(graph.opset.min(*OPERATOR_SETS.end()).max(most.map_or(13, |(needed, _)| needed)))),
+        most => Ok(asked.unwrap_or(graph.opset.min(NEWEST_UNASKED).max(most.map_or(13, |(needed, _)| needed)))),
     }
 }
 

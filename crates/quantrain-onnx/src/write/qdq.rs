@@ -40,6 +40,14 @@ pub fn write_qdq(net: &QuantGraph, path: impl AsRef<Path>, options: &QdqOptions)
     write_atomically(path, &qdq_bytes(net, options)?)
 }
 
+/// Whether [`write_qdq`] would write the network, without a file.
+///
+/// # Errors
+/// As [`write_qdq`].
+pub fn check_qdq(net: &QuantGraph, options: &QdqOptions) -> Result<(), WriteError> {
+    qdq_bytes(net, options).map(drop)
+}
+
 pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8>, WriteError> {
     let graph = net.graph();
     let mut quantizers = activation_quantizers(net)?;

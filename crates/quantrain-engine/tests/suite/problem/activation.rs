@@ -45,10 +45,11 @@ fn problems() -> Vec<Problem> {
         (Activation::Pow { exponent: 1.5 }, |x| x.powf(1.5)),
         (Activation::Pow { exponent: -2.0 }, |x| x.powi(-2)),
     ];
-    let steps: [(Activation, OfElement); 4] = [
+    let steps: [(Activation, OfElement); 5] = [
         (Activation::Floor, f64::floor),
         (Activation::Ceil, f64::ceil),
         (Activation::Round, f64::round_ties_even),
+        (Activation::Trunc, f64::trunc),
         (Activation::Sign, f64::signum),
     ];
     let mut all = Vec::new();

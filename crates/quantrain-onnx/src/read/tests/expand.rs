@@ -37,10 +37,11 @@ fn operators_that_broadcast_read_the_constant_itself() {
             assert_eq!(output_shape(&graph), Shape::batched(&[4, 8]));
         }
     }
-    // Where the other has no batch, the result would have none either.
+    // Where the other has no batch, their product is repeated.
     let model = tokens(patches()).floats("k", &[8], &[2.0; 8]).node("Mul", &["tokens", "k"], "y", vec![]);
     let graph = model.read().unwrap();
-    assert_eq!((graph.nodes().len(), output_shape(&graph)), (2, Shape::batched(&[1, 8])));
+    assert_eq!((graph.nodes().len(), output_shape(&graph)), (1, Shape::batched(&[1, 8])));
+    assert_eq!(graph.constant(graph.nodes()[0].inputs[0]).unwrap()[7], 14.0);
 }
 
 /// Reads a model that was made for a batch, with that batch freed.

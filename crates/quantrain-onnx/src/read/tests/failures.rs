@@ -89,7 +89,12 @@ refuses! {
     gathering_samples: image(13).ints("n", &[0]).node("Gather", &["x", "n"], "y", vec![]) => NodeError::Graph(GraphError::Shape { .. }),
     gathering_what_is_not_there: image(13).ints("n", &[3]).node("Gather", &["x", "n"], "y", vec![int("axis", 1)])
         => NodeError::Value { what: "indices", .. },
-    casting_floats_to_integers: image(13).node("Cast", &["x"], "y", vec![int("to", 7)]) => NodeError::Value { what: "to", .. },
+    casting_to_text: image(13).node("Cast", &["x"], "y", vec![int("to", 8)]) => NodeError::Value { what: "to", .. },
+    an_index_that_its_type_does_not_hold: ModelFixture::new(13, &[0, 257]).node("ArgMax", &["x"], "i", vec![int("axis", 1)])
+        .node("Cast", &["i"], "y", vec![int("to", 2)]) => NodeError::Value { what: "to", .. },
+    half_a_batch_as_an_extent: image(13).floats("half", &[], &[0.5]).node("Shape", &["x"], "s", vec![]).node("Cast", &["s"], "f", vec![int("to", 1)])
+        .node("Mul", &["f", "half"], "h", vec![]).node("Cast", &["h"], "t", vec![int("to", 7)]).node("Reshape", &["x", "t"], "y", vec![])
+        => NodeError::BatchArithmetic { .. },
     blocks_of_nothing: image(13).node("SpaceToDepth", &["x"], "y", vec![int("blocksize", 0)]) => NodeError::Value { what: "blocksize", .. },
     blocks_that_do_not_divide: image(13).node("SpaceToDepth", &["x"], "y", vec![int("blocksize", 3)])
         => NodeError::Graph(GraphError::Shape { .. }),
@@ -238,9 +243,14 @@ fn broken_initializers_are_named() {
 }
 
 #[test]
-fn outputs_must_be_computed() {
-    let model = image(13).floats("k", &[1], &[1.0]).node("Relu", &["x"], "y", vec![]).output("k");
+fn outputs_must_be_there() {
+    let model = image(13).node("Relu", &["x"], "y", vec![]).output("k");
     assert!(matches!(model.read(), Err(ReadError::Output { output, .. }) if output == "k"));
+    let model = image(13).node("Relu", &["x"], "y", vec![]).node("Shape", &["x"], "s", vec![]).output("s");
+    let error = model.read().unwrap_err().to_string();
+    assert!(error.contains("`s`") && error.contains("batch"), "{error}");
+    let model = image(13).floats("k", &[], &[1.0]).node("QuantizeLinear", &["x", "k"], "q", vec![]).node("Relu", &["x"], "y", vec![]);
+    assert!(model.output("q").read().unwrap_err().to_string().contains("QuantizeLinear"));
     let no_output = image(13).node("Relu", &["x"], "y", vec![]).bytes();
     assert!(matches!(read_bytes("f", &no_output), Err(ReadError::Graph { source, .. }) if matches!(*source, GraphError::Missing { .. })));
     let mut twice = image(13).node("Relu", &["x"], "y", vec![]);

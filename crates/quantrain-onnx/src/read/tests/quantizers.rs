@@ -1,6 +1,6 @@
 //! Quantizers as other tools write them: clipped codes, ONNX Runtime's own pair, QONNX, codes that are moved before they are read.
 
-use quantrain_graph::op::FakeQuantize;
+use quantrain_graph::op::{Activation, FakeQuantize};
 use quantrain_graph::{Graph, Op, Quantizer, Rounding, StoredCodes};
 
 use crate::fixture::{ModelFixture, int, ints, text};
@@ -77,6 +77,28 @@ fn relu_min_and_max_on_codes_leave_fewer_too() {
     };
     assert_eq!(with(&[("Relu", ["q", ""], "c")]), (0, 127));
     assert_eq!(with(&[("Min", ["q", "high"], "m"), ("Max", ["low", "m"], "c")]), (-7, 7));
+}
+
+#[test]
+fn a_clip_may_leave_the_zero_point_out() {
+    let quantized = |scale: &[f32], zero: Vec<u8>, low: u8, high: u8| {
+        let dims: Vec<i64> = if scale.len() == 1 { vec![] } else { vec![3] };
+        let model = image().floats("s", &dims, scale).raw("z", &dims, data_type::UINT8, zero);
+        let model = model.raw("low", &[], data_type::UINT8, vec![low]).raw("high", &[], data_type::UINT8, vec![high]);
+        let model = model.node("QuantizeLinear", &["x", "s", "z"], "q", vec![]).node("Clip", &["q", "low", "high"], "c", vec![]);
+        model.node("DequantizeLinear", &["c", "s", "z"], "y", vec![]).read().unwrap()
+    };
+    // Codes from 2 to 40 with the zero point 0 are values from 1 to 20.
+    let graph = quantized(&[0.5], vec![0], 2, 40);
+    assert_eq!(graph.nodes()[0].op, Op::Activation(Activation::Clip { min: 1.0, max: 20.0 }));
+    assert_eq!(quantizers(&graph), [Quantizer::new(0.5, 0, 0, 40, Rounding::HalfToEven).unwrap()]);
+    let graph = quantized(&[0.5], vec![100], 2, 40);
+    assert_eq!(graph.nodes()[0].op, Op::Activation(Activation::Clip { min: -49.0, max: -30.0 }));
+    assert_eq!(quantizers(&graph), [Quantizer::new(0.5, 100, 2, 100, Rounding::HalfToEven).unwrap()]);
+    let graph = quantized(&[0.5, 1.0, 2.0], vec![0, 3, 50], 2, 40);
+    assert_eq!(graph.nodes().iter().map(|n| n.op.name()).collect::<Vec<_>>(), ["Max", "Min", "FakeQuantize"]);
+    let limits = |n: usize| graph.constant(graph.nodes()[n].inputs[1]).unwrap().to_vec();
+    assert_eq!((limits(0), limits(1)), (vec![1.0, -1.0, -96.0], vec![20.0, 37.0, -20.0]));
 }
 
 #[test]

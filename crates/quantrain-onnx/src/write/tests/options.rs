@@ -33,7 +33,7 @@ fn the_operator_set_is_the_one_asked_for_where_everything_has_it() {
         |options: &QdqOptions| qdq_bytes(&net, options).map(|bytes| ModelProto::decode(&bytes[..]).unwrap().opset_import[0].version);
     let asked = |opset| QdqOptions { opset: Some(opset), ..QdqOptions::default() };
     assert_eq!(opset(&QdqOptions::default()).unwrap(), Some(17), "the graph's own");
-    for set in [13, 21, 23] {
+    for set in [13, 21, 23, 25] {
         assert_eq!(opset(&asked(set)).unwrap(), Some(set));
     }
     let int4 = QdqOptions { int4_weights: true, ..asked(17) };
