@@ -181,7 +181,7 @@ impl CliError {
                 message += &format!("; --set {key}=VALUE sets a key of the recipe");
             }
         }
-        CliError::Usage { message }
+        CliError::Usage { message: in_words(&message) }
     }
 
     /// What the shell sees.
@@ -192,6 +192,26 @@ impl CliError {
             CliError::Output { .. } => 1,
             _ => 2,
         }
+    }
+}
+
+/// What the standard library says of a number, in the words of the flag.
+fn in_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 5] = [
+        ("invalid digit found in string", "a whole number, 0 or more, expected"),
+        ("cannot parse integer from empty string", "a whole number, 0 or more, expected"),
+        ("number too large to fit in target type", "a smaller number expected"),
+        ("invalid float literal", "a number expected"),
+        ("cannot parse float from empty string", "a number expected"),
+    ];
+    let message = WORDS.iter().fold(message.to_owned(), |message, (theirs, ours)| message.replace(theirs, ours));
+    match message.split_once(" is not in ").and_then(|(before, range)| Some((before, range.split_once("..=")?))) {
+        // `invalid value '-1' for '--epochs <N>': -1 is not in 0..=4294967295`
+        Some((before, (low, high))) => {
+            let flag = before.rsplit_once(": ").map_or(before, |(flag, _)| flag);
+            format!("{flag}: {low} to {high} expected")
+        }
+        None => message,
     }
 }
 

@@ -253,7 +253,7 @@ pub struct ExportFlags {
     /// Write scales and zero points as JSON too
     #[arg(long)]
     encodings: bool,
-    /// Operator set of the exported model, 13 to 23 [default: the model's, or what its operators and types need]
+    /// Operator set of the exported model, 13 to 25 [default: the model's, or what its operators and types need]
     #[arg(long, value_name = "N")]
     opset: Option<i64>,
     /// Store weights of at most 4 bits as INT4 (operator set 21)

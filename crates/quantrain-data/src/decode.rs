@@ -117,7 +117,7 @@ fn jpeg(bytes: &[u8]) -> Result<Image, DecodeError> {
     if !bytes.windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
         return Err(DecodeError::Truncated { kind: "JPEG", length: bytes.len() });
     }
-    let failed = |error| DecodeError::Jpeg(format!("{error:?}"));
+    let failed = |error: zune_jpeg::errors::DecodeErrors| DecodeError::Jpeg(error.to_string().replace('"', ""));
     let options =
         DecoderOptions::default().set_strict_mode(false).set_max_width(usize::from(u16::MAX)).set_max_height(usize::from(u16::MAX));
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);

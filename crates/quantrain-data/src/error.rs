@@ -348,7 +348,10 @@ pub enum DataError {
         width: usize,
     },
     /// A mask that does not lie pixel on pixel over its image.
-    #[error("sample {sample}: the mask is {found:?} (height, width, channels), expected {expected:?}")]
+    #[error(
+        "sample {sample}: the mask is {}x{}x{} (height, width, channels), expected {}x{}x{}",
+        found[0], found[1], found[2], expected[0], expected[1], expected[2]
+    )]
     MaskSize {
         /// Index.
         sample: usize,

@@ -94,6 +94,16 @@ pub enum Resize {
     },
 }
 
+impl Preprocess {
+    /// Whether images can be prepared so at all.
+    ///
+    /// # Errors
+    /// A size, a number of channels, a mean or a deviation is out of its range.
+    pub fn check(&self) -> Result<(), DataError> {
+        Pipeline::new(self, None).map(drop)
+    }
+}
+
 /// The order of three channels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ChannelOrder {

@@ -252,7 +252,7 @@ pub enum TargetError {
         rule: &'static str,
     },
     /// The target does not allow a width.
-    #[error("target `{name}`: {bits}-bit {what} are not supported, {allowed:?} are")]
+    #[error("target `{name}`: {bits}-bit {what} are not supported, {} are", allowed.iter().map(u8::to_string).collect::<Vec<_>>().join(", "))]
     Bits {
         /// The target.
         name: String,

@@ -247,7 +247,11 @@ pub enum RunError {
     #[error("no image was read; is the data set empty, or a limit 0?")]
     NoImages,
     /// Images have another size than the network wants.
-    #[error("images of {found:?} (height, width, channels) found, {expected:?} expected by input `{input}`; set resize, crop or channels")]
+    #[error(
+        "images of {} (height, width, channels) found, {} expected by input `{input}`; set resize, crop or channels",
+        extents(found),
+        extents(expected)
+    )]
     ImageSize {
         /// The network's input.
         input: String,
@@ -286,7 +290,9 @@ pub enum RunError {
     },
     /// A mask does not lie pixel on pixel over the output that it judges.
     #[error(
-        "output `{output}` of shape {shape:?} (channels last) found, a class for each pixel of masks of {mask:?} (height, width) expected"
+        "output `{output}` of shape {} (channels last) found, a class for each pixel of masks of {} (height, width) expected",
+        extents(shape),
+        extents(mask)
     )]
     MaskSize {
         /// The output.
@@ -297,7 +303,7 @@ pub enum RunError {
         mask: [usize; 2],
     },
     /// Two networks that are compared have different outputs.
-    #[error("outputs of {found:?} values found, of {expected:?} expected; are both files of one network?")]
+    #[error("outputs of {} values found, of {} expected; are both files of one network?", listed(found), listed(expected))]
     OtherOutputs {
         /// Lengths of the outputs.
         found: Vec<usize>,
@@ -483,4 +489,14 @@ pub enum RunDirectoryError {
     /// A file in it could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+/// Extents as people write them, 28x28x1.
+fn extents(extents: &[usize]) -> String {
+    extents.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// Numbers with commas between them.
+pub(crate) fn listed<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use quantrain_graph::QuantGraph;
-use quantrain_onnx::{ClipOptions, FloatOptions, QdqOptions};
 
 use crate::RunError;
 use crate::recipe::{Export, ExportStyle};
@@ -25,19 +24,17 @@ pub(crate) struct ExportFiles {
 pub(crate) fn write_network(net: &QuantGraph, files: ExportFiles, export: &Export, quantized: bool) -> Result<Vec<PathBuf>, RunError> {
     let ExportFiles { model, import_settings, encodings } = files;
     if !quantized {
-        quantrain_onnx::write_float_with(net.graph(), &model, &FloatOptions { opset: export.opset })?;
+        quantrain_onnx::write_float_with(net.graph(), &model, &export.float())?;
         return Ok(vec![model]);
     }
     let mut written = Vec::new();
     match export.style {
         ExportStyle::Qdq => {
-            let (int4_weights, uint8_activations) = (export.int4, export.uint8);
-            quantrain_onnx::write_qdq(net, &model, &QdqOptions { int4_weights, uint8_activations, opset: export.opset })?;
+            quantrain_onnx::write_qdq(net, &model, &export.qdq())?;
             written.push(model);
         }
         ExportStyle::Clip => {
-            let options = ClipOptions { quantized_weights: export.quantized_weights, opset: export.opset };
-            quantrain_onnx::write_clip(net, &model, &options)?;
+            quantrain_onnx::write_clip(net, &model, &export.clip())?;
             quantrain_onnx::write_tidl_settings(net, &import_settings)?;
             written.extend([model, import_settings]);
         }

@@ -55,6 +55,7 @@ mod axis_values;
 mod calibrate;
 pub mod checkpoint;
 mod datasets;
+mod dry_run;
 mod error;
 mod evaluate;
 mod export;
@@ -106,6 +107,7 @@ pub use quantrain_integer as integer;
 pub use quantrain_onnx as onnx;
 
 pub use calibrate::{Calibrated, calibrate};
+pub use dry_run::dry_run;
 pub use error::{
     CheckError, CheckpointError, FileError, Location, LossError, ObserveError, OptimizerError, RecipeError, RunDirectoryError, RunError,
 };

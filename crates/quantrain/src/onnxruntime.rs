@@ -6,9 +6,10 @@ mod library;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use half::{bf16, f16};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
-use ort::value::{Tensor, ValueRef};
+use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueRef};
 use thiserror::Error;
 
 pub(crate) use self::inner::{InnerRun, InnerSession};
@@ -90,6 +91,8 @@ pub struct OnnxRuntime {
     session: Session,
     /// Opened when outputs differ.
     inner: Option<InnerSession>,
+    /// The positions of the outputs that runs hand out.
+    outputs: Vec<usize>,
 }
 
 /// Opens sessions of one file.
@@ -100,7 +103,7 @@ pub(crate) struct Opener {
 }
 
 /// Images in the library's memory.
-pub struct Planes(Tensor<f32>);
+pub struct Planes(DynValue);
 
 /// How sessions are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,9 +129,26 @@ impl Opener {
         OnnxRuntimeError::Run { model: self.model.clone(), message }
     }
 
-    /// Images of `[N, H, W, C]` as the library takes them.
-    pub fn input(&self, images: &[f32], &[n, h, w, c]: &[usize; 4]) -> Result<Tensor<f32>, OnnxRuntimeError> {
-        Tensor::from_array(([n, c, h, w], transposed(images, [n, h * w, c]))).map_err(|e| self.refused(e.to_string()))
+    /// Images of `[N, H, W, C]` as a session takes them, in the type of its input.
+    pub fn input(&self, session: &Session, images: &[f32], &[n, h, w, c]: &[usize; 4]) -> Result<DynValue, OnnxRuntimeError> {
+        let (shape, values) = ([n, c, h, w], transposed(images, [n, h * w, c]));
+        let made = match session.inputs().first().and_then(|input| input.dtype().tensor_type()) {
+            Some(TensorElementType::Float16) => Tensor::from_array((shape, of(&values, f16::from_f32))).map(Tensor::into_dyn),
+            Some(TensorElementType::Bfloat16) => Tensor::from_array((shape, of(&values, bf16::from_f32))).map(Tensor::into_dyn),
+            Some(TensorElementType::Float64) => Tensor::from_array((shape, of(&values, f64::from))).map(Tensor::into_dyn),
+            _ => Tensor::from_array((shape, values)).map(Tensor::into_dyn),
+        };
+        made.map_err(|e| self.refused(e.to_string()))
+    }
+
+    /// The file, where sessions cannot be opened of it as it stands: with exact products the library fails where weights share a zero point.
+    pub fn rewritten(&self) -> Result<Option<Vec<u8>>, OnnxRuntimeError> {
+        if !self.options.exact {
+            return Ok(None);
+        }
+        let model = &self.model;
+        let bytes = std::fs::read(model).map_err(|source| quantrain_onnx::ReadError::Io { file: model.clone(), source })?;
+        Ok(quantrain_onnx::with_own_zero_points(model, &bytes)?)
     }
 }
 
@@ -139,14 +159,26 @@ impl OnnxRuntime {
     /// The library refuses the model.
     pub fn open(library: &Library, model: &Path, options: SessionOptions) -> Result<Self, OnnxRuntimeError> {
         let opener = Opener { library: library.clone(), model: model.into(), options };
-        let session = opener.builder()?.commit_from_file(model).map_err(|e| opener.refused(e.to_string()))?;
-        Ok(OnnxRuntime { opener, session, inner: None })
+        let mut builder = opener.builder()?;
+        let session = match opener.rewritten()? {
+            Some(bytes) => builder.commit_from_memory(&bytes),
+            None => builder.commit_from_file(model),
+        };
+        let session = session.map_err(|e| opener.refused(e.to_string()))?;
+        let outputs = (0..session.outputs().len()).collect();
+        Ok(OnnxRuntime { opener, session, inner: None, outputs })
+    }
+
+    /// Hands out the outputs of these names only.
+    pub(crate) fn hand_out(&mut self, names: &[&str]) {
+        let position = |name: &&str| self.session.outputs().iter().position(|output| output.name() == *name);
+        self.outputs = names.iter().filter_map(position).collect();
     }
 
     /// Runs images of `[N, H, W, C]`; gives every output as the engine has it in memory, images NHWC.
     ///
     /// # Errors
-    /// The library says no, or an output is not of 32-bit floats.
+    /// The library says no, or an output has no numbers.
     pub fn run(&mut self, images: &[f32], shape: &[usize; 4]) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
         self.run_planes(&self.planes(images, shape)?)
     }
@@ -156,7 +188,7 @@ impl OnnxRuntime {
     /// # Errors
     /// The library has no memory for them.
     pub fn planes(&self, images: &[f32], shape: &[usize; 4]) -> Result<Planes, OnnxRuntimeError> {
-        self.opener.input(images, shape).map(Planes)
+        self.opener.input(&self.session, images, shape).map(Planes)
     }
 
     /// As [`OnnxRuntime::run`], of images that are there already: what takes time is the library.
@@ -166,7 +198,8 @@ impl OnnxRuntime {
     pub fn run_planes(&mut self, images: &Planes) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
         let refuse = |e: ort::Error| OnnxRuntimeError::Run { model: self.opener.model.clone(), message: e.to_string() };
         let outputs = self.session.run(ort::inputs![&images.0]).map_err(refuse)?;
-        outputs.values().map(|value| reals(&value).map_err(refuse)).collect()
+        let values: Vec<ValueRef> = outputs.values().collect();
+        self.outputs.iter().map(|&i| reals(&values[i]).map_err(refuse)).collect()
     }
 
     /// What the model takes, and what it gives for images of `[N, H, W, C]`.
@@ -174,8 +207,9 @@ impl OnnxRuntime {
     /// # Errors
     /// The library says no.
     pub(crate) fn interface(&mut self, images: &[f32], shape: &[usize; 4]) -> Result<Interface, OnnxRuntimeError> {
-        let inputs = self.session.inputs().iter().map(|input| input.name().to_owned()).collect();
-        let images = self.opener.input(images, shape)?;
+        let kind = |input: &Outlet| input.dtype().tensor_type().map_or_else(|| "no tensor".into(), |kind| kind.to_string());
+        let inputs = self.session.inputs().iter().map(|input| (input.name().to_owned(), kind(input))).collect();
+        let images = self.opener.input(&self.session, images, shape)?;
         let outputs = self.session.run(ort::inputs![images]).map_err(|e| self.opener.refused(e.to_string()))?;
         let outputs = outputs.iter().map(|(name, value)| OutputKind::of(name, &value)).collect();
         Ok(Interface { inputs, outputs })
@@ -193,7 +227,7 @@ impl OnnxRuntime {
     pub(crate) fn inner(&mut self) -> Result<(&Opener, &mut InnerSession), OnnxRuntimeError> {
         let opened = match self.inner.take() {
             Some(inner) => inner,
-            None => InnerSession::open(&self.opener)?,
+            None => InnerSession::open(&self.opener, self.outputs.clone())?,
         };
         Ok((&self.opener, self.inner.insert(opened)))
     }
@@ -202,8 +236,8 @@ impl OnnxRuntime {
 /// What a model takes and gives.
 #[derive(Debug)]
 pub(crate) struct Interface {
-    /// The names of its inputs.
-    pub inputs: Vec<String>,
+    /// Its inputs, name and type.
+    pub inputs: Vec<(String, String)>,
     /// What a run gave.
     pub outputs: Vec<OutputKind>,
 }
@@ -230,8 +264,10 @@ impl OutputKind {
 
 impl fmt::Display for Interface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let outputs: Vec<String> = self.outputs.iter().map(|o| format!("{}: {} {:?}", o.name, o.kind, o.shape)).collect();
-        write!(f, "{} -> {}", self.inputs.join(", "), outputs.join(", "))
+        let shape = |shape: &[i64]| shape.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
+        let outputs: Vec<String> = self.outputs.iter().map(|o| format!("{}: {} {}", o.name, o.kind, shape(&o.shape))).collect();
+        let inputs: Vec<String> = self.inputs.iter().map(|(name, kind)| format!("{name}: {kind}")).collect();
+        write!(f, "{} -> {}", inputs.join(", "), outputs.join(", "))
     }
 }
 
@@ -241,8 +277,26 @@ pub(crate) fn reals(value: &ValueRef) -> ort::Result<Vec<f32>> {
         let (shape, values) = value.try_extract_tensor::<T>()?;
         Ok(in_memory_order(shape, values).into_iter().map(real).collect())
     }
-    let other = of::<f64>(value, |v| v as f32).or_else(|_| of::<i64>(value, |v| v as f32)).or_else(|_| of::<i32>(value, |v| v as f32));
-    of::<f32>(value, |v| v).or_else(|error| other.or_else(|_| of::<bool>(value, |v| f32::from(u8::from(v)))).map_err(|_| error))
+    match value.dtype().tensor_type() {
+        Some(TensorElementType::Float16) => of::<f16>(value, f16::to_f32),
+        Some(TensorElementType::Bfloat16) => of::<bf16>(value, bf16::to_f32),
+        Some(TensorElementType::Float64) => of::<f64>(value, |v| v as f32),
+        Some(TensorElementType::Int8) => of::<i8>(value, f32::from),
+        Some(TensorElementType::Uint8) => of::<u8>(value, f32::from),
+        Some(TensorElementType::Int16) => of::<i16>(value, f32::from),
+        Some(TensorElementType::Uint16) => of::<u16>(value, f32::from),
+        Some(TensorElementType::Int32) => of::<i32>(value, |v| v as f32),
+        Some(TensorElementType::Uint32) => of::<u32>(value, |v| v as f32),
+        Some(TensorElementType::Int64) => of::<i64>(value, |v| v as f32),
+        Some(TensorElementType::Uint64) => of::<u64>(value, |v| v as f32),
+        Some(TensorElementType::Bool) => of::<bool>(value, |v| f32::from(u8::from(v))),
+        _ => of::<f32>(value, |v| v),
+    }
+}
+
+/// Each value in another type.
+fn of<T>(values: &[f32], convert: fn(f32) -> T) -> Vec<T> {
+    values.iter().copied().map(convert).collect()
 }
 
 /// A tensor of the library as the engine has it in memory: images NHWC.

@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Channels, Order, PixelRange, Preprocess, Resize, Scaling};
 use quantrain_graph::{LayerSettings, Settings, Target};
-use quantrain_onnx::ReadOptions;
+use quantrain_onnx::{ClipOptions, FloatOptions, QdqOptions, ReadOptions};
 
 use crate::RunError;
 use crate::checkpoint::Fingerprint;
@@ -301,6 +301,23 @@ pub struct Export {
     pub check: bool,
 }
 
+impl Export {
+    /// What of it concerns a QDQ file.
+    pub(crate) fn qdq(&self) -> QdqOptions {
+        QdqOptions { int4_weights: self.int4, uint8_activations: self.uint8, opset: self.opset }
+    }
+
+    /// What of it concerns a file with Clip nodes.
+    pub(crate) fn clip(&self) -> ClipOptions {
+        ClipOptions { quantized_weights: self.quantized_weights, opset: self.opset }
+    }
+
+    /// What of it concerns a float file.
+    pub(crate) fn float(&self) -> FloatOptions {
+        FloatOptions { opset: self.opset }
+    }
+}
+
 impl Recipe {
     /// The recipe of a file, or of flags alone, with what flags say over it. The file's relative paths start at its folder, those of flags at
     /// the current one.
@@ -311,7 +328,11 @@ impl Recipe {
         let (file, text) = match path {
             None => (RecipeFile::default(), String::new()),
             Some(path) => {
-                let text = fs::read_to_string(path).map_err(|source| RecipeError::Read { file: path.into(), source })?;
+                let bytes = fs::read(path).map_err(|source| RecipeError::Read { file: path.into(), source })?;
+                let text = String::from_utf8(bytes).map_err(|error| {
+                    let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();
+                    RecipeError::NotText { location: Location { file: path.into(), line: Some(line) } }
+                })?;
                 (parse::parse(path, &text)?.based_on(path.parent().unwrap_or(Path::new(""))), text)
             }
         };

@@ -155,6 +155,10 @@ pub fn verify(
     let program = IntegerProgram::lower(&net)?;
     let exact = runtime.as_ref().is_some_and(|runtime| runtime.options().exact);
     let hypotheses = file.map(|file| Hypotheses::new(file, &net, exact)).transpose()?;
+    if let Some(runtime) = runtime.as_deref_mut() {
+        let computed = net.graph().outputs().iter().map(|&t| net.graph().tensor(t).name.as_str());
+        runtime.hand_out(&computed.collect::<Vec<_>>());
+    }
     let at_once = images_at_once(&net);
     let float = net.float_nodes().iter().map(|(n, _)| net.graph().node(*n)).map(|n| format!("{} ({})", n.name, n.op.name())).collect();
     let mut network = Network::new(net);

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quantrain::recipe::{GradientPath, Overrides, Recipe, Which};
-use quantrain::{Model, RunDirectory};
+use quantrain::{Model, RunDirectory, dry_run};
 use quantrain_engine::{Plan, Purpose};
-use quantrain_graph::{Dim, FloatReason, Fusion, Graph, NodeId, Op, QuantGraph, QuantizerId, Shape, TensorId, Unit};
+use quantrain_graph::{Dim, FloatReason, Fusion, Graph, NodeId, Op, Passed, PassedOutput, QuantGraph, QuantizerId, Shape, TensorId, Unit};
 use quantrain_integer::{Accumulator, BlockReport, IntegerProgram};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -57,6 +57,9 @@ pub struct InspectReport {
     /// What the file says of the images that it takes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     images: BTreeMap<String, String>,
+    /// Outputs that nothing computes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed: Vec<PassedReport>,
     units: Vec<UnitReport>,
     parameters: usize,
     multiply_accumulates: usize,
@@ -67,8 +70,19 @@ pub struct InspectReport {
     /// The quantizers of a file that is quantized already.
     #[serde(skip_serializing_if = "Option::is_none")]
     taken_over: Option<TakenOver>,
+    /// Why `verify` cannot run it in integers, where it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_integers: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<String>,
+}
+
+/// An output that is handed out as it is in the file.
+#[derive(Debug, Serialize)]
+struct PassedReport {
+    name: String,
+    /// A constant, or the input that it is.
+    value: String,
 }
 
 /// An input or an output.
@@ -164,20 +178,24 @@ struct BatchNorms {
 }
 
 impl Inspect {
-    /// Reads the network and places quantizers; runs nothing.
+    /// Reads the network, places quantizers and does all else of a quantization that needs no images; runs nothing.
     pub fn run(self) -> Result<InspectReport, CliError> {
         let mut flags = Overrides { gradient_path: self.gradient_path, batch_size: self.batch, ..Overrides::default() };
         self.network.over(&mut flags);
         self.quantization.over(&mut flags);
-        let (recipe, net, taken_over) = match Subject::of(&self.subject)? {
+        let ((recipe, net, taken_over), without_integers) = match Subject::of(&self.subject)? {
             Subject::Run(run) => {
                 let recipe = self.recipe.as_deref().map_or_else(|| Ok(run.recipe()), Subject::recipe)?;
-                of_run(&run, Recipe::load(Some(&recipe), self.set.over(flags)?)?)?
+                (of_run(&run, Recipe::load(Some(&recipe), self.set.over(flags)?)?)?, None)
             }
-            _ => of_model(super::of_subject(&self.subject, self.recipe.as_deref(), flags, &self.set)?)?,
+            _ => {
+                let shown = of_model(super::of_subject(&self.subject, self.recipe.as_deref(), flags, &self.set)?)?;
+                let without_integers = dry_run(&shown.1, &shown.0)?.map(|error| error.to_string());
+                (shown, without_integers)
+            }
         };
         let plan = self.plan.then(|| plan(&net, &recipe)).transpose()?;
-        Ok(InspectReport { taken_over, ..report(&net, &recipe, plan) })
+        Ok(InspectReport { taken_over, without_integers, ..report(&net, &recipe, plan) })
     }
 }
 
@@ -226,15 +244,25 @@ fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectRep
         inputs: tensors(graph.inputs()),
         outputs: tensors(graph.outputs()),
         images: quantrain::stated(&graph.metadata).into_iter().collect(),
+        passed: graph.passed.iter().map(|output| passed(graph, output)).collect(),
         parameters: graph.parameter_count(),
         multiply_accumulates: units.iter().map(|u| u.multiply_accumulates).sum(),
         batch_norms: BatchNorms { folded: count(FOLDED), kept: count(KEPT) },
         fused: net.fusions().iter().map(fusion_report).collect(),
         quantized: Coverage::of(net),
         taken_over: None,
+        without_integers: None,
         units,
         plan,
     }
+}
+
+fn passed(graph: &Graph, output: &PassedOutput) -> PassedReport {
+    let value = match &output.value {
+        Passed::Input(input) => format!("the input `{}` as it comes", graph.tensor(*input).name),
+        Passed::Constant { .. } => "a constant, as it is in the file".into(),
+    };
+    PassedReport { name: output.name.clone(), value }
 }
 
 const FOLDED: &str = "folded";
@@ -299,6 +327,9 @@ impl fmt::Display for InspectReport {
             }
         }
         self.images.iter().try_for_each(|(key, value)| writeln!(f, "the file says of its images: {key} = {value}"))?;
+        for PassedReport { name, value } in &self.passed {
+            writeln!(f, "output `{name}`: {value}")?;
+        }
         writeln!(f, "\n{}", self.table().fitted_without(f.width(), &["BatchNorm", "parameters", "MACs", "largest sum"]))?;
         let BatchNorms { folded, kept } = self.batch_norms;
         let norms = match (folded, kept) {
@@ -318,6 +349,9 @@ impl fmt::Display for InspectReport {
             writeln!(f, "{taken_over}")?;
         }
         write!(f, "{}", self.quantized)?;
+        if let Some(reason) = &self.without_integers {
+            writeln!(f, "`quantrain verify` cannot run it in integers: {reason}")?;
+        }
         self.plan.as_ref().map_or(Ok(()), |plan| write!(f, "\n{plan}"))
     }
 }

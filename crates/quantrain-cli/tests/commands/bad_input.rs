@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use quantrain_graph::op::{AveragePool, Window};
+use quantrain_graph::{GraphBuilder, Op};
+
 use crate::fixture::{Fixture, text};
 
 /// Runs the command and gives its one line; checks the exit code and that no file was made.
@@ -141,7 +144,7 @@ fn images_that_do_not_fit() {
         ("--data", "labels-images-idx3-ubyte", "label 4 found, one in 0..4 expected"),
         ("--eval-data", "labels-images-idx3-ubyte", "label 4 found, one in 0..4 expected"),
         ("--data", "unlabelled-images-idx3-ubyte", "the data set has no labels"),
-        ("--resize", "12", "images of [12, 12, 1] (height, width, channels) found, [8, 8, 1] expected by input `image`"),
+        ("--resize", "12", "images of 12x12x1 (height, width, channels) found, 8x8x1 expected by input `image`"),
         ("--crop", "9", "smaller than the crop 9 x 9"),
         ("--batch-size", "97", "96 samples do not fill one batch of 97"),
     ];
@@ -150,7 +153,7 @@ fn images_that_do_not_fit() {
         assert!(message.contains(expected), "{message}");
     }
     let message = refused(&fixture, &["train", "channels.toml"]);
-    assert!(message.contains("images of [8, 8, 3] (height, width, channels) found, [8, 8, 1] expected"), "{message}");
+    assert!(message.contains("images of 8x8x3 (height, width, channels) found, 8x8x1 expected"), "{message}");
     let message = refused(&fixture, &["evaluate", "net.onnx", "--data", "unlabelled-images-idx3-ubyte"]);
     assert!(message.contains("unlabelled-images-idx3-ubyte: the images have no labels"), "{message}");
 }
@@ -211,4 +214,79 @@ fn a_loss_gone_nan_keeps_the_last_good_checkpoint() {
         assert_eq!(text(&again.stderr), message, "a resumed run goes the same way");
         assert!(fs::read(fixture.path("run/checkpoints/last.safetensors")).unwrap() == checkpoint);
     }
+}
+
+#[test]
+fn inspect_refuses_what_quantize_will_refuse() {
+    let fixture = Fixture::new();
+    let write = |name: &str, build: &dyn Fn(&mut GraphBuilder)| {
+        let mut b = GraphBuilder::new("g");
+        build(&mut b);
+        fixture.write_graph(name, &b.finish().unwrap());
+    };
+    write("two.onnx", &|b| {
+        let (x, z) = (b.input("x", &[1, 28, 28]), b.input("z", &[1, 28, 28]));
+        let y = b.add("y", x, z).unwrap();
+        b.output(y);
+    });
+    write("row.onnx", &|b| {
+        let x = b.input("x", &[784]);
+        let y = b.gemm("y", x, 2, vec![0.5; 2 * 784], vec![0.0; 2]).unwrap();
+        b.output(y);
+    });
+    write("dilated.onnx", &|b| {
+        let x = b.input("x", &[1, 28, 28]);
+        let window = Window { dilations: [2, 2], ..Window::new([2, 2]) };
+        let y = b.node("pool", Op::AveragePool(AveragePool { window, count_include_pad: false }), &[x], "pool").unwrap();
+        b.output(y);
+    });
+    write("channels.onnx", &|b| {
+        let x = b.input("x", &[5, 28, 28]);
+        let y = b.relu("y", x).unwrap();
+        b.output(y);
+    });
+    fixture.recipe("set.toml", "run", "[export]\nopset = 13\n");
+    fixture.recipe("layer.toml", "run", "[[quantization.layer]]\nname = 'nowhere'\nfloat = true\n");
+    fixture.recipe("bits.toml", "run", "[quantization]\nweight-bits = 9\n");
+    let rows: [(&str, Option<&str>, &str); 6] = [
+        ("two.onnx", None, "2 inputs"),
+        ("row.onnx", None, "shape [N, 784]"),
+        ("dilated.onnx", Some("set.toml"), "node `pool` (AveragePool) needs 19"),
+        ("channels.onnx", None, "channels: 5, expected 1 or 3"),
+        ("net.onnx", Some("layer.toml"), "matches no layer"),
+        ("net.onnx", Some("bits.toml"), "9-bit weights"),
+    ];
+    for (model, recipe, expected) in rows {
+        let with = |command: &[&str]| {
+            let recipe = recipe.map(|recipe| if command[0] == "quantize" { vec![recipe] } else { vec!["--recipe", recipe] });
+            let arguments: Vec<&str> = command.iter().copied().chain(recipe.into_iter().flatten()).collect();
+            refused(&fixture, &arguments)
+        };
+        let inspected = with(&["inspect", model]);
+        assert!(inspected.contains(expected), "{inspected}");
+        assert_eq!(inspected, with(&["quantize", "--model", model, "--data", "train-images-idx3-ubyte"]), "{model}");
+    }
+}
+
+#[test]
+fn numbers_below_zero_are_values_and_not_flags() {
+    let fixture = Fixture::new();
+    for (flag, value, expected) in [
+        ("--lr", "-1", "train.learning-rate: -1 found, a finite number above 0 expected"),
+        ("--lr", "-0.001", "train.learning-rate: -0.001 found"),
+        ("--epochs", "-1", "invalid value '-1' for '--epochs <N>': 0 to 4294967295 expected"),
+        ("--batch-size", "-1", "invalid value '-1' for '--batch-size <N>': a whole number, 0 or more, expected"),
+        ("--lr", "fast", "invalid value 'fast' for '--lr <RATE>': a number expected"),
+    ] {
+        let message = refused(&fixture, &train_with(flag, value));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_recipe_is_text() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("latin.toml"), b"model = 'net.onnx'\n# caf\xe9\n").unwrap();
+    let message = refused(&fixture, &["quantize", "latin.toml"]);
+    assert!(message.ends_with("latin.toml:2: not UTF-8 found here; save the recipe as text in UTF-8"), "{message}");
 }

@@ -431,8 +431,8 @@ fn init_prints_a_recipe_that_runs() {
 fn inspect_lists_activations_that_are_spelled_out() {
     let fixture = Fixture::new();
     let mut b = GraphBuilder::new("silu");
-    let x = b.input("x", &[2, 4, 4]);
-    let y = b.convolution("conv", x, 3, [1, 1]).weights(vec![0.5; 6]).done().unwrap();
+    let x = b.input("x", &[3, 4, 4]);
+    let y = b.convolution("conv", x, 3, [1, 1]).weights(vec![0.5; 9]).done().unwrap();
     let gate = b.node("gate", Op::Activation(Activation::Sigmoid), &[y], "gate").unwrap();
     let y = b.node("silu", Op::Binary(Binary::Mul), &[y, gate], "silu").unwrap();
     // Handed out inside, so it stays.

@@ -5,7 +5,7 @@ mod array;
 
 use std::path::{Path, PathBuf};
 
-use self::array::Array;
+use self::array::{Array, extents_of};
 use super::{ReadOptions, file, name_of};
 use crate::{Annotation, DataError, Dataset, Glance, Image, Sample};
 
@@ -39,7 +39,7 @@ impl Npz {
         };
         let images = find("images")?.ok_or_else(|| not_npz(format!("no array `images` among: {}", names.join(", "))))?;
         let unfit = |name: &str, array: &Array, expected: &str| {
-            not_npz(format!("`{name}` is an array of shape {:?} and type {}, {expected} expected", array.shape, array.kind))
+            not_npz(format!("`{name}` is an array of shape {} and type {}, {expected} expected", extents_of(&array.shape), array.kind))
         };
         let is_bytes = images.kind == "|u1" && !images.bytes.is_empty();
         let (count, size) = match images.shape[..] {

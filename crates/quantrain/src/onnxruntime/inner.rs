@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use ort::session::{Session, SessionOutputs};
-use ort::value::DynValue;
+use ort::value::{DynValue, ValueRef};
 use quantrain_onnx::{Maker, Makers, code_tensors, with_outputs};
 
 use super::{OnnxRuntimeError, Opener, in_memory_order, reals};
@@ -17,18 +17,24 @@ pub(crate) struct InnerSession {
     /// Of each quantized tensor, the output that its codes are.
     outputs: HashMap<String, String>,
     makers: Makers,
+    /// The positions of the file's own outputs that are compared.
+    own: Vec<usize>,
 }
 
 /// What a run of an [`InnerSession`] hands out.
 pub(crate) struct InnerRun<'s> {
     values: SessionOutputs<'s>,
     outputs: &'s HashMap<String, String>,
+    own: &'s [usize],
 }
 
 impl InnerSession {
-    pub(crate) fn open(opener: &Opener) -> Result<Self, OnnxRuntimeError> {
+    pub(crate) fn open(opener: &Opener, own: Vec<usize>) -> Result<Self, OnnxRuntimeError> {
         let model = &opener.model;
-        let bytes = std::fs::read(model).map_err(|source| quantrain_onnx::ReadError::Io { file: model.clone(), source })?;
+        let bytes = match opener.rewritten()? {
+            Some(bytes) => bytes,
+            None => std::fs::read(model).map_err(|source| quantrain_onnx::ReadError::Io { file: model.clone(), source })?,
+        };
         let tensors = code_tensors(model, &bytes)?;
         let mut names: Vec<&str> = tensors.iter().map(|(_, codes)| codes.as_str()).collect();
         names.sort_unstable();
@@ -36,14 +42,14 @@ impl InnerSession {
         let optimized = tempfile::Builder::new().suffix(".onnx").tempfile().map_err(OnnxRuntimeError::Temporary)?;
         let mut builder = opener.builder()?.with_optimized_model_path(optimized.path()).map_err(|e| opener.refused(e.to_string()))?;
         let session = builder.commit_from_memory(&with_outputs(&bytes, names.into_iter())).map_err(|e| opener.refused(e.to_string()))?;
-        Ok(InnerSession { session, outputs: tensors.into_iter().collect(), makers: Makers::read(optimized.path())? })
+        Ok(InnerSession { session, outputs: tensors.into_iter().collect(), makers: Makers::read(optimized.path())?, own })
     }
 
     /// Runs images of `[N, H, W, C]`.
     pub(crate) fn run(&mut self, opener: &Opener, images: &[f32], shape: &[usize; 4]) -> Result<InnerRun<'_>, OnnxRuntimeError> {
-        let input = opener.input(images, shape)?;
+        let input = opener.input(&self.session, images, shape)?;
         let values = self.session.run(ort::inputs![input]).map_err(|e| opener.refused(e.to_string()))?;
-        Ok(InnerRun { values, outputs: &self.outputs })
+        Ok(InnerRun { values, outputs: &self.outputs, own: &self.own })
     }
 
     /// What computes the codes of a tensor.
@@ -63,9 +69,10 @@ impl InnerRun<'_> {
         codes(self.values.get(self.outputs.get(tensor)?)?)
     }
 
-    /// The file's own outputs as floats; codes of 8 and 16 bits are none.
+    /// The file's own outputs as floats.
     pub(crate) fn reals(&self) -> Vec<Vec<f32>> {
-        self.values.values().filter_map(|value| reals(&value).ok()).collect()
+        let values: Vec<ValueRef> = self.values.values().collect();
+        self.own.iter().filter_map(|&i| reals(values.get(i)?).ok()).collect()
     }
 }
 

@@ -115,9 +115,9 @@ mod tests {
                 "flags: key `quantization.layer.float` is not known; set the list: quantization.layer=[{ name = \"…\", … }]",
             ),
             ("train.optimizer=adan", "flags: train.optimizer: `adan` found, one of sgd, adam, adamw expected; did you mean `adam`?"),
-            ("train.epochs=two", "flags: train.epochs: invalid type: string \"two\", expected u32"),
-            ("train.epochs=", "flags: train.epochs: invalid type: string \"\", expected u32"),
-            ("train.epochs=3\nseed=4", "flags: train.epochs: invalid type: string \"3\\nseed=4\", expected u32"),
+            ("train.epochs=two", "flags: train.epochs: \"two\" found, a whole number, 0 or more expected"),
+            ("train.epochs=", "flags: train.epochs: \"\" found, a whole number, 0 or more expected"),
+            ("train.epochs=3\nseed=4", "flags: train.epochs: \"3\\nseed=4\" found, a whole number, 0 or more expected"),
         ];
         for (assignment, expected) in rows {
             assert_eq!(set(&[assignment]).unwrap_err(), expected);

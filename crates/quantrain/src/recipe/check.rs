@@ -17,6 +17,7 @@ use super::file::{AugmentationFile, DataFile, QuantizationFile, RefineFile, Trai
 use super::resize::ResizeTo;
 use super::{Data, Device, Export, LearnRanges, Losses, OutputLoss, Quantization, Recipe, RecipeFile, Train};
 use crate::CheckError;
+use crate::error::listed;
 use crate::loss::{CrossEntropy, Distillation};
 use crate::observe::{ObserverKind, ObserverSettings};
 use crate::optimizer::{Adam, Rule, Sgd};
@@ -54,7 +55,7 @@ impl TryFrom<RecipeFile> for Recipe {
                 checkpoint: given("export.checkpoint", file.export.checkpoint)?,
                 quantized_weights: given("export.quantized-weights", file.export.quantized_weights)?,
                 encodings: given("export.encodings", file.export.encodings)?,
-                opset: optional("export.opset", file.export.opset, "13 to 23", |set| quantrain_onnx::OPERATOR_SETS.contains(&set))?,
+                opset: optional("export.opset", file.export.opset, "13 to 25", |set| quantrain_onnx::OPERATOR_SETS.contains(&set))?,
                 int4: given("export.int4", file.export.int4)?,
                 uint8: given("export.uint8", file.export.uint8)?,
                 check: given("export.check", file.export.check)?,
@@ -253,11 +254,11 @@ fn refinement(file: &RefineFile) -> Result<Refinement, CheckError> {
 fn augmentation(file: &AugmentationFile, ignored_label: Option<i64>) -> Result<Augment, CheckError> {
     let scale = match file.scale.map(|limits| limits.map(|x| x as f32)) {
         Some([low, high]) if !(low > 0.0 && low <= high && high <= 16.0) => {
-            let (key, found) = ("augmentation.scale", format!("[{low}, {high}]"));
+            let (key, found) = ("augmentation.scale", format!("{low}, {high}"));
             return Err(CheckError::Value { key, found, expected: "two rising factors above 0 up to 16" });
         }
         Some(limits) if file.resized_crop.is_some() => {
-            let (key, found) = ("augmentation.scale", format!("{limits:?} beside resized-crop"));
+            let (key, found) = ("augmentation.scale", format!("{} beside resized-crop", listed(&limits)));
             return Err(CheckError::Value { key, found, expected: "one way to cut out a random part" });
         }
         limits => limits.map(|[low, high]| (low, high)),
@@ -265,7 +266,7 @@ fn augmentation(file: &AugmentationFile, ignored_label: Option<i64>) -> Result<A
     let key = "augmentation.resized-crop";
     let resized_crop = match file.resized_crop.map(|limits| limits.map(|x| x as f32)) {
         Some([low, high]) if !(low > 0.0 && low <= high && high <= 1.0) => {
-            return Err(CheckError::Value { key, found: format!("[{low}, {high}]"), expected: "two rising shares above 0 up to 1" });
+            return Err(CheckError::Value { key, found: format!("{low}, {high}"), expected: "two rising shares above 0 up to 1" });
         }
         limits => limits.map(|[low, high]| (low, high)),
     };
@@ -441,11 +442,7 @@ fn per_channel(
     let values = given(key, values)?;
     let single: Vec<f32> = values.iter().map(|&v| v as f32).collect();
     let fits = single.len() == 1 || channels.map_or(single.len() == 3, |c| single.len() == c);
-    if fits && single.iter().all(|&v| holds(v)) {
-        Ok(single)
-    } else {
-        Err(CheckError::Value { key, found: format!("{values:?}"), expected })
-    }
+    if fits && single.iter().all(|&v| holds(v)) { Ok(single) } else { Err(CheckError::Value { key, found: listed(values), expected }) }
 }
 
 /// A path that the effective recipe can hold.

@@ -11,7 +11,7 @@ use crate::CheckError;
 
 /// The names of all classes, in the order of the network's outputs: a list, or a file with one on each line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a list of names, or a file of them in quotes")]
 pub enum ClassNames {
     /// Of a text file.
     File(PathBuf),

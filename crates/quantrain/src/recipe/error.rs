@@ -36,6 +36,12 @@ pub enum RecipeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The file is not text in UTF-8.
+    #[error("{location}: not UTF-8 found here; save the recipe as text in UTF-8")]
+    NotText {
+        /// Where that begins.
+        location: Location,
+    },
     /// The file is not TOML.
     #[error("{location}: {message}")]
     Syntax {

@@ -299,7 +299,7 @@ recipe_tables! {
         "quantized-weights" quantized_weights: bool, "false";
         /// Whether scales and zero points are also written as encodings in JSON.
         "encodings" encodings: bool, "false";
-        /// Operator set of the exported model, 13 to 23; an error where its operators or types need a later one.
+        /// Operator set of the exported model, 13 to 25; an error where its operators or types need a later one.
         "opset" opset: i64, words "the model's, or what its operators and types need", example "21";
         /// Whether weights of at most 4 bits are stored as INT4, two in a byte, instead of INT8 (style qdq; operator set 21).
         "int4" int4: bool, "false";

@@ -41,8 +41,51 @@ fn explain(location: Location, message: &str, key: String) -> RecipeError {
             return RecipeError::UnknownValue { location, key, found, expected };
         }
     }
-    let message = message.lines().collect::<Vec<_>>().join(", ");
+    let message = match in_words(message) {
+        Some(words) => words,
+        None if is_expectation(message) => format!("{message} expected"),
+        None => message.lines().collect::<Vec<_>>().join(", "),
+    };
     if key.is_empty() { RecipeError::Syntax { location, message } } else { RecipeError::InvalidValue { location, key, message } }
+}
+
+/// What serde says where a value has one of several forms: these alone.
+fn is_expectation(message: &str) -> bool {
+    message.starts_with("a ") && !message.contains(':')
+}
+
+/// A value of the wrong type, which serde tells as ``invalid type: string "two", expected u32``, or `invalid length 3, expected …`.
+fn in_words(message: &str) -> Option<String> {
+    let (kind, rest) = match message.strip_prefix("invalid length ") {
+        Some(rest) => ("invalid length", rest),
+        None => message.split_once(": ").filter(|(kind, _)| matches!(*kind, "invalid type" | "invalid value"))?,
+    };
+    let (found, expected) = rest.rsplit_once(", expected ")?;
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" | "path string" => "text in quotes",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        list if list.starts_with("struct ") => "a table",
+        array if array.starts_with("an array of length") => array.trim_start_matches("an array of length "),
+        words => words,
+    };
+    let found = match found.split_once(' ') {
+        Some(("string" | "character", text)) => text.to_owned(),
+        Some(("integer" | "boolean" | "float", value)) => value.trim_matches('`').to_owned(),
+        Some(("floating", value)) => value.trim_start_matches("point ").trim_matches('`').to_owned(),
+        _ if kind == "invalid length" => format!("a list of {found}"),
+        _ => match found {
+            "sequence" => "a list".to_owned(),
+            "map" => "a table".to_owned(),
+            other => other.to_owned(),
+        },
+    };
+    let entries = if kind == "invalid length" && expected.chars().all(|c| c.is_ascii_digit()) { " entries" } else { "" };
+    Some(format!("{found} found, {expected}{entries} expected"))
 }
 
 /// Where a key would have been right, in words.

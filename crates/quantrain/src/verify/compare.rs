@@ -1,7 +1,7 @@
 //! Counts differences.
 
 use quantrain_engine::{EngineError, Mode, Network, Plan, Workspace};
-use quantrain_graph::{QuantGraph, Quantizer, TensorId};
+use quantrain_graph::{ElementType, QuantGraph, Quantizer, TensorId};
 use quantrain_integer::CodeMonitor;
 
 use super::cause::{Cause, CauseCount, Predictions};
@@ -99,6 +99,8 @@ impl CodeMonitor for Lockstep<'_> {
 pub(super) struct Outputs {
     counts: Vec<OutputComparison>,
     quantizers: Vec<Option<Quantizer>>,
+    /// The types that the file has for them.
+    kinds: Vec<Option<ElementType>>,
 }
 
 impl Outputs {
@@ -114,7 +116,8 @@ impl Outputs {
             largest: 0.0,
             causes: Vec::new(),
         };
-        Outputs { counts: graph.outputs().iter().zip(&quantizers).map(count).collect(), quantizers }
+        let kinds = graph.outputs().iter().map(|t| graph.element_types.get(t).copied()).collect();
+        Outputs { counts: graph.outputs().iter().zip(&quantizers).map(count).collect(), quantizers, kinds }
     }
 
     /// Takes up the outputs of a batch, real values as they lie in memory; gives how many of them differ.
@@ -128,6 +131,7 @@ impl Outputs {
             }
             count.values += values.len();
             for (&a, &b) in expected[i].iter().zip(values) {
+                let a = as_handed_out(self.kinds[i], a);
                 let difference = (number(&self.quantizers[i], a) - number(&self.quantizers[i], b)).abs();
                 count.differ += usize::from(difference != 0.0);
                 count.largest = count.largest.max(difference);
@@ -152,6 +156,15 @@ impl Outputs {
 
     pub fn finish(self) -> Vec<OutputComparison> {
         self.counts
+    }
+}
+
+/// A value in the type that a file has for its output.
+fn as_handed_out(kind: Option<ElementType>, value: f32) -> f32 {
+    match kind {
+        Some(ElementType::Float16) => half::f16::from_f32(value).to_f32(),
+        Some(ElementType::BFloat16) => half::bf16::from_f32(value).to_f32(),
+        _ => value,
     }
 }
 

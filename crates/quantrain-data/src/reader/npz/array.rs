@@ -10,6 +10,11 @@ pub(super) struct Array {
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
+/// Extents as people write them, 10x28x28.
+pub(super) fn extents_of(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}
+
 impl Array {
     pub(super) fn parse(file: Vec<u8>) -> Result<Self, String> {
         let broken = || "the header of an array is damaged".to_owned();
@@ -35,7 +40,7 @@ impl Array {
         let expected = shape.iter().try_fold(width, |n, &extent| n.checked_mul(extent));
         let bytes = file[end..].to_vec();
         if expected != Some(bytes.len()) {
-            return Err(format!("an array of shape {shape:?} and type {kind} has {} bytes", bytes.len()));
+            return Err(format!("an array of shape {} and type {kind} has {} bytes", extents_of(&shape), bytes.len()));
         }
         Ok(Array { kind, shape, bytes })
     }

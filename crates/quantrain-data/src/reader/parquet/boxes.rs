@@ -92,7 +92,7 @@ impl Boxes {
                 BoxForm::Size => (a + c, b + d),
             };
             if !(a < right && b < bottom && [a, b, right, bottom].iter().all(|x| x.is_finite())) {
-                return Err(wrong(format!("box {:?}", [a, b, c, d]), "finite numbers and an area"));
+                return Err(wrong(format!("box {a}, {b}, {c}, {d}"), "finite numbers and an area"));
             }
             let class = classes.and_then(|classes| classes.get(at)).map_or(0, |(_, class)| *class as i64);
             boxes.push(BoundingBox { left: a, top: b, right, bottom, class });
