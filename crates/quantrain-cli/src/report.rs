@@ -157,18 +157,26 @@ pub fn warnings(f: &mut fmt::Formatter<'_>, warnings: &[String]) -> fmt::Result 
     if warnings.is_empty() { Ok(()) } else { writeln!(f) }
 }
 
+/// What stays on the line of its number.
+const UNITS: [&str; 2] = ["%", "dB"];
+
+/// A space that no line ends at.
+const TIED: char = '\u{a0}';
+
 /// A text behind its first words, its further lines indented.
 pub fn wrapped(f: &mut fmt::Formatter<'_>, first: &str, indent: &str, text: &str) -> fmt::Result {
     let mut line = first.to_owned();
-    for word in text.split_whitespace() {
+    let text = UNITS.iter().fold(text.to_owned(), |text, unit| text.replace(&format!(" {unit}"), &format!("{TIED}{unit}")));
+    let spaced = |line: &str| line.replace(TIED, " ");
+    for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
         if line.chars().count() + 1 + word.chars().count() > WIDTH {
-            writeln!(f, "{line}")?;
+            writeln!(f, "{}", spaced(&line))?;
             line = indent.to_owned();
         }
         line += " ";
         line += word;
     }
-    writeln!(f, "{line}")
+    writeln!(f, "{}", spaced(&line))
 }
 
 /// What the steps of a refinement did; nothing where there were none.
@@ -216,4 +224,24 @@ pub fn export_check(f: &mut fmt::Formatter<'_>, check: &ExportCheck) -> fmt::Res
 /// A number of seconds that JSON readers need not round.
 pub fn seconds(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Wrapped(&'static str);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            wrapped(f, "warning:", "        ", self.0)
+        }
+    }
+
+    #[test]
+    fn lines_break_between_words_and_not_before_a_unit() {
+        let text = "the float network's accuracy, 22.22 %, is near that of guessing, 10.00 %: check mean";
+        let expected = "warning: the float network's accuracy, 22.22 %, is near that of guessing,\n         10.00 %: check mean\n";
+        assert_eq!(Wrapped(text).to_string(), expected);
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use parquet::errors::ParquetError;
 use thiserror::Error;
 
-use crate::DecodeError;
+use crate::{DecodeError, KINDS};
 
 /// Why a dataset cannot be opened, a sample cannot be read, or parameters make no sense.
 ///
@@ -84,7 +84,7 @@ pub enum DataError {
         known: String,
     },
     /// A pattern or a folder that holds no dataset.
-    #[error("{}: no files of a dataset there; expected parquet, IDX or images", path.display())]
+    #[error("{}: no files of a dataset there; expected {KINDS}", path.display())]
     NoFiles {
         /// As given.
         path: PathBuf,

@@ -26,6 +26,18 @@ fn error(path: &Path) -> DataError {
     try_open(path).err().expect("an error")
 }
 
+#[test]
+fn messages_name_every_kind_of_data() {
+    let folder = folder();
+    write(&folder.path().join("a.tiff"), b"II");
+    for name in ["a.tiff", "*.parquet"] {
+        let message = error(&folder.path().join(name)).to_string().to_lowercase();
+        for kind in ["parquet", ".npz", "idx", "a folder"] {
+            assert!(message.contains(kind) && quantrain_data::KINDS.to_lowercase().contains(kind), "{kind}: {message}");
+        }
+    }
+}
+
 fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
     let mut file = vec![0, 0, 8, sizes.len() as u8];
     sizes.iter().for_each(|size| file.extend(size.to_be_bytes()));

@@ -121,7 +121,7 @@ pub enum ObserveError {
         expected: ObserverKind,
     },
     /// No observer has this name.
-    #[error("observer `{name}` is not known; one of min-max, moving-average, percentile, pact2, mean-squared-error, entropy expected")]
+    #[error("observer `{name}` is not known; one of {} expected", ObserverKind::NAMES.join(", "))]
     Unknown {
         /// The name.
         name: String,
