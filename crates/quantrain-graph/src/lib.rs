@@ -24,6 +24,7 @@
 mod adopt;
 mod block;
 mod builder;
+mod compared_inputs;
 mod decisive;
 mod error;
 pub mod fold;

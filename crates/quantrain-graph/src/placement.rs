@@ -10,14 +10,14 @@ mod placer;
 use std::collections::HashMap;
 
 use crate::block::{self, Unit};
-use crate::graph::{Graph, NodeId, Note};
+use crate::graph::{Graph, NodeId, Note, TensorId};
 use crate::levels::Levels;
 use crate::pass;
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::separation::Separation;
 use crate::target::Placement;
 use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target, norm_block};
-pub(crate) use paths::{Paths, has_weights, is_flat, is_function, is_mean, moves, takes_greatest};
+pub(crate) use paths::{Paths, asks, has_weights, is_flat, is_function, is_mean, moves, takes_greatest};
 use placer::{Placer, WIDE};
 
 /// What a user may change of a target's rules. `None` leaves the target's word.
@@ -77,7 +77,7 @@ pub(crate) fn place_nothing(graph: Graph) -> QuantGraph {
 
 pub(crate) fn place(graph: Graph, target: Target, settings: &Settings) -> Result<QuantGraph, PlacementError> {
     let (graph, fusions) = pass::run(graph.without_idle_nodes(), pass::ALL);
-    let graph = norm_block::give_blocks(graph.own_parameters(), &target);
+    let graph = norm_block::give_blocks(graph.own_parameters(), &target).split_compared_inputs(&target);
     let units = block::units(&graph, &target);
     let Assignment { quantizers, of_tensor, weights, float } = assign(&graph, &units, &target, settings, &[])?;
     Ok(QuantGraph {
@@ -122,7 +122,8 @@ pub(crate) fn assign(
     let bias_limit = settings.bias_limit.unwrap_or(target.bias_limit());
     let float_outputs = !settings.quantize_output.unwrap_or(target.quantizes_output());
     if target.quantizes_input() {
-        for &input in graph.inputs().iter().filter(|t| !paths.leads_to_truth(**t)) {
+        let has_codes = |input: TensorId| graph.readers(input).any(|n| graph.node(n).op == Op::Identity);
+        for &input in graph.inputs().iter().filter(|t| !paths.leads_to_truth(**t) && !has_codes(**t)) {
             placer.own(input, widths.activation);
         }
     }

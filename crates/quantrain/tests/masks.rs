@@ -137,3 +137,19 @@ fn truths_may_be_turned_round_and_marks_may_be_of_any_depth() {
         }
     }
 }
+
+#[test]
+fn a_threshold_on_pixels_is_that_of_the_float_network() {
+    for target in targets() {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[3, SIDE, SIDE]);
+        let zero = b.constant("zero", &[1], vec![0.0]).unwrap();
+        let y = layer(&mut b, "first", x, 3, &[8.0; 3]);
+        let positive = b.node("positive", Op::Binary(Binary::Relation(Relation::Greater)), &[x, zero], "positive").unwrap();
+        let y = b.node("chosen", Op::Where(Where), &[positive, y, zero], "chosen").unwrap();
+        let y = layer(&mut b, "last", y, 3, &[4.0; 3]);
+        b.output(y);
+        let found = decibels(b, target.clone());
+        assert!(found[0] > 28.0, "{}: {found:?}", target.name());
+    }
+}

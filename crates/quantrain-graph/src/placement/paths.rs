@@ -178,7 +178,7 @@ pub(crate) fn is_flat(op: &Op) -> bool {
 }
 
 /// Reads truths, which are other than 0, or compares. Of a Where only the condition is such.
-fn asks(op: &Op) -> bool {
+pub(crate) fn asks(op: &Op) -> bool {
     match op {
         Op::Activation(a) => a.is_truth(),
         other => matches!(other, Op::Binary(Binary::Relation(_)) | Op::Where(_)),
