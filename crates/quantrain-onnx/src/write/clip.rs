@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use quantrain_graph::op::Activation;
-use quantrain_graph::{QuantGraph, TensorId, fold};
+use quantrain_graph::{QuantGraph, Quantizer, Range, TensorId, fold};
 
 use super::error::WriteError;
 use super::model::ModelWriter;
@@ -19,10 +19,12 @@ pub struct ClipOptions {
     pub opset: Option<i64>,
 }
 
-/// Writes a float model in which each quantized activation is clipped to the values of its outermost codes, where an importer finds its
-/// range (TIDL user guide, quantization-aware training: ranges are read from Clip, Minimum, PACT, ReLU6).
+/// Writes a float model in which each quantized activation is clipped to its range, where an importer finds it (TIDL user guide,
+/// quantization-aware training: ranges are read from Clip, Minimum, PACT, ReLU6). Limits that are powers of two are written as such, as the
+/// devkit's files have them: `Clip(-8, 8)`, though the largest code is a step lower.
 ///
-/// BatchNormalization is folded, and weights are clipped to learned limits: an importer takes their range from them. A fused Relu or Clip that the range lies within becomes the range's Clip. Operators that only carry values
+/// BatchNormalization is folded, and weights are clipped to learned limits: an importer takes their range from them. A fused Relu or Clip and
+/// the range's Clip are one, of the nearer limits; two where the importer would find another range in one. Operators that only carry values
 /// have none. Tensors keep their names behind their Clip, a network's input is read as `<name>_clipped`.
 ///
 /// # Errors
@@ -44,7 +46,7 @@ pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<
     let quantizers = activation_quantizers(net)?;
     let mut w = ModelWriter::new(graph, operator::opset(graph, options.opset)?);
     let mut names = Names::of(net);
-    let range_of = |t: TensorId| net.quantizer_of(t).map(|q| quantizers[q.0].range());
+    let range_of = |t: TensorId| net.quantizer_of(t).map(|q| importers_range(&quantizers[q.0]));
     for &input in graph.inputs() {
         if let Some(range) = range_of(input) {
             let name = &graph.tensor(input).name;
@@ -55,26 +57,48 @@ pub(super) fn clip_bytes(net: &QuantGraph, options: &ClipOptions) -> Result<Vec<
     }
     for u in 0..net.units().len() {
         let output = net.units()[u].output(graph);
-        let range = range_of(output).filter(|_| carried(net, u).is_none());
         let mut activation = unit::activation(net, u);
-        if let Some(range) = range {
+        let mut limits = None;
+        if let Some(id) = net.quantizer_of(output).filter(|_| carried(net, u).is_none()) {
             let name = &graph.tensor(output).name;
             names.written[output.0] = w.fresh(&format!("{name}_unclipped"));
-            let (low, high) = net.units()[u].clip(graph);
-            activation = activation.filter(|_| !(low <= range.min && range.max <= high));
+            let range = importers_range(&quantizers[id.0]);
+            let joined = clipped(range, net.units()[u].clip(graph));
+            let found = Quantizer::from_range(&net.quantizers()[id.0].scheme, joined);
+            // Two where one would be read as another range.
+            let is_one = activation.is_some_and(|a| a.clip().is_some()) && found.is_ok_and(|found| same_grid(&found, &quantizers[id.0]));
+            limits = Some(if is_one { joined } else { range });
+            activation = activation.filter(|_| !is_one);
         }
         let values = if options.quantized_weights { quantized_values(net, u)? } else { limited_weights(net, u) };
         let parameters = unit::float_parameters(&mut w, net, u, values);
         unit::write(&mut w, net, u, &names, parameters, activation)?;
-        if let Some(range) = range {
+        if let Some(limits) = limits {
             let name = &graph.tensor(output).name;
-            let clip = Activation::Clip { min: range.min, max: range.max };
+            let clip = Activation::Clip { min: limits.min, max: limits.max };
             activation::write(&mut w, &format!("{name}_Clip"), &clip, names.written[output.0].clone(), name);
         }
     }
     let metadata =
         [("quantrain.format", "clip"), ("quantrain.target", net.target().name()), ("quantrain.version", env!("CARGO_PKG_VERSION"))];
     w.finish(graph, &metadata)
+}
+
+/// The range as an importer looks for it: limits that are powers of two are written as these, though the largest code lies a step below.
+fn importers_range(q: &Quantizer) -> Range {
+    let range = q.range();
+    let limit = range.max + q.scale();
+    if q.zero_point() == 0 && limit.to_bits() & 0x7f_ffff == 0 { Range::new(range.min, limit) } else { range }
+}
+
+/// What is left of a range behind an activation's limits.
+fn clipped(range: Range, (low, high): (f32, f32)) -> Range {
+    Range::new(range.min.max(low), range.max.min(high))
+}
+
+fn same_grid(a: &Quantizer, b: &Quantizer) -> bool {
+    // A range that is free comes back to within a rounding.
+    (a.scale() / b.scale() - 1.0).abs() < 1e-5 && (a.zero_point(), a.qmin(), a.qmax()) == (b.zero_point(), b.qmin(), b.qmax())
 }
 
 /// The parameters of a block whose limits are learned, as an importer should see them.

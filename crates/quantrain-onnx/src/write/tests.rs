@@ -373,15 +373,17 @@ fn clip_files_clip_to_the_trained_ranges() {
     let net = prepared(small(), Target::tidl_pow2(), &Settings::default(), Range::new(0.0, 5.0));
     let model = ModelProto::decode(&clip_bytes(&net, &ClipOptions::default()).unwrap()[..]).unwrap();
     let graph = graph_of(&model);
-    // The range [0, 8) is wider than the fused clip at 6, which stays; carried values have none.
-    assert_eq!(operators(graph), ["Clip", "Conv", "Clip", "Clip", "GlobalAveragePool", "Clip", "Flatten", "Gemm", "Clip"]);
+    // One Clip at min(6, 8), whose range an importer rounds up to 8; carried values have none.
+    assert_eq!(operators(graph), ["Clip", "Conv", "Clip", "GlobalAveragePool", "Clip", "Flatten", "Gemm", "Clip"]);
     assert_eq!(writer(graph, "relu6").input, ["relu6_unclipped", "relu6_Clip.min", "relu6_Clip.max"]);
-    assert_eq!(floats(initializer(graph, "relu6_Clip.max")), [8.0 - 8.0 / 256.0]);
+    assert_eq!(floats(initializer(graph, "relu6_Clip.max")), [6.0]);
+    assert_eq!(floats(initializer(graph, "pool_Clip.max")), [8.0], "the power of two, not the largest code");
     assert_eq!(writer(graph, "fc").op_type.as_deref(), Some("Clip"), "the output keeps its name");
 
     let net = prepared(small(), Target::tidl_pow2(), &Settings::default(), Range::new(0.0, 4.0));
     let model = ModelProto::decode(&clip_bytes(&net, &ClipOptions::default()).unwrap()[..]).unwrap();
     assert_eq!(operators(graph_of(&model))[..3], ["Clip", "Conv", "Clip"], "a range within the fused clip takes its place");
+    assert_eq!(floats(initializer(graph_of(&model), "relu6_Clip.max")), [4.0]);
     let float_weights = floats(initializer(graph_of(&model), "conv.weight_folded"));
     assert_eq!(float_weights, net.folded(0).unwrap().weight);
 
@@ -390,6 +392,28 @@ fn clip_files_clip_to_the_trained_ranges() {
     let block = net.quantized_block(0).unwrap().unwrap();
     let values: Vec<f32> = block.weight.codes.iter().map(|c| c * block.weight.scale(0)).collect();
     assert_eq!(floats(initializer(graph_of(&model), "conv.weight_folded")), values);
+}
+
+#[test]
+fn limits_of_clip_files_are_powers_of_two_below_zero_too_and_free_ones_stay() {
+    let limits = |net: &QuantGraph, tensor: &str| {
+        let model = ModelProto::decode(&clip_bytes(net, &ClipOptions::default()).unwrap()[..]).unwrap();
+        ["min", "max"].map(|which| floats(initializer(graph_of(&model), &format!("{tensor}_Clip.{which}")))[0])
+    };
+    let net = prepared(small(), Target::tidl_pow2(), &Settings::default(), Range::new(-7.0, 5.0));
+    assert_eq!(limits(&net, "fc"), [-8.0, 8.0]);
+    let net = prepared(small(), Target::onnxruntime(), &Settings::default(), Range::new(-1.0, 1.55));
+    let fc = net.quantizers().iter().find(|q| q.tensor == "fc").unwrap().quantizer().unwrap().unwrap();
+    assert_eq!(limits(&net, "fc"), [fc.range().min, fc.range().max]);
+}
+
+#[test]
+fn a_range_wider_than_the_activation_keeps_its_own_clip() {
+    // An importer would take [0, 6] for [0, 8), and the network was trained with [0, 16).
+    let net = prepared(small(), Target::tidl_pow2(), &Settings::default(), Range::new(0.0, 9.0));
+    let model = ModelProto::decode(&clip_bytes(&net, &ClipOptions::default()).unwrap()[..]).unwrap();
+    assert_eq!(operators(graph_of(&model))[..4], ["Clip", "Conv", "Clip", "Clip"]);
+    assert_eq!(floats(initializer(graph_of(&model), "relu6_Clip.max")), [16.0]);
 }
 
 #[test]
