@@ -1,6 +1,6 @@
 //! `cargo xtask gradient-paths`: whether the backward through float or through quantized weights matters, measured.
 //!
-//! resnet20 on CIFAR-10 is trained at four widths, along both gradient paths, with free scales and powers of two, from several seeds. A run
+//! resnet20 on CIFAR-10 is trained at four widths, along the three gradient paths, with free scales and powers of two, from several seeds. A run
 //! that is there already is not repeated, so a stopped command goes on where it was, and what time allows can be run at a time.
 
 use std::fmt::Write;
@@ -11,7 +11,9 @@ use crate::training::{self, cells, top1};
 
 /// Bits of weights and activations.
 const WIDTHS: [u8; 4] = [8, 4, 3, 2];
-const PATHS: [&str; 2] = ["float", "quantized"];
+const PATHS: [&str; 3] = ["float", "quantized", DEVKIT];
+/// As its users ran it: BatchNormalization `running` and the biases it trains with where scales are powers of two, whatever the others have.
+const DEVKIT: &str = "devkit-qte";
 /// Nodes whose outputs no convolution reads: they have 8 bits, as nothing but the inputs and weights of convolutions has few in the papers.
 const NOT_READ_BY_CONVOLUTIONS: [&str; 2] = ["*.conv2", "layer3.2.add"];
 
@@ -126,17 +128,22 @@ impl Options {
         let share = |n: Option<u32>| n.map_or_else(|| "all".into(), |n| n.to_string());
         let images = format!("{}-{}", share(self.train_images), share(self.eval_images));
         let Case { bits, path, scales: Scales { target, .. } } = case;
-        let name = format!("w{bits}-{target}-{path}-{}-{}-{images}-{seed}", self.batch_norm, self.epochs);
+        let name = format!("w{bits}-{target}-{path}-{}-{}-{images}-{seed}", self.batch_norm_of(path), self.epochs);
         let (folder, recipe) = (self.out.join(&name), self.out.join(format!("{name}.toml")));
         fs::write(&recipe, self.recipe(root, case, seed, &folder)).map_err(|e| format!("{}: {e}", recipe.display()))?;
         training::summary(root, &name, &recipe, &folder, &[])
+    }
+
+    fn batch_norm_of(&self, path: &str) -> &'static str {
+        if path == DEVKIT { "running" } else { self.batch_norm }
     }
 
     fn recipe(&self, root: &Path, Case { bits, path, scales: Scales { target, .. } }: &Case, seed: u32, folder: &Path) -> String {
         let shared = std::path::absolute(root.join("../shared")).unwrap_or_else(|_| root.join("../shared"));
         let (shared, out) = (shared.display(), std::path::absolute(folder).unwrap_or_else(|_| folder.into()));
         let limit = |key: &str, n: Option<u32>| n.map_or_else(String::new, |n| format!("{key} = {n}\n"));
-        let (batch_norm, epochs, out) = (self.batch_norm, self.epochs, out.display());
+        let (batch_norm, epochs, out) = (self.batch_norm_of(path), self.epochs, out.display());
+        let biases = if *path == DEVKIT && *target == "tidl-pow2" { "bias-limit = 'devkit-split'\n" } else { "" };
         // A short run would else be frozen from its first step on.
         let freeze = epochs.saturating_sub(1).max(1);
         let rule = |node: &str| format!("[[quantization.layer]]\nname = '{node}'\nactivation-bits = 8\n");
@@ -145,7 +152,7 @@ impl Options {
         format!(
             "model = '{shared}/models/resnet20_cifar10.onnx'\ntarget = '{target}'\nout = '{out}'\nseed = {seed}\n\
              [quantization]\nweight-bits = {bits}\nactivation-bits = {bits}\nedge-bits = 8\n\
-             gradient-path = '{path}'\nbatch-norm = '{batch_norm}'\n{rules}\
+             gradient-path = '{path}'\nbatch-norm = '{batch_norm}'\n{biases}{rules}\
              [data]\ntrain = '{shared}/data/cifar10_train.parquet'\neval = '{shared}/data/cifar10_test.parquet'\n\
              mean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\n{limits}\
              [augmentation]\nflip = true\npadded-crop = 4\n\
@@ -166,7 +173,7 @@ mod tests {
         for wrong in [&["--epochs", "0"][..], &["--bits", "5"], &["--batch-norm", "x"], &["--scales", "x"], &["--epochs"], &["--no", "1"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(parse(&[]).map(|o| o.cases().count()), Ok(16));
-        assert_eq!(parse(&["--bits", "4", "--scales", "free"]).map(|o| o.cases().count()), Ok(2));
+        assert_eq!(parse(&[]).map(|o| o.cases().count()), Ok(24));
+        assert_eq!(parse(&["--bits", "4", "--scales", "free"]).map(|o| o.cases().count()), Ok(3));
     }
 }

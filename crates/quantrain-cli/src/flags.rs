@@ -134,7 +134,7 @@ pub struct SettingFlags {
     /// Weight decay
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     weight_decay: Option<f64>,
-    /// Whose derivative a layer has: of the float layer (the devkit's ste), or of the quantized one (qte) [default: quantized]
+    /// Whose derivative a layer has: of the float layer (the devkit's ste), of the quantized one (formula 16), or its qte (no masks) [default: quantized]
     #[arg(long, value_name = "PATH", help_heading = "Training", value_parser = one_of::<GradientPath>())]
     gradient_path: Option<GradientPath>,
     /// Seed of the order of samples and of augmentation [default: 0]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use quantrain::metric::Score;
 use quantrain::refine::StepReport;
-use quantrain::{ExportCheck, InputStatistics, Job, Prepared};
+use quantrain::{ClippedWeights, ExportCheck, InputStatistics, Job, Prepared};
 use serde::Serialize;
 
 use crate::coverage::{TakenOver, names_before};
@@ -197,6 +197,16 @@ pub fn refinement(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Resu
 pub fn data(f: &mut fmt::Formatter<'_>, input: Option<&InputStatistics>, notes: &[String]) -> fmt::Result {
     input.map_or(Ok(()), |input| writeln!(f, "  {input}"))?;
     notes.iter().try_for_each(|note| wrapped(f, " ", "   ", note))
+}
+
+/// The layers whose weights were clipped, the first few by name.
+pub fn clipped_weights(f: &mut fmt::Formatter<'_>, layers: &[ClippedWeights]) -> fmt::Result {
+    const NAMED: usize = 5;
+    layers.iter().take(NAMED).try_for_each(|layer| wrapped(f, " ", "   ", &layer.to_string()))?;
+    match layers.len().saturating_sub(NAMED) {
+        0 => Ok(()),
+        more => writeln!(f, "  and weights of {more} more layers clipped"),
+    }
 }
 
 /// A share in a sentence.

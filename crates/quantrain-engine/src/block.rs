@@ -30,11 +30,14 @@ use crate::op::{LARGEST_F32_SUM, Scaled};
 /// Which path's derivative the backward takes; the value is always the quantized path's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GradientPath {
-    /// Derivative of `clip(BN_batch(x̂ ⋆ w))`: the devkit's "ste".
+    /// Derivative of `clip(BN_batch(x̂ ⋆ w))`: the devkit's "ste", but for the edges: docs/gradient-paths.md.
     Float,
-    /// Derivative of `clip(x̂ ⋆ ŵ + b̂)`, straight through every rounding: the devkit's "qte", formula 16 of Krishnamoorthi 2018
+    /// Derivative of `clip(x̂ ⋆ ŵ + b̂)`, straight through every rounding and zero where a code saturates: formula 16 of Krishnamoorthi 2018
     /// (arXiv:1806.08342).
     Quantized,
+    /// As [`GradientPath::Quantized`] without any in-range mask, of activations too: the devkit's "qte". Under its bias model
+    /// ([`quantrain_graph::BiasLimit::DevkitSplit`]), whose last rounding has no derivative there, shifts and biases get none.
+    QuantizedUnmasked,
 }
 
 /// How BatchNormalization behaves in a training step.
@@ -76,13 +79,20 @@ impl Pass {
     }
 
     fn mask(&self) -> (f32, f32) {
-        mask(self.clip_steps(), self.output.as_ref())
+        mask(self.clip_steps(), self.output.as_ref(), self.training.map(|(path, _)| path))
+    }
+
+    /// Whether gradients pass where codes saturate.
+    fn is_unmasked(&self) -> bool {
+        matches!(self.training, Some((GradientPath::QuantizedUnmasked, _)))
     }
 }
 
-/// Where gradients pass, in steps of the output: strictly inside the activation's limits, and where rounding stays among the codes.
-pub(crate) fn mask(clip: (f32, f32), output: Option<&Quantizer>) -> (f32, f32) {
+/// Where gradients pass, in steps of the output: strictly inside the activation's limits, and where rounding stays among the codes, so up to
+/// half a step beyond the outermost. Everywhere along the path without masks.
+pub(crate) fn mask(clip: (f32, f32), output: Option<&Quantizer>, path: Option<GradientPath>) -> (f32, f32) {
     match output.map(|q| q.centred_limits()) {
+        Some(_) if path == Some(GradientPath::QuantizedUnmasked) => (f32::NEG_INFINITY, f32::INFINITY),
         Some((qmin, qmax)) => (clip.0.max(qmin - 0.5), clip.1.min(qmax + 0.5)),
         None => clip,
     }
@@ -194,4 +204,32 @@ pub(crate) fn backward(
     }
     convolution::weight_gradient(&pass.shape, x.values, delta, &mut p.weight.gradient);
     coefficients::finish_weight_gradient(p, pass, simulated);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The devkit's `ste` passes gradients on [0, 2^k], both ends included: 256 steps of 8 bits here. Ours stop short of zero, as the derivative of
+    /// Relu does, and where rounding would leave the codes. The kernels compare strictly.
+    #[test]
+    fn gradients_pass_strictly_inside_and_half_a_step_beyond_the_last_code() {
+        let q = |lo, hi| Quantizer::new(0.5, 0, lo, hi, quantrain_graph::Rounding::HalfUp).unwrap();
+        let (unsigned, signed, free) = (q(0, 255), q(-128, 127), (f32::NEG_INFINITY, f32::INFINITY));
+        for path in [None, Some(GradientPath::Float), Some(GradientPath::Quantized)] {
+            assert_eq!(mask((0.0, f32::INFINITY), Some(&unsigned), path), (0.0, 255.5), "Relu");
+            assert_eq!(mask((0.0, 12.0), Some(&unsigned), path), (0.0, 12.0), "Relu6 in steps of a half");
+            assert_eq!(mask(free, Some(&signed), path), (-128.5, 127.5));
+        }
+        assert_eq!(mask((0.0, 12.0), Some(&unsigned), Some(GradientPath::QuantizedUnmasked)), free);
+        assert_eq!(mask((0.0, 12.0), None, Some(GradientPath::QuantizedUnmasked)), (0.0, 12.0), "nothing is quantized");
+        let passes = |t: f32| {
+            let (acc, dy, ones, zeros) = ([t], [1.0], [1.0], [0.0]);
+            let pass = BlockPass { before: &zeros, multiplier: &ones, after: &zeros, clip: (0.0, f32::INFINITY), quantize: None };
+            let mut dacc = [9.0];
+            block_pass::backward(&pass, mask(pass.clip, Some(&unsigned), None), &acc, &dy, &ones, &zeros, &zeros, &mut dacc);
+            dacc[0] == 1.0
+        };
+        assert_eq!([0.0, 1e-3, 255.49, 255.5, 256.0].map(passes), [false, true, true, false, false]);
+    }
 }

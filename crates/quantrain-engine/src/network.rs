@@ -62,6 +62,7 @@ impl fmt::Display for Mode {
             None => "an evaluation",
             Some(GradientPath::Float) => "a training along the float path",
             Some(GradientPath::Quantized) => "a training along the quantized path",
+            Some(GradientPath::QuantizedUnmasked) => "a training along the quantized path without masks",
         };
         write!(f, "{what} in {}", if self.simulate { "simulated integers" } else { "float" })
     }
@@ -226,7 +227,7 @@ impl Network {
         }
     }
 
-    fn add_pass(&self, u: usize, unit: &UnitPlan) -> (AddPass, (f32, f32)) {
+    fn add_pass(&self, u: usize, unit: &UnitPlan, mode: Mode) -> (AddPass, (f32, f32)) {
         let output = self.quantizer(unit.output);
         let clip = self.clip_steps(u, unit);
         let codes = self.codes(u, unit);
@@ -234,7 +235,7 @@ impl Network {
             Some((inputs, to)) => Sum::Codes(code_sum([&inputs[0], &inputs[1]], &to)),
             None => Sum::Reals { operands: [0, 1].map(|i| self.scale(unit.inputs[i])), result: self.scale(unit.output) },
         };
-        (AddPass { sum, clip, quantize: output.as_ref().map(code_range) }, self.mask(u, unit))
+        (AddPass { sum, clip, quantize: output.as_ref().map(code_range) }, self.mask(u, unit, mode))
     }
 
     /// The quantizers of a unit whose inputs all have one in this step.
@@ -260,8 +261,8 @@ impl Network {
     }
 
     /// Where gradients pass, in steps of the output.
-    fn mask(&self, u: usize, unit: &UnitPlan) -> (f32, f32) {
-        block::mask(self.clip_steps(u, unit), self.quantizer(unit.output).as_ref())
+    fn mask(&self, u: usize, unit: &UnitPlan, mode: Mode) -> (f32, f32) {
+        block::mask(self.clip_steps(u, unit), self.quantizer(unit.output).as_ref(), mode.training.map(|t| t.gradient_path))
     }
 
     /// What the kernel of a unit reads: its inputs, and behind them its own parameters.

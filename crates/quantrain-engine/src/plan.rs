@@ -30,6 +30,7 @@ impl fmt::Display for Purpose {
             Purpose::Inspection => f.write_str("inspection"),
             Purpose::Training(GradientPath::Float) => f.write_str("training along the float path"),
             Purpose::Training(GradientPath::Quantized) => f.write_str("training along the quantized path"),
+            Purpose::Training(GradientPath::QuantizedUnmasked) => f.write_str("training along the quantized path without masks"),
         }
     }
 }

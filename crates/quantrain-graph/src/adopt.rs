@@ -4,6 +4,7 @@ mod clips;
 
 use std::sync::Arc;
 
+use crate::bias::bias_codes;
 use crate::block::{self, Unit};
 use crate::fold::{self, WeightCodes};
 use crate::graph::{Graph, NodeId, StoredCodes, TensorId};
@@ -37,6 +38,7 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
                 tensor: name,
                 scheme,
                 range: Some(q.range()),
+                given: None,
                 fixed: Some(q),
                 below: None,
                 levels: None,
@@ -101,8 +103,9 @@ fn block_codes(graph: &Graph, unit: &Unit, input: &Quantizer) -> Result<Option<B
     let bias = match place.bias.map(|b| (graph.stored_codes(b), graph.constant(b).unwrap_or_default())) {
         None => vec![0; place.channels],
         Some((Some(stored), _)) if is_on_scale(stored, input, &weight, place.channels) => stored.centred.clone(),
-        Some((_, values)) => fold::bias_codes(&graph.node(unit.core).name, values, input.scale(), &weight.quantizers, BiasLimit::Off)
-            .collect::<Result<_, _>>()?,
+        Some((_, values)) => {
+            bias_codes(&graph.node(unit.core).name, values, input, &weight.quantizers, BiasLimit::Off).collect::<Result<_, _>>()?
+        }
     };
     Ok(Some(BlockCodes { weight, bias }))
 }

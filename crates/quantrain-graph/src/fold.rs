@@ -2,7 +2,10 @@
 //!
 //! `w̃ = w·γ/√(σ²+ε)`, `b̃ = (b − μ)·γ/√(σ²+ε) + β`, `ŵ = Qw(w̃)`, `b̂ = round(b̃/(s_x·s_w))·s_x·s_w`. Weights are channels first here.
 
+use crate::bias::{bias_codes, in_force};
 use crate::{BiasLimit, PlacementError, Quantizer, QuantizerError, Range, Scheme, WeightQuantizer};
+
+pub use crate::bias::{accumulator_scale, bias_code};
 
 /// Parameters and running statistics of a BatchNormalization, one value a channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,34 +106,6 @@ fn weight_codes(quantizers: Vec<Quantizer>, weight: &[f32]) -> WeightCodes {
     WeightCodes { codes, quantizers }
 }
 
-/// `f32(s_x·s_w)`: the scale of a bias and of an accumulator.
-pub fn accumulator_scale(input_scale: f32, weight_scale: f32) -> f32 {
-    input_scale * weight_scale
-}
-
-/// The code of a bias on the scale of its accumulator, `None` where 32 bits do not hold it.
-pub fn bias_code(bias: f32, accumulator_scale: f32) -> Option<i32> {
-    let code = (f64::from(bias) / f64::from(accumulator_scale)).round_ties_even();
-    (code.abs() <= f64::from(i32::MAX)).then_some(code as i32)
-}
-
-/// The bias codes of the block `node`.
-///
-/// # Errors
-/// A bias does not fit 32 bits.
-pub fn bias_codes(
-    node: &str,
-    bias: &[f32],
-    input_scale: f32,
-    weights: &[Quantizer],
-    limit: BiasLimit,
-) -> impl Iterator<Item = Result<i32, PlacementError>> {
-    let scale = move |c: usize| accumulator_scale(input_scale, weights[if weights.len() == 1 { 0 } else { c }].scale());
-    let overflow = move |c: usize, b: f32| PlacementError::BiasOverflow { node: node.into(), bias: b, scale: scale(c) };
-    let limited = move |code: i32| if limit == BiasLimit::Saturate { code.clamp(i16::MIN.into(), i16::MAX.into()) } else { code };
-    bias.iter().enumerate().map(move |(c, &b)| bias_code(b, scale(c)).map(limited).ok_or_else(|| overflow(c, b)))
-}
-
 /// The largest bias code that [`quantize_block`] gives: half of what 32 bits hold, the other half is for the sum of products.
 pub const LARGEST_BIAS_CODE: i32 = 1 << 30;
 
@@ -147,7 +122,7 @@ pub fn block_quantizers(
     weights: &WeightQuantizer,
     ranges: impl Iterator<Item = Range>,
     bias: &[f32],
-    input_scale: f32,
+    input: &Quantizer,
     quantizers: &mut Vec<Quantizer>,
 ) -> Result<(), PlacementError> {
     let failed = |source| PlacementError::Quantizer { tensor: format!("weights of {node}"), source };
@@ -158,10 +133,10 @@ pub fn block_quantizers(
     let biases = bias.chunks(bias.len() / quantizers.len());
     for (q, biases) in quantizers.iter_mut().zip(biases) {
         let (least, greatest) = biases.iter().fold((0.0f32, 0.0f32), |(low, high), b| (low.min(*b), high.max(*b)));
-        let codes = |q: &Quantizer| [least, greatest].map(|b| bias_code(b, accumulator_scale(input_scale, q.scale())));
-        let fits = |code: Option<i32>| match weights.bias_limit {
+        let codes = |q: &Quantizer| [least, greatest].map(|b| bias_code(b, accumulator_scale(input.scale(), q.scale())));
+        let fits = |code: Option<i32>| match in_force(weights, input) {
             BiasLimit::ReduceWeightScale => code.is_some_and(|c| i16::try_from(c).is_ok()),
-            BiasLimit::Off | BiasLimit::Saturate => code.is_some_and(|c| c.abs() <= LARGEST_BIAS_CODE),
+            BiasLimit::Off | BiasLimit::Saturate | BiasLimit::DevkitSplit => code.is_some_and(|c| c.abs() <= LARGEST_BIAS_CODE),
         };
         while !codes(q).into_iter().all(fits) {
             *q = doubled(q).map_err(failed)?;
@@ -221,9 +196,9 @@ pub fn quantize_block(
 ) -> Result<(WeightCodes, Vec<i32>), PlacementError> {
     let mut quantizers = Vec::new();
     let ranges = weight_ranges(&weights.scheme, &folded.weight, folded.bias.len(), limits);
-    block_quantizers(node, weights, ranges, &folded.bias, input.scale(), &mut quantizers)?;
+    block_quantizers(node, weights, ranges, &folded.bias, input, &mut quantizers)?;
     loop {
-        let bias: Vec<i32> = bias_codes(node, &folded.bias, input.scale(), &quantizers, weights.bias_limit).collect::<Result<_, _>>()?;
+        let bias: Vec<i32> = bias_codes(node, &folded.bias, input, &quantizers, in_force(weights, input)).collect::<Result<_, _>>()?;
         let weight = weight_codes(quantizers, &folded.weight);
         quantizers = weight.quantizers.clone();
         if !widen_for_sums(node, &mut quantizers, &weight.codes, &bias, input)? {
@@ -271,14 +246,6 @@ mod tests {
     }
 
     #[test]
-    fn a_bias_that_does_not_fit_is_refused() {
-        assert_eq!(bias_code(1.0, 0.25), Some(4));
-        assert_eq!(bias_code(1e9, 1e-9), None);
-        let q = Quantizer::new(1e-6, 0, -127, 127, crate::Rounding::HalfToEven).unwrap();
-        assert!(matches!(bias_codes("conv", &[1e6], 1e-3, &[q], BiasLimit::Off).next(), Some(Err(PlacementError::BiasOverflow { .. }))));
-    }
-
-    #[test]
     fn a_channel_without_weights_gets_a_scale_that_holds_its_bias() {
         let folded = Folded { weight: vec![1e-9, 0.0, 0.5, -0.25], bias: vec![-5.9, 0.1] };
         for target in [Target::onnxruntime(), Target::tidl_pow2()] {
@@ -306,19 +273,5 @@ mod tests {
             let sum = |(weight, bias): &(WeightCodes, Vec<i32>)| weight.codes[..100_000].iter().sum::<f32>() * 255.0 + bias[0] as f32;
             assert!(sum(&wide) <= i32::MAX as f32 && 2.0 * sum(&wide) > i32::MAX as f32);
         }
-    }
-
-    #[test]
-    fn a_bias_limit_of_16_bits_saturates_or_widens() {
-        let folded = Folded { weight: vec![0.25, -0.24], bias: vec![1.25, -0.5] };
-        let input = Quantizer::new(2f32.powi(-6), 0, -128, 127, crate::Rounding::HalfUp).unwrap();
-        let of = |bias_limit| {
-            let weights = WeightQuantizer { scheme: Target::tidl_pow2().weights(), bias_limit };
-            let (weight, bias) = quantize_block("conv", &weights, &folded, None, &input).unwrap();
-            (weight.scale(0), bias)
-        };
-        assert_eq!(of(BiasLimit::Off), (2f32.powi(-9), vec![40960, -16384]));
-        assert_eq!(of(BiasLimit::Saturate), (2f32.powi(-9), vec![32767, -16384]));
-        assert_eq!(of(BiasLimit::ReduceWeightScale), (2f32.powi(-8), vec![20480, -8192]));
     }
 }

@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+pub mod bias;
 mod block;
 mod builder;
 mod compared_inputs;
@@ -55,11 +56,11 @@ pub use op::Op;
 pub use parts::{Part, Parts};
 pub use pass::Fusion;
 pub use passed::{Passed, PassedOutput};
-pub use placement::{LayerSettings, Settings};
+pub use placement::{LayerSettings, Settings, TensorSettings};
 pub use quant_graph::{ActivationQuantizer, BlockCodes, FloatReason, QuantGraph, QuantizedBlock, QuantizerId, WeightQuantizer};
 pub use quantizer::{Quantizer, Range};
 pub use restore::ChannelStatistics;
-pub use scheme::{BiasLimit, Granularity, Rounding, ScaleKind, Scheme, Sign};
+pub use scheme::{BiasLimit, ChannelScales, Granularity, Rounding, ScaleKind, Scheme, Sign};
 pub use separation::{AxisExtents, Remedy, Separation, Spread};
 pub use shape::{Dim, Shape};
 pub use take_over::FileQuantizers;

@@ -16,7 +16,7 @@ use crate::pass;
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::separation::Separation;
 use crate::target::Placement;
-use crate::{BiasLimit, Granularity, Op, PlacementError, Scheme, Target, norm_block};
+use crate::{BiasLimit, ChannelScales, Granularity, Op, PlacementError, Range, Scheme, Target, norm_block};
 pub(crate) use paths::{Paths, asks, has_weights, is_flat, is_function, is_mean, moves, takes_greatest};
 use placer::{Placer, WIDE};
 
@@ -30,14 +30,16 @@ pub struct Settings {
     /// Width of weights and inputs of the first and the last blocks, and of the network's outputs. Up to 8 bits, weights get at most the
     /// target's own width by it: a target with fewer than 8 has a reason, such as sums that saturate.
     pub edge_bits: Option<u8>,
-    /// A weight scale for each output channel.
-    pub per_channel: Option<bool>,
+    /// Which weights have a scale for each output channel.
+    pub per_channel: Option<ChannelScales>,
     /// The network's outputs are quantized.
     pub quantize_output: Option<bool>,
     /// What is done with a bias of more than 16 bits.
     pub bias_limit: Option<BiasLimit>,
     /// Layers by name: a node's name, or a pattern with `*`; the last that matches wins.
     pub layers: Vec<LayerSettings>,
+    /// Tensors by name, in the same way.
+    pub tensors: Vec<TensorSettings>,
 }
 
 /// What is special about some layers.
@@ -49,7 +51,22 @@ pub struct LayerSettings {
     pub weight_bits: Option<u8>,
     /// Width of the output.
     pub activation_bits: Option<u8>,
+    /// A scale for each output channel of the weights.
+    pub per_channel: Option<bool>,
     /// The layer stays in float.
+    pub float: bool,
+}
+
+/// What is special about some tensors: the devkit's ranges by hand, and its markers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TensorSettings {
+    /// Name of a tensor that is quantized, `*` standing for any text.
+    pub pattern: String,
+    /// The range, which nothing moves.
+    pub range: Option<Range>,
+    /// Width of the codes.
+    pub bits: Option<u8>,
+    /// What writes the tensor stays in float.
     pub float: bool,
 }
 
@@ -130,7 +147,8 @@ pub(crate) fn assign(
     for (u, unit) in units.iter().enumerate() {
         let layer = layers[u];
         let bits = layer.and_then(|l| l.activation_bits).unwrap_or(widths.activation);
-        let verdict = match layer.is_some_and(|l| l.float) {
+        let marked = tensor_settings(graph, unit.output(graph), &settings.tensors).is_some_and(|t| t.float);
+        let verdict = match marked || layer.is_some_and(|l| l.float) {
             true => Err(FloatReason::Pinned),
             false if float_outputs && placer.is_behind_layers(unit) => Err(FloatReason::LeadsToOutput),
             false => placer.place(unit, bits),
@@ -138,7 +156,8 @@ pub(crate) fn assign(
         match verdict {
             Ok(()) if unit.block(graph).is_some() => {
                 let bits = layer.and_then(|l| l.weight_bits).unwrap_or_else(|| widths.of_weights(placer.is_apart(unit)));
-                let scheme = weight_scheme(graph, unit, widths.weights.with_bits(bits));
+                let all = layer.and_then(|l| l.per_channel).map(|all| if all { ChannelScales::All } else { ChannelScales::None });
+                let scheme = weight_scheme(graph, unit, widths.weights.with_bits(bits), all.or(settings.per_channel));
                 weights[u] = Some(WeightQuantizer { scheme, bias_limit });
             }
             Ok(()) => {}
@@ -159,7 +178,8 @@ pub(crate) fn assign(
     if float_outputs {
         placer.release_outputs();
     }
-    let (quantizers, of_tensor) = placer.finish(target.activations());
+    let (mut quantizers, of_tensor) = placer.finish(target.activations());
+    give_ranges(graph, &mut quantizers, &of_tensor, &settings.tensors)?;
     Ok(Assignment { quantizers, of_tensor, weights, float })
 }
 
@@ -175,8 +195,15 @@ fn paths_around(graph: &Graph, units: &[Unit], target: &Target, layers: &[Option
 }
 
 /// A scale for each channel needs an axis of channels; a ConvTranspose in groups is stored `[C, O/groups, …]` and has none.
-fn weight_scheme(graph: &Graph, unit: &Unit, scheme: Scheme) -> Scheme {
-    match graph.node(unit.core).op {
+fn weight_scheme(graph: &Graph, unit: &Unit, mut scheme: Scheme, channels: Option<ChannelScales>) -> Scheme {
+    let node = graph.node(unit.core);
+    if let Some(channels) = channels {
+        let inputs = || node.inputs.get(1).and_then(|&w| graph.tensor(w).shape.0.get(1)?.fixed());
+        let depthwise = matches!(&node.op, Op::Convolution(op) if op.groups > 1) && inputs() == Some(1);
+        let each = channels == ChannelScales::All || (channels == ChannelScales::Depthwise && depthwise);
+        scheme.granularity = if each { Granularity::PerChannel } else { Granularity::PerTensor };
+    }
+    match node.op {
         Op::ConvTranspose(op) if op.groups > 1 => Scheme { granularity: Granularity::PerTensor, ..scheme },
         _ => scheme,
     }
@@ -196,9 +223,9 @@ struct Widths {
 
 impl Widths {
     fn check(target: &Target, settings: &Settings) -> Result<Self, PlacementError> {
-        let mut weights = target.weights();
-        if let Some(per_channel) = settings.per_channel {
-            weights.granularity = if per_channel { Granularity::PerChannel } else { Granularity::PerTensor };
+        let weights = target.weights();
+        for tensor in &settings.tensors {
+            tensor.bits.map(|b| target.check_activation_bits(b)).transpose()?;
         }
         for layer in &settings.layers {
             layer.weight_bits.map(|b| target.check_weight_bits(b)).transpose()?;
@@ -223,6 +250,35 @@ impl Widths {
     fn of_edge_weights(&self, edge: u8) -> u8 {
         if edge > BYTE { edge } else { edge.min(self.weights.bits.max(self.weight)) }
     }
+}
+
+/// What is said of a tensor; the last rule that matches wins.
+fn tensor_settings<'s>(graph: &Graph, tensor: TensorId, tensors: &'s [TensorSettings]) -> Option<&'s TensorSettings> {
+    tensors.iter().rev().find(|rule| quantrain_pattern::matches(&rule.pattern, &graph.tensor(tensor).name))
+}
+
+/// Gives quantizers the ranges and widths that are said of their tensors. A rule that is about no quantized tensor is an error, but for one
+/// that keeps a tensor in float.
+fn give_ranges(
+    graph: &Graph,
+    quantizers: &mut [ActivationQuantizer],
+    of_tensor: &[Option<QuantizerId>],
+    tensors: &[TensorSettings],
+) -> Result<(), PlacementError> {
+    for rule in tensors {
+        let named = (0..graph.tensors().len()).filter(|&t| quantrain_pattern::matches(&rule.pattern, &graph.tensors()[t].name));
+        let named: Vec<usize> = named.collect();
+        let found: Vec<QuantizerId> = named.iter().filter_map(|&t| of_tensor[t]).collect();
+        if named.is_empty() || (found.is_empty() && !rule.float) {
+            return Err(PlacementError::PatternMatchesNothing { pattern: rule.pattern.clone() });
+        }
+        for q in found {
+            let q = &mut quantizers[q.0];
+            q.given = rule.range.or(q.given);
+            q.scheme.bits = rule.bits.unwrap_or(q.scheme.bits);
+        }
+    }
+    Ok(())
 }
 
 /// The settings of each unit; a pattern that matches no unit is an error.

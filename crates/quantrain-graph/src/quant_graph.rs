@@ -25,6 +25,8 @@ pub struct ActivationQuantizer {
     pub scheme: Scheme,
     /// The range, once calibrated.
     pub range: Option<Range>,
+    /// A range given by hand, which goes before the one found.
+    pub given: Option<Range>,
     /// The very numbers, where a file has them; they go before scheme and range.
     pub fixed: Option<Quantizer>,
     /// Values below this one only mark places: the range leaves them out.
@@ -62,7 +64,12 @@ impl ActivationQuantizer {
         }
         let scheme = self.scheme.with_bits(bits);
         let make = |range| Quantizer::from_range(&scheme, range);
-        self.range.map(make).transpose().map_err(|source| PlacementError::Quantizer { tensor: self.tensor.clone(), source })
+        // Before a calibration there is none, given or not: what else is known is not either.
+        self.range
+            .map(|found| self.given.unwrap_or(found))
+            .map(make)
+            .transpose()
+            .map_err(|source| PlacementError::Quantizer { tensor: self.tensor.clone(), source })
     }
 }
 

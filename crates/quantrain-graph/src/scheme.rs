@@ -73,6 +73,17 @@ pub enum Granularity {
     PerChannel,
 }
 
+/// Which layers' weights have a scale for each output channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelScales {
+    /// None.
+    None,
+    /// Depthwise convolutions: a filter of one channel each (the devkit's `per_channel_q = True`).
+    Depthwise,
+    /// All.
+    All,
+}
+
 /// What is done with a bias whose code does not fit 16 bits (the devkit's `constrain_bias`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,11 +95,14 @@ pub enum BiasLimit {
     Saturate,
     /// The weights' scale is doubled until the code fits; the weights lose a bit for each doubling.
     ReduceWeightScale,
+    /// The devkit's model of what saturation means: 8 bits on a power of two for all biases of a layer, then what a byte times an input's
+    /// largest code makes of them, at most 16 bits.
+    DevkitSplit,
 }
 
 impl BiasLimit {
     /// The names in files, in the order of the variants.
-    pub const NAMES: [&'static str; 3] = ["off", "saturate", "reduce-weight-scale"];
+    pub const NAMES: [&'static str; 4] = ["off", "saturate", "reduce-weight-scale", "devkit-split"];
 }
 
 /// The kind of integers of a tensor; together with a range it gives a [`crate::Quantizer`].

@@ -67,6 +67,7 @@ pub(crate) fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bia
                 tensor: name.clone(),
                 scheme,
                 range: Some(range),
+                given: None,
                 fixed: None,
                 below: None,
                 levels: None,

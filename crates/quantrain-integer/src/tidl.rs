@@ -1,6 +1,7 @@
 //! # The functions
 
 pub use quantrain_graph::BiasLimit;
+use quantrain_graph::Quantizer;
 
 /// `floor(sum / 2^shift + ½)` in integers: halves go up, negative ones too. A negative shift multiplies; what leaves 64 bits saturates.
 ///
@@ -48,9 +49,10 @@ pub struct LimitedBias {
     pub weight_scale: f32,
 }
 
-/// The codes of biases of a layer whose weights share one scale. Rounding is half to even, as for every bias; a code beyond 32 bits
-/// saturates there.
-pub fn limit_bias(biases: &[f32], input_scale: f32, weight_scale: f32, limit: BiasLimit) -> LimitedBias {
+/// The codes of biases of a layer of 8 bits whose weights share one scale. Rounding is half to even, as for every bias (the devkit's
+/// split has its own); a code beyond 32 bits saturates there.
+pub fn limit_bias(biases: &[f32], input: &Quantizer, weight_scale: f32, limit: BiasLimit) -> LimitedBias {
+    let input_scale = input.scale();
     let codes = |weight_scale: f32| -> Vec<i32> {
         let step = f64::from(input_scale * weight_scale);
         biases.iter().map(|&b| (f64::from(b) / step).round_ties_even() as i32).collect()
@@ -60,6 +62,7 @@ pub fn limit_bias(biases: &[f32], input_scale: f32, weight_scale: f32, limit: Bi
     match limit {
         BiasLimit::Off => {}
         BiasLimit::Saturate => limited.codes.iter_mut().for_each(|c| *c = (*c).clamp(i16::MIN.into(), i16::MAX.into())),
+        BiasLimit::DevkitSplit => limited.codes = split_bias(biases, input, weight_scale),
         BiasLimit::ReduceWeightScale => {
             // A scale that is no longer finite makes every code 0.
             while !fits(&limited.codes) {
@@ -69,6 +72,26 @@ pub fn limit_bias(biases: &[f32], input_scale: f32, weight_scale: f32, limit: Bi
         }
     }
     limited
+}
+
+/// The devkit's biases: a byte each, on one power of two for the layer, times what brings the byte to the accumulator's scale. A factor that
+/// is more than the largest code of the input becomes that code, and the byte another one; all towards zero.
+fn split_bias(biases: &[f32], input: &Quantizer, weight_scale: f32) -> Vec<i32> {
+    let largest = biases.iter().fold(2f32.powi(-16), |l, b| l.max(b.abs()));
+    let exponent = (-16..128).find(|&e| f64::from(largest) <= 2f64.powi(e)).unwrap_or(128);
+    let bytes = biases.iter().map(|&b| (f64::from(b) * 2f64.powi(7 - exponent)).round().clamp(-128.0, 127.0) as i64);
+    // The byte's step in those of the accumulator.
+    let shift = exponent - 7 + shift_of(input.scale() * weight_scale).unwrap_or(0);
+    let largest_factor = if input.qmin() < 0 { 127 } else { 255 };
+    let code = |byte: i64| match shift {
+        ..0 => byte / (1 << -shift.max(-62)),
+        0..=62 if 1i64 << shift <= largest_factor => byte << shift,
+        _ => {
+            let product = byte.saturating_mul(1 << shift.min(20)).clamp(-32768, 32767);
+            (product / largest_factor).clamp(-128, 127) * largest_factor
+        }
+    };
+    bytes.map(|byte| code(byte) as i32).collect()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use quantrain_engine::{EngineError, Mode, Network};
 use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 
 use crate::checkpoint::{Identity, network_fingerprint};
+use crate::clip_weights::ClippedWeights;
 use crate::datasets::{Datasets, Purpose, training_images};
 use crate::evaluate::evaluate;
 use crate::export::{ExportFiles, write_network};
@@ -57,6 +58,8 @@ pub struct Job {
     /// Its output SQNR, where that was measured beside.
     sqnr: Option<Sqnr>,
     calibration_warnings: Vec<Warning>,
+    /// What the last calibration clipped.
+    clipped: Vec<ClippedWeights>,
 }
 
 impl Job {
@@ -132,6 +135,7 @@ impl Job {
             worth: None,
             sqnr: None,
             calibration_warnings: Vec::new(),
+            clipped: Vec::new(),
             recipe,
         })
     }
@@ -368,6 +372,15 @@ impl Job {
         let report = trained.and_then(|()| trainer.fit(&loader, eval, keeper, progress));
         self.network = Some(trainer.into_network());
         report
+    }
+
+    /// The layers whose biases do not fit the recipe's limit, as the network stands.
+    ///
+    /// # Errors
+    /// A weight or bias is not finite.
+    pub fn saturated_biases(&mut self) -> Result<Option<Warning>, RunError> {
+        let layers = self.net().saturated_biases().map_err(EngineError::from)?;
+        Ok((!layers.is_empty()).then_some(Warning::SaturatedBiases { layers }))
     }
 
     /// Writes the network into `folder` as the recipe says; returns the files written.

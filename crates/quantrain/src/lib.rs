@@ -54,6 +54,7 @@
 mod axis_values;
 mod calibrate;
 pub mod checkpoint;
+mod clip_weights;
 mod datasets;
 mod dry_run;
 mod error;
@@ -107,6 +108,7 @@ pub use quantrain_integer as integer;
 pub use quantrain_onnx as onnx;
 
 pub use calibrate::{Calibrated, calibrate};
+pub use clip_weights::{ClippedWeights, clip_weights};
 pub use dry_run::dry_run;
 pub use error::{
     CheckError, CheckpointError, FileError, Location, LossError, ObserveError, OptimizerError, RecipeError, RunDirectoryError, RunError,

@@ -26,5 +26,6 @@ pub(crate) fn gradient_path(recipe: &Recipe) -> GradientPath {
     match recipe.quantization().gradient_path {
         recipe::GradientPath::Float => GradientPath::Float,
         recipe::GradientPath::Quantized => GradientPath::Quantized,
+        recipe::GradientPath::DevkitQte => GradientPath::QuantizedUnmasked,
     }
 }

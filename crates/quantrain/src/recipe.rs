@@ -5,6 +5,7 @@
 //! them.
 
 mod assignment;
+mod channel_scales;
 mod check;
 mod choice;
 mod class_names;
@@ -20,9 +21,10 @@ mod size;
 mod suggestion;
 mod table;
 
+pub use channel_scales::PerChannelWeights;
 pub use choice::{
-    BatchNorm, ChannelOrder, Distance, Exif, ExportStyle, GradientPath, Initialization, Interpolation, LastBatch, LossName, OnBadSample,
-    OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
+    BatchNorm, ChannelOrder, ClipWeights, Distance, Exif, ExportStyle, GradientPath, Initialization, Interpolation, LastBatch, LossName,
+    OnBadSample, OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
 };
 pub use class_names::ClassNames;
 pub use error::{CheckError, Location, RecipeError};
@@ -89,6 +91,8 @@ pub struct Quantization {
     pub enabled: bool,
     /// Widths and layers, allowed by the target.
     pub settings: Settings,
+    /// How weights are clipped once.
+    pub clip_weights: ClipWeights,
     /// Whose derivative a block has.
     pub gradient_path: GradientPath,
     /// BatchNormalization in training.
@@ -385,6 +389,7 @@ impl Recipe {
             ("quantization.per-channel", given.per_channel != usual.per_channel),
             ("quantization.quantize-output", given.quantize_output != usual.quantize_output),
             ("quantization.layer", given.layer.as_ref().is_some_and(|rules| !rules.is_empty())),
+            ("quantization.tensor", given.tensor.as_ref().is_some_and(|rules| !rules.is_empty())),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
@@ -399,6 +404,7 @@ impl Recipe {
             name: Some(rule.pattern.clone()),
             weight_bits: rule.weight_bits,
             activation_bits: rule.activation_bits,
+            per_channel: rule.per_channel,
             float: rule.float.then_some(true),
         };
         said.quantization.layer.get_or_insert_default().extend(rules.iter().map(rule));

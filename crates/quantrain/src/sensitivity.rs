@@ -69,15 +69,32 @@ pub struct Sensitivity {
     pub float: Nearness,
     /// Everything quantized as the recipe says.
     pub quantized: Nearness,
+    /// Kinds of quantizers on and off.
+    pub kinds: Kinds,
     /// The worst first, by SQNR alone at 8 bits.
     pub costs: Vec<Cost>,
     /// Number of images.
     pub images: usize,
 }
 
+/// Which kind of integers hurts: the network with some of them, at the recipe's widths.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Kinds {
+    /// Weights alone.
+    pub weights: Nearness,
+    /// Activations alone.
+    pub activations: Nearness,
+    /// Both, with biases in float.
+    pub without_biases: Nearness,
+    /// With the codes of biases, under the recipe's limit: what a device computes.
+    pub with_biases: Nearness,
+}
+
 /// Which quantizers are on.
 enum Switches {
     Nothing,
+    /// Those of one kind.
+    Kind(Kind),
     All,
     /// One of the list alone, at a width.
     Alone(usize, u8),
@@ -90,6 +107,15 @@ enum Switches {
 enum Which {
     Weights(usize),
     Activations(QuantizerId),
+}
+
+impl Which {
+    fn kind(self) -> Kind {
+        match self {
+            Which::Weights(_) => Kind::Weights,
+            Which::Activations(_) => Kind::Activations,
+        }
+    }
 }
 
 /// Measures every quantizer of a calibrated network on `batches`.
@@ -107,6 +133,12 @@ pub fn measure(net: &QuantGraph, batches: &[Batch], progress: &mut dyn Progress)
     };
     bench.float = bench.outputs(&Switches::Nothing)?;
     let (float, quantized) = (bench.run(&Switches::Nothing)?, bench.run(&Switches::All)?);
+    let kinds = Kinds {
+        weights: bench.run(&Switches::Kind(Kind::Weights))?,
+        activations: bench.run(&Switches::Kind(Kind::Activations))?,
+        without_biases: quantized.clone(),
+        with_biases: bench.nearness(&bench.outputs_of(net.clone())?)?,
+    };
     let mut costs = Vec::with_capacity(count);
     for i in 0..count {
         let [alone_8, alone_4] = [measured(&bench, Switches::Alone(i, WIDTHS[0]))?, measured(&bench, Switches::Alone(i, WIDTHS[1]))?];
@@ -116,7 +148,7 @@ pub fn measure(net: &QuantGraph, batches: &[Batch], progress: &mut dyn Progress)
     }
     progress.end();
     costs.sort_by(|a, b| a.alone_8.sqnr.total_cmp(&b.alone_8.sqnr));
-    Ok(Sensitivity { float, quantized, costs, images: batches.iter().map(|b| b.size).sum() })
+    Ok(Sensitivity { float, quantized, kinds, costs, images: batches.iter().map(|b| b.size).sum() })
 }
 
 /// A width as weights of a unit get it: at 8 bits no more than the target's own, which has fewer where sums saturate, or than they have.
@@ -163,6 +195,7 @@ impl<'b> Bench<'b> {
         for (i, which) in self.list.iter().enumerate() {
             let (on, width) = match *switches {
                 Switches::Nothing => (false, None),
+                Switches::Kind(kind) => (kind == which.kind(), None),
                 Switches::All => (true, None),
                 Switches::Alone(one, bits) => (i == one, Some(bits)),
                 Switches::Without(one) => (i != one, None),
@@ -190,7 +223,11 @@ impl<'b> Bench<'b> {
     }
 
     fn outputs(&self, switches: &Switches) -> Result<Vec<Vec<Vec<f32>>>, RunError> {
-        let mut network = Network::new(self.switched(switches)?);
+        self.outputs_of(self.switched(switches)?)
+    }
+
+    fn outputs_of(&self, net: QuantGraph) -> Result<Vec<Vec<Vec<f32>>>, RunError> {
+        let mut network = Network::new(net);
         let mut runner = Runner::new(Purpose::Inference);
         let run = |batch: &Batch| {
             let mut outputs = Vec::new();
@@ -201,7 +238,10 @@ impl<'b> Bench<'b> {
     }
 
     fn run(&self, switches: &Switches) -> Result<Nearness, RunError> {
-        let outputs = self.outputs(switches)?;
+        self.nearness(&self.outputs(switches)?)
+    }
+
+    fn nearness(&self, outputs: &[Vec<Vec<f32>>]) -> Result<Nearness, RunError> {
         let (mut sqnr, mut tally) = (OutputNoise::of(self.net.graph()), Tally::default());
         let labelled = self.batches.iter().all(|b| b.labels.len() == b.size);
         for ((y, float), batch) in outputs.iter().zip(&self.float).zip(self.batches) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use quantrain_graph::bias::SaturatedBias;
 use serde::{Serialize, Serializer};
 
 use crate::metric::{Fall, Sqnr};
@@ -56,6 +57,11 @@ pub enum Warning {
         part: String,
         /// Its SQNR in dB.
         sqnr: f64,
+    },
+    /// Biases lose more than rounding.
+    SaturatedBiases {
+        /// The layers.
+        layers: Vec<SaturatedBias>,
     },
     /// Refinement made the network worse.
     RefinedWorse {
@@ -141,6 +147,18 @@ impl fmt::Display for Warning {
                 "`{part}` is mostly noise ({sqnr:.2} dB) though the outputs as a whole are not: keep what makes it in float, or give it 16 bits, \
                  by a rule of the recipe's layers, or set quantization.quantize-output = false; `quantrain sensitivity` shows which layers cost most"
             ),
+            Warning::SaturatedBiases { layers } => {
+                let layer = |l: &SaturatedBias| format!("`{}` (channels: {}, {} becomes {})", l.node, l.channels, l.bias, l.becomes);
+                let named: Vec<String> = layers.iter().take(NAMED).map(layer).collect();
+                let more = layers.len().saturating_sub(NAMED);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(
+                    f,
+                    "biases saturate at 16 bits in {}{more}: set quantization.bias-limit to \"reduce-weight-scale\", or to \"off\" for a device \
+                     whose biases have 32 bits",
+                    named.join(", ")
+                )
+            }
             Warning::RefinedWorse { fall, undone: true } => {
                 write!(f, "refinement made the network worse ({fall}) and was undone; leave out refine.steps, or choose others")
             }

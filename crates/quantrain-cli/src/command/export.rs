@@ -101,6 +101,9 @@ impl Export {
             Some(score) => (Some(score), None),
             None => judge(&mut job, console)?,
         };
+        if job.recipe().quantization().enabled {
+            job.saturated_biases()?.into_iter().for_each(|warning| console.warn(&warning.to_string()));
+        }
         let folder = self.out.unwrap_or_else(|| run.export(&name));
         fs::create_dir_all(&folder).map_err(|source| FileError::new(&folder, source))?;
         let written = job.export(&folder);

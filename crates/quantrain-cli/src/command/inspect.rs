@@ -219,6 +219,7 @@ fn plan(net: &QuantGraph, recipe: &Recipe) -> Result<String, CliError> {
     let path = match recipe.quantization().gradient_path {
         GradientPath::Float => quantrain_engine::GradientPath::Float,
         GradientPath::Quantized => quantrain_engine::GradientPath::Quantized,
+        GradientPath::DevkitQte => quantrain_engine::GradientPath::QuantizedUnmasked,
     };
     Ok(Plan::new(net, recipe.train().batch_size, Purpose::Training(path))?.to_string())
 }

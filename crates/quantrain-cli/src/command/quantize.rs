@@ -120,6 +120,7 @@ impl fmt::Display for QuantizeReport {
             writeln!(f, "  {}", ranges_from(images))?;
         }
         report::data(f, self.input.as_ref(), &self.notes)?;
+        report::clipped_weights(f, &self.prepared.clipped_weights)?;
         writeln!(f)?;
         report::refinement(f, &self.prepared.refinement)?;
         report::scores(f, &report::prepared_rows(&self.prepared, self.taken_over.as_ref()), self.judged_on)?;

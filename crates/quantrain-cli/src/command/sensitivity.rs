@@ -88,6 +88,21 @@ impl Sensitivity {
 }
 
 impl SensitivityReport {
+    /// Which kind of integers hurts.
+    fn kinds(&self) -> Table {
+        let mut table = Table::new(&[("integers", Align::Left), ("output SQNR", Align::Right)]);
+        let kinds = &self.found.kinds;
+        for (name, found) in [
+            ("weights alone", &kinds.weights),
+            ("activations alone", &kinds.activations),
+            ("both, biases in float", &kinds.without_biases),
+            ("all, with biases", &kinds.with_biases),
+        ] {
+            table.row(vec![name.into(), alone(found, &self.found.float)]);
+        }
+        table
+    }
+
     fn costs(&self) -> Table {
         let columns = [
             ("quantizer", Align::Left),
@@ -130,6 +145,7 @@ impl fmt::Display for SensitivityReport {
         let (quantized, float) = (&found.quantized, &found.float);
         writeln!(f, "all quantized: output SQNR {:.2} dB{}; float{}", quantized.sqnr, accuracy(quantized), accuracy(float))?;
         writeln!(f)?;
+        writeln!(f, "{}", self.kinds())?;
         write!(f, "{}", self.costs().fitted(f.width()))?;
         let Some(mix) = &self.mix else { return Ok(()) };
         writeln!(f)?;

@@ -195,7 +195,11 @@ impl Work<'_> {
         };
         report.cover(&mut self.job);
         report.exported = Some(Exported { network, score: trained.score().cloned() });
-        for warning in trained.warnings(self.recipe, report.before.after_calibration().as_ref()) {
+        let mut warnings = trained.warnings(self.recipe, report.before.after_calibration().as_ref());
+        if self.recipe.quantization().enabled {
+            warnings.extend(self.job.saturated_biases()?);
+        }
+        for warning in warnings {
             let warning = warning.to_string();
             // A run that is resumed after its end has said so before.
             if !report.before.warnings.contains(&warning) {
@@ -287,6 +291,7 @@ impl fmt::Display for TrainReport {
             writeln!(f, "  {}", ranges_from(images))?;
         }
         report::data(f, self.input.as_ref(), &self.notes)?;
+        report::clipped_weights(f, &self.before.clipped_weights)?;
         writeln!(f)?;
         report::refinement(f, &self.before.refinement)?;
         report::scores(f, &self.rows(), self.judged_on)?;

@@ -1,5 +1,6 @@
 //! The numbers per channel that turn accumulators into outputs, and gradients of outputs into gradients of accumulators.
 
+use quantrain_graph::BiasLimit;
 use quantrain_graph::fold::accumulator_scale;
 use quantrain_kernels::block_pass::BlockPass;
 use quantrain_kernels::fake_quantize::CodeRange;
@@ -147,6 +148,12 @@ pub(super) fn centre(p: &mut BlockParameters, pass: &Pass, simulated: bool) {
     }
 }
 
+/// Whether no gradient reaches what is folded into the bias: the devkit truncates it last, which has no derivative there.
+fn without_shifts(p: &BlockParameters, pass: &Pass) -> bool {
+    let splits = p.quantizer.is_some_and(|weights| weights.bias_limit == BiasLimit::DevkitSplit);
+    pass.is_unmasked() && p.is_simulated() && splits && p.statistics == Statistics::Running
+}
+
 /// Parameter gradients from the sums, and the coefficients of `dacc`.
 ///
 /// With `ṽ = (v − mean)/deviation` and g the gradient where the output is not clipped: `dβ = Σg`, `dγ = Σg·ṽ`, and
@@ -154,6 +161,7 @@ pub(super) fn centre(p: &mut BlockParameters, pass: &Pass, simulated: bool) {
 /// What is written is `δ·a/s_x`, so that a product with W gives the gradient of x̂.
 pub(super) fn of_backward(p: &mut BlockParameters, pass: &Pass, simulated: bool, rows: usize) {
     let n = rows as f32;
+    let shifts = !without_shifts(p, pass);
     for c in 0..p.channels {
         let a = p.accumulator_unit(c, pass.input_scale, simulated);
         let Normalised { deviation, gamma, .. } = normalised(p, pass, c, simulated);
@@ -166,12 +174,12 @@ pub(super) fn of_backward(p: &mut BlockParameters, pass: &Pass, simulated: bool,
         let k_1 = if batch { -k_g * sum_g / n - k_acc * k.center[c] } else { 0.0 };
         (k.k_g[c], k.k_acc[c], k.k_1[c]) = (k_g, k_acc, k_1);
         if let Some(norm) = &mut p.norm {
-            norm.beta.gradient[c] = sum_g;
+            norm.beta.gradient[c] = if shifts { sum_g } else { 0.0 };
             norm.gamma.gradient[c] = sum_gv;
         }
         if let Some(bias) = &mut p.bias {
             // Batch statistics subtract the bias again.
-            bias.gradient[c] = if batch { 0.0 } else { sum_g * gamma / deviation };
+            bias.gradient[c] = if batch || !shifts { 0.0 } else { sum_g * gamma / deviation };
         }
     }
 }
@@ -185,8 +193,12 @@ pub(super) fn finish_weight_gradient(p: &mut BlockParameters, pass: &Pass, simul
         return;
     };
     let of_channel = |c: usize| {
-        let grid = codes.grid(c);
-        Back { grid, to_folded: pass.input_scale / grid.scale, factor: p.factors[c] }
+        let mut grid = codes.grid(c);
+        let to_folded = pass.input_scale / grid.scale;
+        if pass.is_unmasked() {
+            (grid.range.lo, grid.range.hi) = (f32::NEG_INFINITY, f32::INFINITY);
+        }
+        Back { grid, to_folded, factor: p.factors[c] }
     };
     let k = &mut p.coefficients;
     k.back.clear();
@@ -201,7 +213,8 @@ pub(super) fn finish_weight_gradient(p: &mut BlockParameters, pass: &Pass, simul
         return;
     }
     for c in 0..p.channels {
-        let offset = (p.bias_of(c) - p.running.0[c]) * p.coefficients.sum_g[c];
+        let sum_g = if without_shifts(p, pass) { 0.0 } else { p.coefficients.sum_g[c] };
+        let offset = (p.bias_of(c) - p.running.0[c]) * sum_g;
         if let Some(norm) = &mut p.norm {
             norm.gamma.gradient[c] = (p.coefficients.through_factor[c] + offset) / p.running.1[c];
         }

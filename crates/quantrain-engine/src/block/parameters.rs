@@ -1,7 +1,7 @@
 //! The float masters of a block, their gradients, and the codes made of them for a step.
 
-use quantrain_graph::fold;
 use quantrain_graph::{BlockCodes, Granularity, PlacementError, Quantizer, Range, WeightQuantizer};
+use quantrain_graph::{bias, fold};
 use quantrain_kernels::weights::{self as kernels, Grid};
 
 use super::code_range;
@@ -181,19 +181,20 @@ impl BlockParameters {
         match weights.scheme.granularity {
             Granularity::PerChannel => {
                 let ranges = of_channels.enumerate().map(|(c, range)| fold::limited(range, limit(c)));
-                fold::block_quantizers(&self.name, weights, ranges, &to.folded_bias, input.scale(), q)?
+                fold::block_quantizers(&self.name, weights, ranges, &to.folded_bias, &input, q)?
             }
             Granularity::PerTensor => {
                 // A comparison that lets NaN win, which `f32::min` does not.
                 let wider = |a: Range, b: Range| if a.min.is_nan() || b.min.is_nan() { Range::new(f32::NAN, f32::NAN) } else { a.union(b) };
                 let whole = of_channels.reduce(wider).into_iter().map(|all| fold::limited(all, limit(0)));
-                fold::block_quantizers(&self.name, weights, whole, &to.folded_bias, input.scale(), q)?
+                fold::block_quantizers(&self.name, weights, whole, &to.folded_bias, &input, q)?
             }
         }
         loop {
             to.set_grids();
             kernels::codes(&to.folded, &to.grids, &mut to.codes);
-            let codes = fold::bias_codes(&self.name, &to.folded_bias, input.scale(), &to.quantizers, weights.bias_limit);
+            let limit = bias::in_force(weights, &input);
+            let codes = bias::bias_codes(&self.name, &to.folded_bias, &input, &to.quantizers, limit);
             for (bias, code) in to.bias.iter_mut().zip(codes) {
                 *bias = code?;
             }

@@ -52,7 +52,7 @@ impl Network {
                 dx.into_iter().for_each(|(d, _)| workspace.memory.put(d));
             }
             Work::Add => {
-                let (pass, mask) = self.add_pass(u, unit);
+                let (pass, mask) = self.add_pass(u, unit, mode);
                 let (a, b) = (unit.inputs[0], unit.inputs[1]);
                 // x + x hands the gradient to one buffer twice.
                 let rounds: &[[bool; 2]] = if a == b { &[[true, false], [false, true]] } else { &[[true, true]] };
@@ -71,7 +71,7 @@ impl Network {
                 let s_y = self.scale(unit.output);
                 let delta = unit.before_quantization.zip(backward.delta).map(|(before, delta)| {
                     let mut delta = workspace.memory.take(delta);
-                    let mask = self.mask(u, unit);
+                    let mask = self.mask(u, unit, mode);
                     fake_quantize::backward(1.0, mask, workspace.memory.get(before), &dy, &mut delta, false);
                     delta
                 });

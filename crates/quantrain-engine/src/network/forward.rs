@@ -123,7 +123,7 @@ impl Network {
                 float.into_iter().for_each(|f| workspace.memory.put(f));
             }
             Work::Add => {
-                let (pass, _) = self.add_pass(u, unit);
+                let (pass, _) = self.add_pass(u, unit, mode);
                 let (a, b) = (self.values(plan, workspace, unit.inputs[0]), self.values(plan, workspace, unit.inputs[1]));
                 let (min, max) = elementwise::add(&pass, a, b, &mut y);
                 let s_y = self.scale(unit.output);

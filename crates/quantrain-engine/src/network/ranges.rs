@@ -40,7 +40,7 @@ impl Network {
             Work::Block { .. } => return,
             Work::Add => {
                 let mut t = self.take_observed(dy.len());
-                let (pass, _) = self.add_pass(u, unit);
+                let (pass, _) = self.add_pass(u, unit, mode);
                 let (a, b) = (self.values(plan, workspace, unit.inputs[0]), self.values(plan, workspace, unit.inputs[1]));
                 elementwise::add(&AddPass { quantize: None, ..pass }, a, b, &mut t);
                 let sums = range_sums(&range, &t, dy);

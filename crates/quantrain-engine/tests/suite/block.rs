@@ -12,7 +12,7 @@ mod formula;
 mod surrogate;
 
 use quantrain_engine::{BatchNormMode, GradientPath, Mode, Training};
-use quantrain_graph::{QuantGraph, Range};
+use quantrain_graph::{BiasLimit, QuantGraph, Range, Settings, Target};
 
 use crate::executor::{Bench, EXECUTORS, Executor};
 use crate::random::Random;
@@ -36,7 +36,7 @@ fn settings(case: &Case) -> Vec<Setting> {
     let norms = [None, Some(BatchNormMode::Running), Some(BatchNormMode::Corrected), Some(BatchNormMode::Frozen)];
     let mut all = Vec::new();
     for executor in EXECUTORS {
-        for path in [GradientPath::Float, GradientPath::Quantized] {
+        for path in [GradientPath::Float, GradientPath::Quantized, GradientPath::QuantizedUnmasked] {
             for norm in norms.into_iter().filter(|n| n.is_none() || case.folds_batch_norm()) {
                 for bias in [false, true].into_iter().filter(|b| !b || case.has_bias()) {
                     for activation in Activation::ALL {
@@ -95,8 +95,12 @@ impl<'c> Trial<'c> {
     }
 
     fn of_values(case: &'c Case, setting: Setting, values: Values, random: &mut Random) -> Self {
+        let net = setting.executor.prepare(case.graph(&values, setting.activation));
+        Trial::of_net(case, setting, net, values, random)
+    }
+
+    fn of_net(case: &'c Case, setting: Setting, mut net: QuantGraph, values: Values, random: &mut Random) -> Self {
         let name = format!("{} {setting:?}", case.name);
-        let mut net = setting.executor.prepare(case.graph(&values, setting.activation));
         let batch = case.input[0];
         set_ranges(&mut net, case, &values, setting);
         let identity: Vec<f32> = (0..batch * batch).map(|i| f32::from(u8::from(i / batch == i % batch))).collect();
@@ -209,6 +213,39 @@ fn set_ranges(net: &mut QuantGraph, case: &Case, values: &Values, setting: Setti
 fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
     let rows = values.len() / columns;
     (0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect()
+}
+
+/// The devkit truncates biases last, and that has no derivative there: shifts and biases learn nothing along its path, γ through ŵ only.
+#[test]
+fn under_the_devkit_s_biases_its_path_has_no_gradient_of_shifts() {
+    let case = &cases()[0];
+    let setting = |path| Setting {
+        executor: Executor::Simulated("tidl-pow2"),
+        path,
+        norm: Some(BatchNormMode::Running),
+        bias: true,
+        activation: Activation::ALL[0],
+    };
+    let trial = |path, limit| {
+        let mut random = Random::new(5);
+        let values = Values::draw(case, &mut random, true, true, true);
+        let source = quantrain_graph::LayerSettings { pattern: "source*".into(), float: true, ..Default::default() };
+        let settings = Settings { layers: vec![source], bias_limit: Some(limit), ..Settings::default() };
+        let net = QuantGraph::prepare(case.graph(&values, Activation::ALL[0]), Target::tidl_pow2(), &settings).unwrap();
+        Trial::of_net(case, setting(path), net, values, &mut random)
+    };
+    let learned = |trial: &Trial| ["b", "beta"].map(|n| trial.gradients.iter().any(|g| g.0 == n && g.1.iter().any(|v| *v != 0.0)));
+    assert_eq!(learned(&trial(GradientPath::QuantizedUnmasked, BiasLimit::DevkitSplit)), [false, false]);
+    assert_eq!(learned(&trial(GradientPath::QuantizedUnmasked, BiasLimit::Saturate)), [true, true]);
+    assert_eq!(learned(&trial(GradientPath::Quantized, BiasLimit::DevkitSplit)), [true, true]);
+    let split = trial(GradientPath::QuantizedUnmasked, BiasLimit::DevkitSplit);
+    let of = |name: &str| split.gradients.iter().find(|g| g.0 == name).expect("it is trained").1.clone();
+    let (s, w, gamma) = (&split.surrogate, of("w"), of("gamma"));
+    for (c, gamma) in gamma.iter().enumerate() {
+        let of_channel = (0..w.len()).filter(|&i| s.channel_of_weight(i) == c);
+        let expected: f64 = of_channel.map(|i| f64::from(w[i]) / s.factor[c] * s.here.w[i] / s.deviation[c]).sum();
+        assert!((f64::from(*gamma) - expected).abs() < 1e-4 * expected.abs().max(1.0), "{gamma}, {expected} expected");
+    }
 }
 
 /// γ = 0 makes ŵ, its range and the factor of a channel zero: whatever divides by one of them shows.

@@ -223,6 +223,7 @@ impl<'g> Placer<'g> {
                     tensor,
                     scheme,
                     range: None,
+                    given: None,
                     fixed: None,
                     below: below[q],
                     levels: levels[q].clone(),

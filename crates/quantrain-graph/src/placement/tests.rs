@@ -207,3 +207,70 @@ fn peaks_on_an_output_are_found_among_float_scores() {
     let quantized = |name: &str| net.quantizer_of(net.graph().find(name).unwrap()).is_some();
     assert_eq!(["layer", "scores", "pool", "peak", "y"].map(quantized), [false; 5]);
 }
+
+/// Conv, depthwise conv with Relu, MaxPool, GlobalAveragePool, Gemm.
+fn pooled() -> Graph {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[3, 8, 8]);
+    let y = b.convolution("dense", x, 4, [3, 3]).weights(vec![0.1; 108]).done().unwrap();
+    let y = b.convolution("depthwise", y, 4, [3, 3]).groups(4).weights(vec![0.1; 36]).done().unwrap();
+    let y = b.relu("relu", y).unwrap();
+    let y = b.node("max", Op::MaxPool(MaxPool { window: Window::new([2, 2]) }), &[y], "max").unwrap();
+    let y = b.global_average_pool("mean", y).unwrap();
+    let y = b.flatten("flat", y).unwrap();
+    let y = b.gemm("fc", y, 2, vec![0.1; 8], vec![0.0; 2]).unwrap();
+    b.output(y);
+    b.finish().unwrap()
+}
+
+#[test]
+fn scales_of_channels_are_for_all_layers_for_depthwise_ones_or_for_those_a_rule_names() {
+    use Granularity::{PerChannel, PerTensor};
+    let found = |settings: &Settings| {
+        let net = QuantGraph::prepare(pooled(), Target::tidl_pow2(), settings).unwrap();
+        (0..net.units().len()).filter_map(|u| Some(net.weight_quantizer(u)?.scheme.granularity)).collect::<Vec<_>>()
+    };
+    let of = |scales| Settings { per_channel: Some(scales), ..Settings::default() };
+    assert_eq!(found(&Settings::default()), [PerTensor; 3]);
+    assert_eq!(found(&of(ChannelScales::All)), [PerChannel; 3]);
+    assert_eq!(found(&of(ChannelScales::Depthwise)), [PerTensor, PerChannel, PerTensor]);
+    let rule = |name: &str, per_channel| LayerSettings { pattern: name.into(), per_channel: Some(per_channel), ..LayerSettings::default() };
+    let mixed = Settings { layers: vec![rule("fc", true), rule("depthwise", false)], ..of(ChannelScales::Depthwise) };
+    assert_eq!(found(&mixed), [PerTensor, PerTensor, PerChannel]);
+}
+
+#[test]
+fn a_tensor_may_have_a_range_and_a_width_by_hand_or_stay_in_float() {
+    let rule = |name: &str| TensorSettings { pattern: name.into(), ..TensorSettings::default() };
+    let place = |tensors| QuantGraph::prepare(pooled(), Target::tidl_pow2(), &Settings { tensors, ..Settings::default() });
+    let given = TensorSettings { range: Some(Range::new(-3.0, 1.0)), bits: Some(16), ..rule("dense") };
+    let mut net = place(vec![given]).unwrap();
+    let dense = net.quantizers().iter().position(|q| q.tensor == "dense").unwrap();
+    assert_eq!(net.quantizers()[dense].quantizer().unwrap(), None, "nothing is known before a calibration");
+    net.quantizers_mut().iter_mut().for_each(|q| q.range = Some(Range::new(0.0, 50.0)));
+    let scale = |q: usize| net.quantizers()[q].quantizer().unwrap().unwrap().scale();
+    assert_eq!((scale(dense), scale(0)), (4.0 / 32768.0, 64.0 / 256.0));
+    let net = place(vec![TensorSettings { float: true, ..rule("relu") }]).unwrap();
+    assert!(net.float_nodes().iter().any(|(n, reason)| net.graph().node(*n).name == "depthwise" && *reason == FloatReason::Pinned));
+    for nothing in ["no such tensor", "dense.weight"] {
+        assert!(matches!(place(vec![rule(nothing)]), Err(PlacementError::PatternMatchesNothing { .. })), "{nothing}");
+    }
+    assert!(matches!(place(vec![TensorSettings { bits: Some(9), ..rule("x") }]), Err(PlacementError::Target(_))));
+}
+
+/// The devkit gives MaxPool a range of its own and AdaptiveAvgPool2d none: a target file can say the same.
+#[test]
+fn where_pools_are_quantized_is_the_target_s_choice() {
+    let text = include_str!("../../targets/tidl-pow2.toml");
+    let theirs = text.replacen("\"AveragePool\", \"GlobalAveragePool\"", "\"AveragePool\", \"MaxPool\"", 1).replacen(
+        "carried = [\"MaxPool\", ",
+        "carried = [",
+        1,
+    );
+    let tensors = |target: Target| {
+        let net = QuantGraph::prepare(pooled(), target, &Settings::default()).unwrap();
+        net.quantizers().iter().map(|q| q.tensor.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(tensors(Target::tidl_pow2()), ["x", "dense", "relu", "mean", "fc"]);
+    assert_eq!(tensors(Target::parse("theirs", &theirs).unwrap()), ["x", "dense", "relu", "max", "flat", "fc"]);
+}

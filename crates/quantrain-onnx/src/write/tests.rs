@@ -446,7 +446,8 @@ fn encodings_follow_aimet() {
 
 #[test]
 fn tidl_settings_name_the_layers_of_16_bits() {
-    let layer = quantrain_graph::LayerSettings { pattern: "fc".into(), weight_bits: Some(16), activation_bits: Some(16), float: false };
+    let layer =
+        quantrain_graph::LayerSettings { pattern: "fc".into(), weight_bits: Some(16), activation_bits: Some(16), ..Default::default() };
     let settings = Settings { layers: vec![layer], ..Settings::default() };
     let text = settings_text(&prepared(small(), Target::tidl_pow2(), &settings, Range::new(0.0, 4.0)));
     for line in [

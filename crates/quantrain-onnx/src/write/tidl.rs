@@ -12,7 +12,8 @@ use super::{carried, write_atomically};
 ///
 /// Names and values: edgeai-torchvision docs/pixel2pixel/Quantization.md (quantizationStyle 3 and calibrationOption 64 since TIDL 8.0,
 /// 0 before) and edgeai-tidl-tools examples/osrt_python/README.md (accuracy_level, tensor_bits, advanced_options). TIDL has 8 and 16
-/// bits: narrower codes run in 8. Layers of 16 bits in a network of 8 are listed by the tensor that their Clip writes.
+/// bits: narrower codes run in 8. The settings for a calibration by TIDL itself stand below, as comments.
+/// Layers of 16 bits in a network of 8 are listed by the tensor that their Clip writes.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -77,6 +78,13 @@ pub(super) fn settings_text(net: &QuantGraph) -> String {
             text += &format!("# advanced_options:{key} = {names}\n");
         }
     }
+    // Same folder, docs/ptq.md: what the devkit's users set where they did not train.
+    text += "\n# The float network through TIDL's own calibration instead, without these ranges: import tool\n\
+             # calibrationOption = 7, numFrames = 50, biasCalibrationIterations = 50\n\
+             # and in the runtimes\n\
+             # accuracy_level = 1\n\
+             # advanced_options:calibration_frames = 50, advanced_options:calibration_iterations = 50\n\
+             # advanced_options:activation_clipping = 1, advanced_options:weight_clipping = 1, advanced_options:bias_calibration = 1\n";
     text += "# A file in QDQ form needs instead: advanced_options:prequantized_model = 1\n";
     text
 }

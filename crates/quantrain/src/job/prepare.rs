@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Job;
 use crate::RunError;
 use crate::calibrate::{Calibrated, calibrate};
+use crate::clip_weights::{ClippedWeights, clip_weights};
 use crate::datasets::Purpose;
 use crate::metric::{Score, Sqnr};
 use crate::progress::Progress;
@@ -21,6 +22,9 @@ use crate::warning::Warning;
 pub struct Prepared {
     /// Images that ranges are from; `None` without quantization.
     pub calibration_images: Option<usize>,
+    /// The layers whose weights were clipped before calibration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clipped_weights: Vec<ClippedWeights>,
     /// What the steps of the refinement did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refinement: Vec<StepReport>,
@@ -64,6 +68,7 @@ impl Job {
         if self.recipe().quantization().enabled {
             prepared.calibration_images = Some(self.calibrate(progress)?);
             warnings.append(&mut self.calibration_warnings);
+            prepared.clipped_weights.clone_from(&self.clipped);
             prepared.ptq = self.simulated_score(progress)?;
         } else {
             self.worth.clone_from(&prepared.float);
@@ -76,11 +81,14 @@ impl Job {
             prepared.ptq.clone_from(&prepared.refined);
             warnings.extend(self.undo_if_worse(before, &mut prepared));
         }
+        if !self.trains && self.recipe().quantization().enabled {
+            warnings.extend(self.saturated_biases()?);
+        }
         prepared.warnings = warnings.iter().map(Warning::to_string).collect();
         Ok(prepared)
     }
 
-    /// Finds the range of every quantizer. Returns the number of images used: 0 where the recipe's file is quantized, and its ranges stay.
+    /// Clips weights as the recipe says, and finds the range of every quantizer. Returns the number of images used: 0 where the recipe's file is quantized, and its ranges stay.
     ///
     /// # Errors
     /// There are no images, they cannot be read or do not fit, or values are not finite.
@@ -88,6 +96,7 @@ impl Job {
         if !self.file_quantizers.is_empty() {
             return Ok(0);
         }
+        self.clip_weights()?;
         let loader = self.calibration_images()?;
         let (threads, observer) = (self.recipe.data().loader_threads, self.recipe.quantization().observer);
         progress.begin("calibrating", loader.samples() as u64);
@@ -95,6 +104,15 @@ impl Job {
         progress.end();
         (self.ranges, self.calibration_warnings, self.worth) = (Some(ranges), warnings, None);
         Ok(images)
+    }
+
+    fn clip_weights(&mut self) -> Result<(), RunError> {
+        let mut net = self.net().clone();
+        self.clipped = clip_weights(&mut net, self.recipe.quantization().clip_weights)?;
+        if !self.clipped.is_empty() {
+            self.network = Some(Network::new(net));
+        }
+        Ok(())
     }
 
     /// Refines the calibrated network by the recipe's steps; returns what each did, nothing where there are none.

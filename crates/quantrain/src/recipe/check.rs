@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Columns, Filter, PixelRange, ReadOptions, Resize, Scaling};
 use quantrain_engine::AdaRound;
-use quantrain_graph::{LayerSettings, ScaleKind, Settings, Target};
+use quantrain_graph::{LayerSettings, Range, ScaleKind, Settings, Target, TensorSettings};
 use quantrain_onnx::InputShape;
 
 use super::choice::{
@@ -91,7 +91,26 @@ fn quantization(file: &QuantizationFile, target: &Target) -> Result<Quantization
             pattern: given("quantization.layer.name", layer.name.clone())?,
             weight_bits: layer.weight_bits.map(|b| weight("quantization.layer.weight-bits", b)).transpose()?,
             activation_bits: layer.activation_bits.map(|b| activation("quantization.layer.activation-bits", b)).transpose()?,
+            per_channel: layer.per_channel,
             float: layer.float.unwrap_or(false),
+        });
+    }
+    let mut tensors = Vec::new();
+    for tensor in file.tensor.iter().flatten() {
+        let wrong = |[low, high]: [f64; 2]| CheckError::Value {
+            key: "quantization.tensor.range",
+            found: format!("[{low}, {high}]"),
+            expected: "two rising finite numbers that 0 lies between or is one of",
+        };
+        let range = tensor.range.map(|range @ [low, high]| {
+            let is_range = low <= 0.0 && 0.0 <= high && low < high && low.is_finite() && high.is_finite();
+            if is_range { Ok(Range::new(low as f32, high as f32)) } else { Err(wrong(range)) }
+        });
+        tensors.push(TensorSettings {
+            pattern: given("quantization.tensor.name", tensor.name.clone())?,
+            range: range.transpose()?,
+            bits: tensor.bits.map(|b| activation("quantization.tensor.bits", b)).transpose()?,
+            float: tensor.float.unwrap_or(false),
         });
     }
     let edge = "quantization.edge-bits";
@@ -99,10 +118,11 @@ fn quantization(file: &QuantizationFile, target: &Target) -> Result<Quantization
         weight_bits: file.weight_bits.map(|b| weight("quantization.weight-bits", b)).transpose()?,
         activation_bits: file.activation_bits.map(|b| activation("quantization.activation-bits", b)).transpose()?,
         edge_bits: file.edge_bits.map(|b| weight(edge, b).and_then(|b| activation(edge, b))).transpose()?,
-        per_channel: file.per_channel,
+        per_channel: file.per_channel.map(|scales| scales.0),
         quantize_output: file.quantize_output,
         bias_limit: file.bias_limit,
         layers,
+        tensors,
     };
     let percentile = real("quantization.percentile", file.percentile, "a number above 50 up to 100", |p| p > 50.0 && p <= 100.0)?;
     let rate = real("quantization.moving-average-rate", file.moving_average_rate, "a number above 0 up to 1", |r| r > 0.0 && r <= 1.0)?;
@@ -110,6 +130,7 @@ fn quantization(file: &QuantizationFile, target: &Target) -> Result<Quantization
     Ok(Quantization {
         enabled: given("quantization.enabled", file.enabled)?,
         settings,
+        clip_weights: given("quantization.clip-weights", file.clip_weights)?,
         gradient_path: given("quantization.gradient-path", file.gradient_path)?,
         batch_norm: given("quantization.batch-norm", file.batch_norm)?,
         restore_batch_norm: given("quantization.restore-batch-norm", file.restore_batch_norm)?,
@@ -134,7 +155,7 @@ fn learn_ranges(file: &QuantizationFile, target: &Target) -> Result<Option<Learn
     let wrong = |expected| CheckError::Value { key: "quantization.learn-ranges", found: method.name().into(), expected };
     let powers_of_two = target.activations().scale == ScaleKind::PowerOfTwo;
     match method {
-        _ if file.gradient_path == Some(GradientPath::Float) => Err(wrong("no learned ranges with gradient-path float")),
+        _ if file.gradient_path != Some(GradientPath::Quantized) => Err(wrong("gradient-path quantized beside learned ranges")),
         _ if file.train_observer.is_some_and(|o| o != TrainObserver::None) => Err(wrong("no learned ranges beside a train-observer")),
         RangeLearning::Tqt if !powers_of_two => Err(wrong("lsq, lsq-plus or pact where scales are free")),
         RangeLearning::Lsq | RangeLearning::LsqPlus | RangeLearning::Pact if powers_of_two => {

@@ -47,8 +47,22 @@ choices! {
     GradientPath {
         /// Of the float block: the devkit's `ste`.
         Float = "float",
-        /// Of the quantized block: the devkit's `qte`.
+        /// Of the quantized block, zero where a code saturates: whitepaper formula 16.
         Quantized = "quantized",
+        /// Of the quantized block, without masks: the devkit's `qte`.
+        DevkitQte = "devkit-qte",
+    }
+
+    /// How weights are clipped once, before ranges are found.
+    ClipWeights {
+        /// Not at all.
+        Off = "off",
+        /// By the devkit's rule, where what it clips stands far from all other weights.
+        Outliers = "outliers",
+        /// By the devkit's rule.
+        Devkit = "devkit",
+        /// To the range with the least squared error.
+        SquaredError = "squared-error",
     }
 
     /// How BatchNormalization behaves in training.

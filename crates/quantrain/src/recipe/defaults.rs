@@ -1,10 +1,11 @@
 //! What holds where a recipe says nothing: fixed values, and those that follow the target and other keys.
 
-use quantrain_graph::{Granularity, ScaleKind, Target};
+use quantrain_graph::{ChannelScales, Granularity, ScaleKind, Target};
 
 use super::RecipeFile;
+use super::channel_scales::PerChannelWeights;
 use super::check::{given, target};
-use super::choice::{BatchNorm, GradientPath, RangeLearning, TrainObserver};
+use super::choice::{BatchNorm, ClipWeights, GradientPath, RangeLearning, TrainObserver};
 use super::file::{QuantizationFile, TABLES};
 use crate::CheckError;
 use crate::observe::ObserverKind;
@@ -52,9 +53,15 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     q.activation_bits = Some(own_activation_bits);
     let fewer = weight_bits < own_weight_bits || activation_bits < own_activation_bits;
     q.edge_bits = (fewer && has_eight).then_some(8);
-    q.per_channel = Some(target.weights().granularity == Granularity::PerChannel);
+    q.per_channel = Some(PerChannelWeights(match target.weights().granularity {
+        Granularity::PerChannel => ChannelScales::All,
+        Granularity::PerTensor => ChannelScales::None,
+    }));
     q.quantize_output = Some(target.quantizes_output());
     q.bias_limit = Some(target.bias_limit());
+    let one_power = target.weights().scale == ScaleKind::PowerOfTwo
+        && given.per_channel.or(q.per_channel) != Some(PerChannelWeights(ChannelScales::All));
+    q.clip_weights = Some(if one_power { ClipWeights::Outliers } else { ClipWeights::Off });
     (q.observer, q.train_observer) = match (activation_bits <= FEW_BITS, powers_of_two) {
         (true, _) => (Some(ObserverKind::MeanSquaredError), Some(TrainObserver::None)),
         (false, true) => (Some(ObserverKind::Pact2), Some(TrainObserver::Pact2)),
@@ -64,7 +71,8 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
         q.train_observer = Some(TrainObserver::None);
     }
     // The quantized path takes the derivative of folded weights as they are; only the batch's own statistics keep them in bounds.
-    let normalized = given.enabled != Some(false) && given.gradient_path != Some(GradientPath::Float);
+    let quantized_path = matches!(given.gradient_path, None | Some(GradientPath::Quantized));
+    let normalized = given.enabled != Some(false) && quantized_path;
     q.batch_norm = Some(if normalized { BatchNorm::Corrected } else { BatchNorm::Running });
     q.learn_weight_ranges = Some(given.learn_ranges.is_some_and(|method| method != RangeLearning::Pact));
     defaults.data.calibration = file.data.train.clone();

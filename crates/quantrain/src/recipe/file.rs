@@ -4,9 +4,10 @@ use std::path::{self, Path, PathBuf};
 
 use quantrain_graph::BiasLimit;
 
+use super::channel_scales::PerChannelWeights;
 use super::choice::{
-    BatchNorm, ChannelOrder, Distance, Exif, ExportStyle, GradientPath, Initialization, Interpolation, LastBatch, LossName, OnBadSample,
-    OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
+    BatchNorm, ChannelOrder, ClipWeights, Distance, Exif, ExportStyle, GradientPath, Initialization, Interpolation, LastBatch, LossName,
+    OnBadSample, OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
 };
 use super::class_names::ClassNames;
 use super::per_channel::PerChannel;
@@ -63,15 +64,20 @@ recipe_tables! {
         /// Bits of the weights and inputs of the first and the last layers, and of the network's outputs. Up to 8, their weights get no more than
         /// the target's own width or weight-bits.
         "edge-bits" edge_bits: u8, words "8 if weights or activations have fewer than the target's, else theirs", example "8";
-        /// Whether weights have a scale for each output channel.
-        "per-channel" per_channel: bool, words "the target's", example "true";
+        /// Whether weights have a scale for each output channel: true, false, or "depthwise" for depthwise convolutions only.
+        "per-channel" per_channel: PerChannelWeights, words "the target's", example "true";
         /// Whether the network's outputs are quantized. Where not, everything that leads to outputs only stays in float too.
         "quantize-output" quantize_output: bool, words "the target's", example "true";
-        /// What is done with a bias of more than 16 bits on first-generation TIDL hardware: off (biases have 32 bits), saturate, or
-        /// reduce-weight-scale (the weights lose bits until it fits).
+        /// What is done with biases of layers of 8 bits on first-generation TIDL hardware: off (they have 32 bits), saturate (at 16 bits),
+        /// reduce-weight-scale (the weights lose bits until 16 bits hold it) or devkit-split (the devkit's model: 8 bits, then a product of two
+        /// bytes). docs/tidl-arithmetic.md has the numbers.
         "bias-limit" bias_limit: BiasLimit, words "the target's", example "\"saturate\"";
-        /// Whose derivative a layer has in training: float (of the float layer, the devkit's ste) or quantized (straight through the rounding,
-        /// the devkit's qte; faster).
+        /// How weights are clipped once, before ranges are found, BatchNormalization folded in: devkit (where the largest of a layer is above
+        /// 15 and above 16 times the median, to 16 medians rounded up to a power of two, less 8 steps of 128), outliers (only weights that are 8
+        /// times as large as all others of such a layer), squared-error (to the range with the least) or off. The summary says what was clipped.
+        "clip-weights" clip_weights: ClipWeights, words "outliers where a layer's weights share one power of two, else off", example "\"off\"";
+        /// Whose derivative a layer has in training: float (of the float layer, the devkit's ste), quantized (straight through the rounding, zero
+        /// where a code saturates: whitepaper formula 16; faster) or devkit-qte (the same without masks, as the devkit's qte).
         "gradient-path" gradient_path: GradientPath, "\"quantized\"";
         /// BatchNormalization in training: running (folded with running statistics, which are updated), corrected (normalised by the batch)
         /// or frozen.
@@ -99,6 +105,8 @@ recipe_tables! {
         "range-rate" range_rate: f64, "1.0";
         /// Rules for single layers, the last that matches wins.
         "layer" layer: Vec<LayerFile>, words "none", example "[]";
+        /// Rules for single tensors, the last that matches wins.
+        "tensor" tensor: Vec<TensorFile>, words "none", example "[]";
     }
 
     /// A rule for some layers; repeat the table for each.
@@ -109,7 +117,21 @@ recipe_tables! {
         "weight-bits" weight_bits: u8, words "quantization.weight-bits or edge-bits", example "8";
         /// Bits of the layer's output.
         "activation-bits" activation_bits: u8, words "quantization.activation-bits or edge-bits", example "8";
+        /// Whether the layer's weights have a scale for each output channel.
+        "per-channel" per_channel: bool, words "quantization.per-channel", example "true";
         /// Whether the layer stays in float.
+        "float" float: bool, "false";
+    }
+
+    /// A rule for some tensors; repeat the table for each.
+    "quantization.tensor" TensorFile {
+        /// Name of a tensor that leaves a layer, or of an input, * standing for any text.
+        "name" name: String, words "none, it must be given", example "\"*/relu\"";
+        /// Its range, which neither calibration nor training moves: [lower, upper].
+        "range" range: [f64; 2], words "found by the observer", example "[0.0, 6.0]";
+        /// Bits of its codes.
+        "bits" bits: u8, words "the layer's activation-bits", example "16";
+        /// Whether what writes it stays in float.
         "float" float: bool, "false";
     }
 

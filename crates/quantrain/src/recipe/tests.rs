@@ -44,6 +44,7 @@ const ROWS: &[Row] = &[
     ("quantization.per-channel", "", "false", |r| show(r.settings().per_channel)),
     ("quantization.quantize-output", "", "false", |r| show(r.settings().quantize_output)),
     ("quantization.bias-limit", "", "'reduce-weight-scale'", |r| show(r.settings().bias_limit)),
+    ("quantization.clip-weights", "", "'devkit'", |r| show(r.quantization().clip_weights)),
     ("quantization.gradient-path", "", "'float'", |r| show(r.quantization().gradient_path)),
     ("quantization.batch-norm", "", "'frozen'", |r| show(r.quantization().batch_norm)),
     ("quantization.restore-batch-norm", "", "false", |r| show(r.quantization().restore_batch_norm)),
@@ -55,10 +56,16 @@ const ROWS: &[Row] = &[
     ("quantization.learn-weight-ranges", "learn-ranges = 'lsq'", "false", |r| show(r.quantization().learn_ranges)),
     ("quantization.range-rate", "learn-ranges = 'pact'", "0.5", |r| show(r.quantization().learn_ranges)),
     ("quantization.layer", "", "[{ name = 'a' }]", |r| show(r.settings().layers)),
+    ("quantization.tensor", "", "[{ name = 'a' }]", |r| show(r.settings().tensors)),
     ("quantization.layer.name", "", "'b'", |r| show(&r.settings().layers[0].pattern)),
     ("quantization.layer.weight-bits", "name = 'a'", "4", |r| show(r.settings().layers[0].weight_bits)),
     ("quantization.layer.activation-bits", "name = 'a'", "4", |r| show(r.settings().layers[0].activation_bits)),
+    ("quantization.layer.per-channel", "name = 'a'", "true", |r| show(r.settings().layers[0].per_channel)),
     ("quantization.layer.float", "name = 'a'", "true", |r| show(r.settings().layers[0].float)),
+    ("quantization.tensor.name", "", "'b'", |r| show(&r.settings().tensors[0].pattern)),
+    ("quantization.tensor.range", "name = 'a'", "[-1, 2.5]", |r| show(r.settings().tensors[0].range)),
+    ("quantization.tensor.bits", "name = 'a'", "16", |r| show(r.settings().tensors[0].bits)),
+    ("quantization.tensor.float", "name = 'a'", "true", |r| show(r.settings().tensors[0].float)),
     ("data.train", "", "'train.parquet'", |r| show(&r.data().train)),
     ("data.eval", "", "'test.parquet'", |r| show(&r.data().eval)),
     ("data.calibration", "train = 'train.parquet'", "'few.parquet'", |r| show(&r.data().calibration)),
@@ -145,7 +152,7 @@ fn with_lines(table: &str, lines: &str) -> String {
     match table {
         "" if lines.starts_with("model") => lines.to_owned(),
         "" => format!("model = 'model.onnx'\n{lines}\n"),
-        "quantization.layer" => format!("model = 'model.onnx'\n[[{table}]]\n{lines}\n"),
+        "quantization.layer" | "quantization.tensor" => format!("model = 'model.onnx'\n[[{table}]]\n{lines}\n"),
         "train.output" => format!("model = 'model.onnx'\n[train]\nloss = 'cosine'\n[[{table}]]\n{lines}\n"),
         table => format!("model = 'model.onnx'\n[{table}]\n{lines}\n"),
     }
@@ -314,7 +321,12 @@ fn how_ranges_were_learned_does_not_bind_another_target() {
 fn defaults_follow_the_target_and_the_width() {
     let kinds = |text: &str| {
         let q = recipe(&format!("model = 'm'\n{text}")).unwrap().quantization;
-        (q.observer.kind.name(), q.train_observer.map(|o| o.kind.name()), q.settings.edge_bits, q.settings.per_channel)
+        (
+            q.observer.kind.name(),
+            q.train_observer.map(|o| o.kind.name()),
+            q.settings.edge_bits,
+            q.settings.per_channel.map(|scales| scales == quantrain_graph::ChannelScales::All),
+        )
     };
     assert_eq!(kinds(""), ("percentile", Some("moving-average"), None, Some(true)));
     assert_eq!(kinds("target = 'tidl-pow2'"), ("pact2", Some("pact2"), None, Some(false)));
@@ -525,7 +537,7 @@ fn an_output_has_its_own_distance_or_that_of_all() {
 #[test]
 fn names_and_sizes_of_flags_are_read() {
     assert_eq!("quantized".parse::<GradientPath>().unwrap(), GradientPath::Quantized);
-    assert_eq!("qte".parse::<GradientPath>().unwrap_err().to_string(), "`qte` found, float, quantized expected");
+    assert_eq!("qte".parse::<GradientPath>().unwrap_err().to_string(), "`qte` found, float, quantized, devkit-qte expected");
     assert_eq!("176x240".parse::<Size>().unwrap(), Size([176, 240]));
     assert_eq!("224".parse::<Size>().unwrap(), Size([224, 224]));
     assert!("12y3".parse::<Size>().is_err());

@@ -47,7 +47,7 @@ fn images() -> CalibrationImages {
 }
 
 fn per_tensor(graph: Graph) -> QuantGraph {
-    let settings = Settings { per_channel: Some(false), weight_bits: Some(4), ..Settings::default() };
+    let settings = Settings { per_channel: Some(quantrain_graph::ChannelScales::None), weight_bits: Some(4), ..Settings::default() };
     let mut net = QuantGraph::prepare(graph, Target::onnxruntime(), &settings).unwrap();
     net.quantizers_mut().iter_mut().for_each(|q| q.range = Some(Range::new(-1.0, 1.0)));
     net
@@ -145,7 +145,7 @@ fn a_lone_large_weight_is_clipped_and_the_others_are_finer() {
     let y = b.convolution("conv", x, 48, [1, 1]).weights(weights).done().unwrap();
     b.output(y);
     let graph = b.finish().unwrap();
-    let settings_of = Settings { per_channel: Some(false), weight_bits: Some(3), ..Settings::default() };
+    let settings_of = Settings { per_channel: Some(quantrain_graph::ChannelScales::None), weight_bits: Some(3), ..Settings::default() };
     let mut net = QuantGraph::prepare(graph, Target::onnxruntime(), &settings_of).unwrap();
     net.quantizers_mut().iter_mut().for_each(|q| q.range = Some(Range::new(-1.0, 1.0)));
     let observer = ObserverSettings::new(ObserverKind::MinMax);

@@ -101,7 +101,7 @@ impl Mix {
             pattern: c.node.clone(),
             weight_bits: Some(c.weight_bits),
             activation_bits: c.activation_bits,
-            float: false,
+            ..LayerSettings::default()
         };
         self.choices.iter().map(rule).collect()
     }

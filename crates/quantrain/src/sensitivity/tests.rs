@@ -14,7 +14,7 @@ fn network() -> QuantGraph {
     let y = b.convolution("second", y, 8, [3, 3]).padding([1; 4]).weights(weights).done().unwrap();
     let y = b.convolution("third", y, 4, [1, 1]).weights(noise(3, 32)).done().unwrap();
     b.output(y);
-    let settings = Settings { per_channel: Some(false), weight_bits: Some(8), ..Settings::default() };
+    let settings = Settings { per_channel: Some(quantrain_graph::ChannelScales::None), weight_bits: Some(8), ..Settings::default() };
     let mut net = QuantGraph::prepare(b.finish().unwrap(), Target::onnxruntime(), &settings).unwrap();
     let found = ranges(&net, &images(), 8).unwrap();
     net.quantizers_mut().iter_mut().zip(found).for_each(|(q, r)| q.range = Some(r));
@@ -37,6 +37,33 @@ fn the_quantizer_that_hurts_most_comes_first() {
         assert!(cost.left_in_float.sqnr > found.quantized.sqnr - 0.5 && cost.left_in_float.top1.is_some(), "{cost:?}");
     }
     assert!(found.costs[0].left_in_float.sqnr > found.quantized.sqnr + 3.0, "most is won by leaving the worst in float");
+}
+
+#[test]
+fn the_kind_that_hurts_shows_and_so_do_biases_that_saturate() {
+    let found = measure(&network(), &images(), &mut ()).unwrap();
+    let Kinds { weights, activations, without_biases, with_biases } = &found.kinds;
+    assert!(weights.sqnr < activations.sqnr, "an outlier makes weights coarse: {:?}", found.kinds);
+    assert!(without_biases.sqnr < weights.sqnr + 0.5 && without_biases.sqnr < activations.sqnr);
+    assert!((without_biases.sqnr - with_biases.sqnr).abs() < 0.2, "32 bits hold biases");
+
+    let net = |limit| {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[3, 6, 6]);
+        let y = b.convolution("conv", x, 8, [1, 1]).weights(noise(1, 24)).bias(vec![300.0; 8]).done().unwrap();
+        b.output(y);
+        let settings = Settings { bias_limit: Some(limit), ..Settings::default() };
+        let mut net = QuantGraph::prepare(b.finish().unwrap(), Target::tidl_pow2(), &settings).unwrap();
+        let found = ranges(&net, &images(), 8).unwrap();
+        net.quantizers_mut().iter_mut().zip(found).for_each(|(q, r)| q.range = Some(r));
+        net
+    };
+    let cost = |limit| {
+        let Kinds { without_biases, with_biases, .. } = measure(&net(limit), &images(), &mut ()).unwrap().kinds;
+        without_biases.sqnr - with_biases.sqnr
+    };
+    use quantrain_graph::BiasLimit;
+    assert!(cost(BiasLimit::Off).abs() < 0.5 && cost(BiasLimit::Saturate) > 20.0);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn a_layer_tells_what_it_computes_and_with_which_weights() {
     let z = b.convolution("second", y, 4, [1, 1]).weights(vec![1.0; 16]).done().unwrap();
     let z = b.add("add", z, y).unwrap();
     b.output(z);
-    let settings = Settings { per_channel: Some(false), weight_bits: Some(2), ..Settings::default() };
+    let settings = Settings { per_channel: Some(quantrain_graph::ChannelScales::None), weight_bits: Some(2), ..Settings::default() };
     let mut net = QuantGraph::prepare(b.finish().unwrap(), Target::onnxruntime(), &settings).unwrap();
     net.quantizers_mut().iter_mut().for_each(|q| q.range = Some(Range::new(-4.0, 4.0)));
     let batch = Batch { images: vec![0.25; 32], size: 1, height: 4, width: 4, channels: 2, ..Batch::default() };

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | float, or path Float | `dβ = Σg`, `dγ = Σg·ṽ`, `δ = γ/σ·(g − [mean g + ṽ·mean g·ṽ])`, `dw = x̂ ⋆ δ`, `dx̂ = δ ⋆ᵀ w`, `db = Σδ` |
 //! | path Quantized, folded | `dw̃ = x̂ ⋆ g` where ŵ is not clipped, `db̃ = Σg`, `dx̂ = g ⋆ᵀ ŵ`; `dw = dw̃·γ/σ`, `db = db̃·γ/σ`, `dβ = db̃`, `dγ = Σdw̃·w/σ + db̃·(b−μ)/σ` |
+//! | path QuantizedUnmasked | as path Quantized, nothing clips |
 //! | path Quantized, corrected | as the float path, of `v = (x̂ ⋆ ŵ)/f + b`; `dx̂ = δ ⋆ᵀ ŵ/f`, `dw` where ŵ is not clipped |
 
 use super::case::EPSILON;

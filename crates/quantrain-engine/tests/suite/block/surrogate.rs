@@ -4,6 +4,7 @@
 //! |---|---|
 //! | float, or path Float | `BN(x̂ ⋆ w + b)`, with the batch's statistics unless frozen |
 //! | path Quantized, no BatchNorm, running, frozen | `x̂ ⋆ (ŵ₀ + w̃ − w̃₀) + b̂₀ + b̃ − b̃₀` |
+//! | path QuantizedUnmasked | as path Quantized, nothing clipped |
 //! | path Quantized, corrected | `BN_batch(x̂ ⋆ (ŵ₀ + w̃ − w̃₀)/f₀ + b)`, `w̃ = w·f₀` |
 //!
 //! `w̃` is clipped to the codes of weights, the whole to the activation and to the codes of the output, each widened by half a step.
@@ -127,8 +128,8 @@ impl<'c> Surrogate<'c> {
         };
         let batch = matches!(setting.norm, Some(BatchNormMode::Running | BatchNormMode::Corrected));
         let kind = match (simulates, setting.path, setting.norm) {
-            (true, GradientPath::Quantized, Some(BatchNormMode::Corrected)) => Kind::Corrected,
-            (true, GradientPath::Quantized, _) => Kind::Folded,
+            (true, GradientPath::Quantized | GradientPath::QuantizedUnmasked, Some(BatchNormMode::Corrected)) => Kind::Corrected,
+            (true, GradientPath::Quantized | GradientPath::QuantizedUnmasked, _) => Kind::Folded,
             _ if batch => Kind::FloatBatch,
             _ => Kind::FloatRunning,
         };
@@ -153,6 +154,7 @@ impl<'c> Surrogate<'c> {
         let (low, high) = self.setting.activation.limits();
         match self.output {
             None => (low, high),
+            Some(_) if self.setting.path == GradientPath::QuantizedUnmasked => (f64::NEG_INFINITY, f64::INFINITY),
             Some(q) => {
                 let (least, most) = q.centred_limits();
                 (low.max((f64::from(least) - 0.5) * self.step()), high.min((f64::from(most) + 0.5) * self.step()))
@@ -184,6 +186,9 @@ impl<'c> Surrogate<'c> {
 
     /// Whether folded weight `i` of value `folded` rounds to a code without being clipped; and what it is clipped to.
     pub fn clip_weight(&self, i: usize, folded: f64) -> f64 {
+        if self.setting.path == GradientPath::QuantizedUnmasked {
+            return folded;
+        }
         let block = self.codes.as_ref().expect("only quantized blocks have codes");
         let quantizers = &block.weight.quantizers;
         let q = &quantizers[if quantizers.len() == 1 { 0 } else { self.channel_of_weight(i) }];
