@@ -225,23 +225,23 @@ fn inspect_refuses_what_quantize_will_refuse() {
         fixture.write_graph(name, &b.finish().unwrap());
     };
     write("two.onnx", &|b| {
-        let (x, z) = (b.input("x", &[1, 28, 28]), b.input("z", &[1, 28, 28]));
+        let (x, z) = (b.input("x", &[1, 8, 8]), b.input("z", &[1, 8, 8]));
         let y = b.add("y", x, z).unwrap();
         b.output(y);
     });
     write("row.onnx", &|b| {
-        let x = b.input("x", &[784]);
-        let y = b.gemm("y", x, 2, vec![0.5; 2 * 784], vec![0.0; 2]).unwrap();
+        let x = b.input("x", &[64]);
+        let y = b.gemm("y", x, 2, vec![0.5; 2 * 64], vec![0.0; 2]).unwrap();
         b.output(y);
     });
     write("dilated.onnx", &|b| {
-        let x = b.input("x", &[1, 28, 28]);
+        let x = b.input("x", &[1, 8, 8]);
         let window = Window { dilations: [2, 2], ..Window::new([2, 2]) };
         let y = b.node("pool", Op::AveragePool(AveragePool { window, count_include_pad: false }), &[x], "pool").unwrap();
         b.output(y);
     });
     write("channels.onnx", &|b| {
-        let x = b.input("x", &[5, 28, 28]);
+        let x = b.input("x", &[5, 8, 8]);
         let y = b.relu("y", x).unwrap();
         b.output(y);
     });
@@ -250,7 +250,7 @@ fn inspect_refuses_what_quantize_will_refuse() {
     fixture.recipe("bits.toml", "run", "[quantization]\nweight-bits = 9\n");
     let rows: [(&str, Option<&str>, &str); 6] = [
         ("two.onnx", None, "2 inputs"),
-        ("row.onnx", None, "shape [N, 784]"),
+        ("row.onnx", None, "shape [N, 64]"),
         ("dilated.onnx", Some("set.toml"), "node `pool` (AveragePool) needs 19"),
         ("channels.onnx", None, "channels: 5, expected 1 or 3"),
         ("net.onnx", Some("layer.toml"), "matches no layer"),
