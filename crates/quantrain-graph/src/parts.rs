@@ -74,7 +74,7 @@ impl Parts {
         let &[a, b] = &node.inputs[..] else { return None };
         let shape = &graph.tensor(node.output).shape;
         let whole = [a, b].iter().all(|&t| graph.constant(t).is_none() && graph.tensor(t).shape == *shape);
-        let apart = |p: &Part, q: &Part| p.region.iter().zip(&q.region).any(|pair| are_apart(pair));
+        let apart = |p: &Part, q: &Part| p.region.iter().zip(&q.region).any(are_apart);
         let (a, b) = (self.get(a), self.get(b));
         (whole && a.iter().all(|p| b.iter().all(|q| apart(p, q)))).then(|| [a, b].concat())
     }

@@ -310,11 +310,13 @@ fn layer_settings<'s>(
 
 /// Of nodes that have another name than in the file, since several have one there: that of the file.
 fn names_in_file(graph: &Graph) -> HashMap<&str, &str> {
-    let renamed = |note| match note {
-        &Note::NodeRenamed { ref node, ref renamed, .. } => Some((renamed.as_str(), node.as_str())),
-        _ => None,
-    };
-    graph.notes.iter().filter_map(renamed).collect()
+    let notes = graph.notes.iter();
+    notes
+        .filter_map(|note| match note {
+            Note::NodeRenamed { node, renamed, .. } => Some((renamed.as_str(), node.as_str())),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Blocks that no other block comes before, and blocks that no other block comes after.
