@@ -73,7 +73,11 @@ impl Tally {
         let classes = logits.len() / labels.len().max(1);
         for (scores, &label) in logits.chunks_exact(classes.max(1)).zip(labels).filter(|(_, label)| Some(**label) != self.ignored) {
             let right = usize::try_from(label).ok().filter(|&l| l < classes).ok_or(RunError::Label { label, classes })?;
-            let better = |(i, &s): (usize, &f32)| s > scores[right] || (s == scores[right] && i < right);
+            // A score of NaN is no answer: as with argmax, it comes before all others, and is never the right one.
+            let better = |(i, &s): (usize, &f32)| {
+                let expected = scores[right];
+                s > expected || s.is_nan() || expected.is_nan() || (s == expected && i < right)
+            };
             let rank = scores.iter().enumerate().filter(|&(i, s)| better((i, s))).count();
             self.first += usize::from(rank == 0);
             self.five += usize::from(rank < 5);
@@ -124,6 +128,13 @@ mod tests {
         let mut tally = Tally::default();
         Tally::add(&mut tally, &[1.0, 1.0, 0.0, 1.0, 1.0, 0.0], &[0, 1]).unwrap();
         assert_eq!(tally.accuracy(), Accuracy::of(1, 2, 2));
+    }
+
+    #[test]
+    fn a_network_of_nan_is_never_right() {
+        let (mut tally, nan) = (Tally::default(), f32::NAN);
+        Tally::add(&mut tally, &[[nan; 6], [1.0, 0.0, 0.0, 0.0, 0.0, nan], [nan, 0.0, 0.0, 0.0, 0.0, 1.0]].concat(), &[0, 0, 0]).unwrap();
+        assert_eq!(tally.accuracy(), Accuracy::of(0, 1, 3));
     }
 
     #[test]
