@@ -7,7 +7,7 @@ use crate::Op;
 use crate::graph::{NodeId, TensorId};
 use crate::op::{Binary, Gemm};
 
-/// Puts a constant addend of channels into the bias of the convolution or Gemm before it.
+/// Puts a constant addend of channels into the bias of the convolution or Gemm before it; a product of matrices becomes a Gemm with one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FuseBias;
 
@@ -27,9 +27,15 @@ impl Pass for FuseBias {
         };
         graph.single_reader(before)?;
         let (core, block, inputs) = producer(graph, before)?;
-        let has_bias = matches!(block, Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(Gemm { beta: 1.0, .. }));
         let &[x, weight, ..] = inputs else { return None };
-        graph.constant(weight).filter(|_| has_bias)?;
+        graph.constant(weight)?;
+        let with_bias = match block {
+            Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(Gemm { beta: 1.0, .. }) => block.clone(),
+            Op::MatMul(_) if [x, weight].iter().all(|&t| graph.tensor(t).shape.rank() == 2) => {
+                Op::Gemm(Gemm { alpha: 1.0, beta: 1.0, transpose_a: false, transpose_b: false })
+            }
+            _ => return None,
+        };
         let addend = channels(graph, before, constant)?;
         let own = match inputs.get(2) {
             Some(&bias) => graph.constant(bias).filter(|own| own.len() == addend.len())?.to_vec(),
@@ -38,7 +44,7 @@ impl Pass for FuseBias {
         let values = own.iter().zip(&addend).map(|(&own, &addend)| (f64::from(own) + sign * addend) as f32).collect();
         let wish = format!("{}.bias", graph.tensor(node.output).name);
         let bias = Input::Constant { wish, shape: vec![addend.len()], values };
-        let step = Step { op: block.clone(), inputs: vec![Input::Tensor(x), Input::Tensor(weight), bias] };
+        let step = Step { op: with_bias, inputs: vec![Input::Tensor(x), Input::Tensor(weight), bias] };
         // Layers are known by the names of their convolutions.
         Some(Patch { named: core, ..Patch::ending_at(at, vec![core], vec![step]) })
     }
@@ -58,7 +64,7 @@ mod tests {
     use super::super::run;
     use super::super::spelling::Spelling;
     use super::*;
-    use crate::op::{Convolution, Window};
+    use crate::op::{Convolution, MatMul, Window};
 
     /// A convolution of 3 to 2 channels, each weight 1, and what comes behind.
     fn convolution(s: &mut Spelling, bias: Option<Vec<f32>>) -> TensorId {
@@ -80,6 +86,27 @@ mod tests {
             assert_eq!((graph.constant(node.inputs[2]).unwrap(), node.name.as_str()), (&expected[..], "n1"));
             assert_eq!((record[0].operators.clone(), &record[0].outcome), (vec!["Conv", "Add", "Sub"], &Ok("Conv")));
             assert_eq!(run(graph.clone(), &[&FuseBias]), (graph, Vec::new()));
+        }
+    }
+
+    #[test]
+    fn a_product_of_matrices_gets_a_bias_and_one_of_stacks_does_not() {
+        for (extents, addend, expected) in
+            [(&[3][..], &[2][..], Some(&[3.0, 4.0])), (&[3], &[1, 2], Some(&[3.0, 4.0])), (&[5, 3], &[2], None)]
+        {
+            let mut s = Spelling::new(extents);
+            let weights = s.constant(&[3, 2], vec![1.0; 6]);
+            let y = s.node(Op::MatMul(MatMul), &[s.x, weights]);
+            let addend = s.constant(addend, vec![3.0, 4.0]);
+            let y = s.two(Binary::Add, y, addend);
+            let (graph, record) = s.run(y, &FuseBias);
+            let node = graph.nodes().last().unwrap();
+            let bias = node.inputs.get(2).and_then(|&bias| graph.constant(bias));
+            assert_eq!(bias, expected.map(|bias| &bias[..]), "{extents:?}");
+            match expected {
+                Some(_) => assert_eq!((node.op.name(), &record[0].outcome), ("Gemm", &Ok("Gemm"))),
+                None => assert_eq!((node.op.name(), record.len()), ("Add", 0)),
+            }
         }
     }
 
