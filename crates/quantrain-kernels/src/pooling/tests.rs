@@ -113,6 +113,19 @@ fn the_first_of_equal_maxima_takes_the_gradient() {
 }
 
 #[test]
+fn a_global_average_of_a_large_image_is_as_exact_as_a_small_ones() {
+    for (pixels, channels) in [(100_000, 3), (40_001, 16), (20_000, 37)] {
+        let x: Vec<f32> = (0..pixels * channels).map(|i| 0.1 + (i * 7919 % 1000) as f32 * 1e-3).collect();
+        let mut y = vec![0.0; channels];
+        global_average_forward(1, pixels, channels, &x, 1.0 / pixels as f32, &mut y);
+        for (c, y) in y.iter().enumerate() {
+            let exact = x[c..].iter().step_by(channels).map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
+            assert!((f64::from(*y) / exact - 1.0).abs() < 5e-6, "{pixels} pixels, channel {c} of {channels}: {y} {exact}");
+        }
+    }
+}
+
+#[test]
 fn a_global_average_of_codes_is_the_exact_sum_times_the_factor() {
     for (batch, pixels, channels) in [(1, 1, 1), (3, 49, 37), (2, 64, 64), (2, 9, 1280)] {
         let x = integers(1, batch * pixels * channels, 255);
