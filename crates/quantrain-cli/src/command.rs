@@ -45,7 +45,10 @@ impl Command {
             Command::Inspect(command) => render(&command.run()?, json),
             Command::Init(command) => render(&command.run()?, json),
             Command::Quantize(command) => render(&command.run(console)?, json),
-            Command::Train(command) => render(&command.run(console)?, json),
+            Command::Train(command) => {
+                let report = command.run(console)?;
+                return Ok(Answer { text: render(&report, json)?, is_yes: report.is_whole() });
+            }
             Command::Evaluate(command) => render(&command.run(console)?, json),
             Command::Sensitivity(command) => render(&command.run(console)?, json),
             Command::Export(command) => render(&command.run(console)?, json),
@@ -63,7 +66,7 @@ impl Command {
 pub struct Answer {
     /// The report.
     pub text: String,
-    /// False where a question was asked and the answer is no.
+    /// False where a question was asked and the answer is no, and where a training ended before its time.
     pub is_yes: bool,
 }
 

@@ -1,7 +1,8 @@
 //! The command `quantrain`: what the library does, from a shell.
 //!
 //! Results go to standard output, progress and warnings to standard error. One line tells an error; the exit code is 2 for what the user
-//! can mend, 130 after Ctrl-C and 1 if the results could not be printed or `verify` finds a difference.
+//! can mend, 130 after Ctrl-C and 1 if the results could not be printed, `verify` finds a difference, or a training diverged and what was
+//! best before is exported.
 #![forbid(unsafe_code)]
 
 mod command;
@@ -45,7 +46,7 @@ struct Cli {
 /// The exit code of what is no error and no answer.
 const SUCCESS: u8 = 0;
 
-/// The exit code of `verify` that found a difference, and of results that could not be printed.
+/// The exit code of `verify` that found a difference, of a training that diverged, and of results that could not be printed.
 const FAILURE: u8 = 1;
 
 /// Runs the command with these arguments, the program's name first; gives the exit code. It is for a process of its own: it sets the number of

@@ -311,14 +311,22 @@ pub enum RunError {
         expected: Vec<usize>,
     },
     /// The loss, a gradient or a value in the network is no longer finite.
-    #[error("training diverged at step {step}: lower train.learning-rate ({rate:e}); {source}")]
+    #[error("training diverged at step {step}: {}{source}", rate.map_or_else(String::new, |rate| format!("lower train.learning-rate ({rate:e}); ")))]
     Diverged {
         /// The step, from 1.
         step: u64,
-        /// The recipe's learning rate.
-        rate: f32,
+        /// The recipe's learning rate, where it may be to blame.
+        rate: Option<f32>,
         /// What was not finite.
         source: Box<RunError>,
+    },
+    /// An output of the float network, which teaches, is not finite.
+    #[error(
+        "output `{output}` of the float network is not finite for a training image: leave it out (a [[train.output]] of weight 0), or look for broken inputs"
+    )]
+    TeacherNotFinite {
+        /// The output.
+        output: String,
     },
     /// All images of a calibration are the same value.
     #[error(

@@ -133,7 +133,7 @@ pub use session::{
 };
 pub use stated::stated;
 pub use train::{
-    Best, Course, EpochScore, Keeper, LogLine, Position, TrainReport, TrainState, Trainer, restore_network, restore_parameters,
+    Best, Course, Divergence, EpochScore, Keeper, LogLine, Position, TrainReport, TrainState, Trainer, restore_network, restore_parameters,
 };
 pub use warning::Warning;
 pub use whole_file::write_whole;

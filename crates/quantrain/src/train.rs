@@ -23,7 +23,7 @@ use crate::progress::Progress;
 use crate::quantizer_training::QuantizerTraining;
 use crate::ranges::Ranges;
 use crate::recipe::{Recipe, Which};
-use crate::{LossError, ObserveError, OptimizerError, RunError, mode};
+use crate::{CheckpointError, LossError, ObserveError, OptimizerError, RunError, mode};
 pub use course::{Best, Course, EpochScore};
 use objective::Objective;
 use recipe_loss::RecipeLoss;
@@ -117,6 +117,14 @@ pub struct TrainState {
     pub tensors: Vec<(String, Vec<f32>)>,
 }
 
+impl TrainState {
+    /// Without what only a training needs.
+    fn of_network(self) -> Self {
+        let of_network = |name: &str| [PARAMETER, STATISTIC, LIMIT].iter().any(|prefix| name.starts_with(prefix));
+        TrainState { tensors: self.tensors.into_iter().filter(|(name, _)| of_network(name)).collect(), ..self }
+    }
+}
+
 /// The part of a [`TrainState`] that is no tensor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
@@ -160,6 +168,19 @@ pub struct TrainReport {
     pub waited: Duration,
     /// The user stopped it.
     pub stopped: bool,
+    /// Where values ceased to be finite, and training ended.
+    pub diverged: Option<Divergence>,
+}
+
+/// Where a training could not go on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Divergence {
+    /// The step, from 1.
+    pub step: u64,
+    /// The recipe's learning rate, where it may be to blame.
+    pub rate: Option<f32>,
+    /// What was not finite.
+    pub cause: String,
 }
 
 /// A training under way.
@@ -211,22 +232,47 @@ impl<'r> Trainer<'r> {
         Trainer { start, ..self }
     }
 
-    /// Trains until the recipe's last epoch, or until the user stops it. Before the first step and after each epoch the metric judges the
-    /// network on images of its own; the trainer ends with the one that the recipe's `export.checkpoint` names.
+    /// Trains until the recipe's last epoch, until the user stops it, or until a loss, a gradient or a weight is no longer finite. Before the
+    /// first step and after each epoch the metric judges the network on images of its own; the trainer ends with the one that the recipe's
+    /// `export.checkpoint` names, or with the best where values ceased to be finite.
     ///
     /// # Errors
-    /// Images cannot be read or do not fit, a loss or a gradient is not finite, a state cannot be kept. What was kept before stays.
+    /// Images cannot be read or do not fit, a state cannot be kept, or values are not finite and there is no network to go back to. What was
+    /// kept before stays.
     pub fn fit(
+        &mut self,
+        train: &Loader,
+        eval: Option<(&Loader, &mut dyn Metric)>,
+        keeper: &mut dyn Keeper,
+        progress: &mut dyn Progress,
+    ) -> Result<TrainReport, RunError> {
+        let mut report = TrainReport::default();
+        match self.run(train, eval, keeper, progress, &mut report) {
+            Ok(()) if report.stopped => return Ok(report),
+            Ok(()) => report.exported = self.settle(keeper)?,
+            Err(RunError::Diverged { step, rate, source }) => {
+                let cause = source.to_string();
+                report.exported = self.go_back(keeper)?.ok_or(RunError::Diverged { step, rate, source })?;
+                report.diverged = Some(Divergence { step, rate, cause });
+            }
+            Err(error) => return Err(error),
+        }
+        report.course = self.position.course.clone();
+        Ok(report)
+    }
+
+    /// The epochs that are left.
+    fn run(
         &mut self,
         train: &Loader,
         mut eval: Option<(&Loader, &mut dyn Metric)>,
         keeper: &mut dyn Keeper,
         progress: &mut dyn Progress,
-    ) -> Result<TrainReport, RunError> {
+        report: &mut TrainReport,
+    ) -> Result<(), RunError> {
         let (settings, threads) = (self.recipe.train(), self.recipe.data().loader_threads);
         let per_epoch = train.batches_per_epoch() as u64;
         let rates = settings.rate_schedule(per_epoch);
-        let mut report = TrainReport::default();
         let mut step = Stepper::new(self.recipe, rates, &self.network)?;
         if self.position.step == 0 {
             let start = match (self.start.take(), &mut eval) {
@@ -235,6 +281,10 @@ impl<'r> Trainer<'r> {
             };
             let best = self.position.course.begin(start);
             self.keep(best, keeper)?;
+        }
+        if self.position.course.best.is_none() {
+            // Nothing tells which is best; where values cease to be finite, that is the network as it is now.
+            self.best = Some(self.state().of_network());
         }
         while self.position.epoch < settings.epochs {
             let epoch = self.position.epoch;
@@ -245,7 +295,7 @@ impl<'r> Trainer<'r> {
             while let Some(batch) = batches.next() {
                 let batch = batch?;
                 let started = Instant::now();
-                let loss = step.run(self, &batch).map_err(|error| self.diverged(error))?;
+                let loss = step.run(self, &batch).map_err(|error| self.diverged(error, self.position.step + 1))?;
                 report.stepping += started.elapsed();
                 batches.recycle(batch);
                 report.steps += 1;
@@ -272,7 +322,7 @@ impl<'r> Trainer<'r> {
                     report.waited += batches.waited();
                     report.stopped = true;
                     progress.end();
-                    return Ok(report);
+                    return Ok(());
                 }
             }
             report.waited += batches.waited();
@@ -284,9 +334,9 @@ impl<'r> Trainer<'r> {
             if let Err(RunError::Stopped { .. }) = score {
                 self.keep(false, keeper)?;
                 report.stopped = true;
-                return Ok(report);
+                return Ok(());
             }
-            let score = score.map_err(|error| self.diverged(error))?;
+            let score = score.map_err(|error| self.diverged(error, self.position.step))?;
             let (sum, count) = std::mem::take(&mut self.position.epoch_loss);
             let loss = (sum / count.max(1) as f64) as f32;
             self.position.epoch += 1;
@@ -298,9 +348,7 @@ impl<'r> Trainer<'r> {
             progress.tell(&format!("epoch {}/{}: {told}{}", epoch + 1, settings.epochs, if best { " (best)" } else { "" }));
             self.keep(best, keeper)?;
         }
-        report.exported = self.settle(keeper)?;
-        report.course = self.position.course.clone();
-        Ok(report)
+        Ok(())
     }
 
     /// What the network that would be exported now is worth.
@@ -320,12 +368,9 @@ impl<'r> Trainer<'r> {
 
     fn keep(&mut self, best: bool, keeper: &mut dyn Keeper) -> Result<(), RunError> {
         let state = self.state();
-        keeper.keep(&state, best)?;
+        keeper.keep(&state, best).map_err(|error| self.diverged(error, self.position.step))?;
         if best {
-            // What only a training needs is not kept in memory.
-            let of_network = |name: &str| [PARAMETER, STATISTIC, LIMIT].iter().any(|prefix| name.starts_with(prefix));
-            let tensors = state.tensors.into_iter().filter(|(name, _)| of_network(name)).collect();
-            self.best = Some(TrainState { tensors, ..state });
+            self.best = Some(state.of_network());
         }
         Ok(())
     }
@@ -333,28 +378,32 @@ impl<'r> Trainer<'r> {
     /// Goes back to the best network where the recipe wants it; gives the epochs done by the one that is left.
     fn settle(&mut self, keeper: &mut dyn Keeper) -> Result<u32, RunError> {
         let wanted = self.recipe.export().checkpoint == Which::Best;
-        let Some(best) = self.position.course.best.filter(|best| wanted && best.step != self.position.step) else {
-            return Ok(self.position.epoch);
-        };
-        let Some(state) = self.best.take().map_or_else(|| keeper.best(), |state| Ok(Some(state)))? else {
-            return Ok(self.position.epoch);
-        };
+        let is_left = self.position.course.best.is_none_or(|best| best.step == self.position.step);
+        let best = if wanted && !is_left { self.go_back(keeper)? } else { None };
+        Ok(best.unwrap_or(self.position.epoch))
+    }
+
+    /// Goes back to the best network, where there still is one; gives the epochs done by it.
+    fn go_back(&mut self, keeper: &mut dyn Keeper) -> Result<Option<u32>, RunError> {
+        let Some(state) = self.best.take().map_or_else(|| keeper.best(), |state| Ok(Some(state)))? else { return Ok(None) };
         restore_network(&mut self.network, &state.position, &state.tensors)?;
-        Ok(best.epoch)
+        self.position.course.best = state.position.course.best;
+        Ok(Some(state.position.epoch))
     }
 
     /// Says at which step values ceased to be finite. What the engine refuses after it has run a step are weights that have none any more.
-    fn diverged(&self, error: RunError) -> RunError {
-        let not_finite = match &error {
-            RunError::Loss(LossError::NotFinite { .. }) | RunError::Optimizer(OptimizerError::NotFinite { .. }) => true,
-            RunError::Range { source, .. } => matches!(source, ObserveError::Nan | ObserveError::Infinite),
-            RunError::Engine(_) => true,
-            _ => false,
+    fn diverged(&self, error: RunError, step: u64) -> RunError {
+        // Before the first step nothing has been changed yet.
+        let (changed, rate) = (self.position.step > 0, self.recipe.train().learning_rate);
+        let rate = match &error {
+            RunError::Loss(LossError::NotFinite { .. }) | RunError::Optimizer(OptimizerError::NotFinite { .. }) => changed.then_some(rate),
+            RunError::Range { source: ObserveError::Nan | ObserveError::Infinite, .. } => changed.then_some(rate),
+            RunError::Checkpoint(CheckpointError::NotFinite { .. }) => Some(rate),
+            RunError::Engine(_) if changed => Some(rate),
+            RunError::TeacherNotFinite { .. } => None,
+            _ => return error,
         };
-        match not_finite && self.position.step > 0 {
-            true => RunError::Diverged { step: self.position.step + 1, rate: self.recipe.train().learning_rate, source: Box::new(error) },
-            false => error,
-        }
+        RunError::Diverged { step, rate, source: Box::new(error) }
     }
 
     /// The network as trained so far.

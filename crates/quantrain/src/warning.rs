@@ -77,6 +77,17 @@ pub enum Warning {
         /// What to change.
         advice: String,
     },
+    /// Values ceased to be finite in training, which ended.
+    Diverged {
+        /// The step, from 1.
+        step: u64,
+        /// What was not finite.
+        cause: String,
+        /// What to change, where the learning rate may be to blame.
+        advice: Option<String>,
+        /// Epochs done by the network that is exported.
+        epoch: u32,
+    },
     /// What is exported is worse than what was calibrated.
     ExportedWorse {
         /// By how much.
@@ -170,6 +181,11 @@ impl fmt::Display for Warning {
             }
             Warning::TrainingInVain { fall: None, advice } => {
                 write!(f, "no epoch was better than the network before training, which is exported; {advice}")
+            }
+            Warning::Diverged { step, cause, advice, epoch } => {
+                let advice = advice.as_ref().map_or_else(String::new, |advice| format!("{advice}; "));
+                let exported = if *epoch == 0 { "the one before training".to_owned() } else { format!("that of epoch {epoch}") };
+                write!(f, "training diverged at step {step} and ended: {advice}{cause}; exported is {exported}")
             }
             Warning::ExportedWorse { fall, advice } => {
                 write!(f, "what is exported is worse than what was calibrated ({fall}); {advice}")

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use quantrain::metric::{Figure, Measured, Metric, Output, Score};
 use quantrain::recipe::{Recipe, RecipeFile};
-use quantrain::{Job, Keeper, LogLine, RunError, TrainState};
+use quantrain::{Job, Keeper, LogLine, LossError, RunError, TrainState};
 use quantrain_data::Batch;
 use quantrain_graph::GraphBuilder;
 
@@ -38,6 +38,11 @@ impl Metric for LessIsBetter {
 }
 
 fn recipe(folder: &Path) -> Recipe {
+    Recipe::try_from(toml::from_str::<RecipeFile>(&text(folder)).unwrap()).unwrap()
+}
+
+/// A recipe for a network and three images, which it writes.
+fn text(folder: &Path) -> String {
     let mut b = GraphBuilder::new("g");
     let x = b.input("x", &[1, 2, 2]);
     let y = b.convolution("y", x, 1, [1, 1]).weights(vec![2.0]).bias(vec![1.0]).done().unwrap();
@@ -48,11 +53,10 @@ fn recipe(folder: &Path) -> Recipe {
     fs::write(folder.join("images-idx3-ubyte"), images).unwrap();
     let (model, data) = (folder.join("net.onnx"), folder.join("images-idx3-ubyte"));
     let (model, data) = (model.display(), data.display());
-    let text = format!(
+    format!(
         "model = '{model}'\n[quantization]\nenabled = false\n[data]\ntrain = '{data}'\neval = '{data}'\n[train]\nbatch-size = 3\nepochs = 2\nweight-decay = 0.0\n\
          loss = 'mean-squared-error'\n"
-    );
-    Recipe::try_from(toml::from_str::<RecipeFile>(&text).unwrap()).unwrap()
+    )
 }
 
 /// Which epochs were the best so far.
@@ -91,4 +95,43 @@ fn a_metric_of_the_users_judges_the_network() {
     // A network taught by itself does not change: no epoch is better than what was there before.
     assert_eq!((&kept.0[..], report.exported), (&[true, false, false][..], 0));
     assert_eq!(report.score(), Some(&score));
+}
+
+/// Better with every evaluation, until values are no longer finite.
+struct Breaks {
+    evaluations: u32,
+    good: u32,
+}
+
+impl Metric for Breaks {
+    fn start(&mut self) {
+        self.evaluations += 1;
+    }
+
+    fn add(&mut self, _: &Batch, _: &[Output<'_>]) -> Result<(), RunError> {
+        let is_finite = self.evaluations <= self.good;
+        if is_finite { Ok(()) } else { Err(RunError::Loss(LossError::NotFinite { loss: f32::NAN })) }
+    }
+
+    fn score(&self) -> Option<Score> {
+        let figures = vec![Figure { name: "evaluations".into(), value: f64::from(self.evaluations) }];
+        Some(Score::Measured(Measured { figures, images: 3 }))
+    }
+}
+
+#[test]
+fn where_an_evaluation_is_not_finite_the_best_epoch_before_it_is_what_is_left() {
+    for last in ["best", "last"] {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("{}[export]\ncheckpoint = '{last}'\n", text(folder.path()));
+        let recipe = Recipe::try_from(toml::from_str::<RecipeFile>(&text).unwrap()).unwrap();
+        let mut job = Job::open(recipe).unwrap();
+        job.set_metric(Box::new(Breaks { evaluations: 0, good: 2 }));
+        let mut kept = Kept::default();
+        let report = job.train(None, &mut kept, &mut ()).unwrap();
+        let divergence = report.diverged.as_ref().unwrap();
+        assert_eq!((divergence.step, report.exported, report.course.epochs.len()), (2, 1, 1), "{last}");
+        assert_eq!(report.score().map(Score::value), Some(2.0), "{last}");
+        assert_eq!(kept.0, [true, true], "what is not finite is not kept");
+    }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use quantrain::checkpoint::Identity;
 use quantrain::metric::Score;
 use quantrain::recipe::{Overrides, Recipe};
-use quantrain::{CheckpointError, EpochScore, ExportCheck, InputStatistics, Job, Prepared, RunDirectory};
+use quantrain::{CheckpointError, Divergence, EpochScore, ExportCheck, InputStatistics, Job, Prepared, RunDirectory};
 use serde::Serialize;
 
 use crate::coverage::{Coverage, TakenOver, ranges_from};
@@ -65,6 +65,9 @@ pub struct TrainReport {
     /// Epochs done by the best network; 0 is the one before training.
     best: Option<u32>,
     exported: Option<Exported>,
+    /// Where values ceased to be finite, and training ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diverged: Option<Divergence>,
     /// Steps done by this process.
     steps: u64,
     /// Time in steps, without reading images ahead and evaluation.
@@ -207,6 +210,7 @@ impl Work<'_> {
             }
         }
         report.best = trained.course.best.map(|best| best.epoch);
+        report.diverged = trained.diverged;
         report.course = trained.course.epochs;
         report.files = self.job.export(&self.run.exports())?;
         self.run.note_exports(&report.files)?;
@@ -238,6 +242,7 @@ impl TrainReport {
             course: Vec::new(),
             best: None,
             exported: None,
+            diverged: None,
             epochs: recipe.train().epochs,
             steps: 0,
             stepping_seconds: 0.0,
@@ -247,6 +252,11 @@ impl TrainReport {
             report: None,
             seconds: 0.0,
         }
+    }
+
+    /// Whether training did what it was asked for.
+    pub fn is_whole(&self) -> bool {
+        self.diverged.is_none()
     }
 
     /// Takes down what is quantized: ranges may have changed the rules.

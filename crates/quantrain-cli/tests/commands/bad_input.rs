@@ -1,6 +1,7 @@
 //! Bad input: one line that names file and cause, exit code 2, nothing left behind.
 
 use std::fs;
+use std::process::Output;
 
 use quantrain_graph::op::{AveragePool, Window};
 use quantrain_graph::{GraphBuilder, Op};
@@ -203,15 +204,18 @@ fn a_loss_gone_nan_keeps_the_last_good_checkpoint() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[train]\nbatch-size = 16\nlearning-rate = 1e30\ncheckpoint-every = 1\n");
     for (mode, expected) in [(&[][..], "are there NaN or infinite values in the network"), (&["--float"], "lower the learning rate")] {
-        let train = [&["train", "recipe.toml"], mode].concat();
-        let output = fixture.run(&[&train[..], &["--overwrite", "--quiet"]].concat());
-        let message = text(&output.stderr);
-        assert_eq!((output.status.code(), message.lines().count()), (Some(2), 1), "{message}");
-        assert!(message.contains(expected) && message.contains("; the checkpoint of step "), "{message}");
-        assert!(message.contains("training diverged at step 2: lower train.learning-rate (1e30); "), "{message}");
+        let train = [&["train", "recipe.toml", "--json"], mode].concat();
+        let told = |output: Output| {
+            assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), ""));
+            let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            (report["diverged"].clone(), report["exported"].clone(), report["warnings"].clone())
+        };
+        let first = told(fixture.run(&[&train[..], &["--overwrite"]].concat()));
+        assert_eq!(first.0["step"], 2, "{first:?}");
+        assert!(first.0["cause"].as_str().unwrap().contains(expected), "{first:?}");
         let checkpoint = fs::read(fixture.path("run/checkpoints/last.safetensors")).unwrap();
-        let again = fixture.run(&[&train[..], &["--resume", "--quiet"]].concat());
-        assert_eq!(text(&again.stderr), message, "a resumed run goes the same way");
+        let again = told(fixture.run(&[&train[..], &["--resume"]].concat()));
+        assert_eq!(again, first, "a resumed run goes the same way");
         assert!(fs::read(fixture.path("run/checkpoints/last.safetensors")).unwrap() == checkpoint);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use quantrain_graph::GraphBuilder;
+use quantrain_graph::op::Activation;
+use quantrain_graph::{GraphBuilder, Op};
 use serde_json::{Value, json};
 
 use crate::fixture::{CLASSES, Fixture, SIDE, text};
@@ -69,13 +70,49 @@ fn the_last_network_is_exported_where_the_recipe_says_so_and_a_warning_with_it()
 }
 
 #[test]
-fn a_rate_far_too_high_names_the_step() {
+fn a_rate_far_too_high_ends_training_at_its_step_and_exports_the_best() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[train]\nbatch-size = 16\n");
-    let output = fixture.run(&["train", "recipe.toml", "--lr", "1e20"]);
-    let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("training diverged at step ") && message.contains("lower train.learning-rate (1e20)"), "{message}");
+    for (mode, exported, file) in [(&[][..], "calibrated", "model.qdq.onnx"), (&["--float"][..], "float", "model.float.onnx")] {
+        let train = [&["train", "recipe.toml", "--lr", "1e20", "--json", "--overwrite"], mode].concat();
+        let output = fixture.run(&train);
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), ""), "{mode:?}");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let step = report["diverged"]["step"].as_u64().unwrap();
+        assert!(step >= 2, "{report}");
+        assert_eq!((&report["exported"]["network"], &report["best"]), (&json!(exported), &json!(0)), "{report}");
+        let before = if mode.is_empty() { &report["ptq"] } else { &report["float"] };
+        assert_eq!(&report["exported"]["score"], before);
+        let warnings = report["warnings"].to_string();
+        let expected = format!("training diverged at step {step} and ended: lower train.learning-rate (it is 1e20; try 1e19); ");
+        assert!(warnings.contains(&expected) && warnings.contains("; exported is the one before training"), "{warnings}");
+        let file = format!("run/export/{file}");
+        let evaluated = fixture.json(&["evaluate", &file, "--recipe", "run/recipe.toml"]);
+        assert_eq!(evaluated["top1"], before["top1"], "{mode:?}");
+        let summary = fs::read_to_string(fixture.path("run/summary.txt")).unwrap();
+        assert!(summary.contains(&format!("exported: {exported}")) && summary.contains("training diverged at step"), "{summary}");
+    }
+}
+
+#[test]
+fn a_teacher_whose_output_is_infinite_is_named_and_the_calibrated_network_exported() {
+    let fixture = Fixture::new();
+    let mut b = GraphBuilder::new("logarithm");
+    let x = b.input("image", &[1, SIDE, SIDE]);
+    let y = b.convolution("conv", x, 4, [8, 8]).weights((0..256).map(|i| (i % 7) as f32 * 0.1 - 0.3).collect()).done().unwrap();
+    let y = b.relu("zeros", y).unwrap();
+    let logarithm = b.node("log", Op::Activation(Activation::Log), &[y], "log").unwrap();
+    b.output(logarithm);
+    fixture.write_graph("net.onnx", &b.finish().unwrap());
+    fixture.recipe("recipe.toml", "run", "[train]\nbatch-size = 16\nloss = 'mean-squared-error'\n");
+    let output = fixture.run(&["train", "recipe.toml", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("training diverged at step 1 and ended: output `log` of the float network is not finite"), "{warnings}");
+    assert!(!warnings.contains("lower train.learning-rate"), "{warnings}");
+    assert_eq!(report["exported"]["network"], "calibrated");
+    assert!(fixture.path("run/export/model.qdq.onnx").exists());
 }
 
 #[test]

@@ -75,7 +75,11 @@ impl Loss for RecipeLoss {
                 Distillation::MeanSquaredError | Distillation::Cosine => output.values.len() / batch.size.max(1),
             };
             self.gradient.resize(output.values.len(), 0.0);
-            total += weight * distance.loss_and_gradient(output.values, taught, width, &mut self.gradient)?;
+            let distance = distance.loss_and_gradient(output.values, taught, width, &mut self.gradient);
+            if distance.is_err() && !taught.iter().all(|t| t.is_finite()) {
+                return Err(RunError::TeacherNotFinite { output: output.name.to_owned() });
+            }
+            total += weight * distance?;
             gradient.iter_mut().zip(&self.gradient).for_each(|(g, t)| *g += weight * t);
         }
         Ok(total)

@@ -1,6 +1,6 @@
 //! What the user should know of a training that did not help, and what to change.
 
-use super::{Course, TrainReport};
+use super::{Course, Divergence, TrainReport};
 use crate::metric::Score;
 use crate::recipe::{BatchNorm, Recipe};
 use crate::warning::Warning;
@@ -14,6 +14,10 @@ impl TrainReport {
     /// Where the exported network is not better than the one before training, or worse than the calibrated one.
     pub fn warnings(&self, recipe: &Recipe, calibrated: Option<&Score>) -> Vec<Warning> {
         let (course, quantized) = (&self.course, recipe.quantization().enabled);
+        if let Some(Divergence { step, rate, cause }) = self.diverged.clone() {
+            let advice = rate.map(|_| lower_rate(recipe));
+            return vec![Warning::Diverged { step, cause, advice, epoch: self.exported }];
+        }
         let exported = self.score();
         let last = course.epochs.last().and_then(|epoch| epoch.score.as_ref());
         if let (0, Some(last)) = (self.exported, last) {
@@ -31,10 +35,7 @@ impl TrainReport {
 impl Course {
     /// What to change where training makes a network worse.
     fn advice(&self, recipe: &Recipe) -> String {
-        let rate = recipe.train().learning_rate;
-        // A tenth of a number in single precision is seldom as short as what was meant.
-        let tenth: f64 = format!("{:.2e}", rate / 10.0).parse().unwrap_or_default();
-        let rate = format!("lower train.learning-rate (it is {rate}; try {tenth})");
+        let rate = lower_rate(recipe);
         if let Some(step) = self.diverged {
             return format!("training diverged at step {step}: {rate}");
         }
@@ -49,4 +50,14 @@ impl Course {
         let train = recipe.train();
         format!("try another train.learning-rate (it is {}), more epochs or images, or leave training out", train.learning_rate)
     }
+}
+
+fn lower_rate(recipe: &Recipe) -> String {
+    let rate = recipe.train().learning_rate;
+    // A tenth of a number in single precision is seldom as short as what was meant; powers of ten of any size are no reading matter in full.
+    let short = |rate: f32| {
+        let rate: f64 = format!("{rate:.2e}").parse().unwrap_or_default();
+        if (1e-6..1e6).contains(&rate) { format!("{rate}") } else { format!("{rate:e}") }
+    };
+    format!("lower train.learning-rate (it is {}; try {})", short(rate), short(rate / 10.0))
 }
