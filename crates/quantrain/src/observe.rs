@@ -133,11 +133,14 @@ pub enum ObserverKind {
     MeanSquaredError,
     /// [`Entropy`].
     Entropy,
+    /// A [`Percentile`] that calibration chooses by what it does to the outputs.
+    Measured,
 }
 
 impl ObserverKind {
     /// Every observer.
-    pub const ALL: [ObserverKind; 6] = [
+    pub const ALL: [ObserverKind; 7] = [
+        ObserverKind::Measured,
         ObserverKind::MinMax,
         ObserverKind::MovingAverage,
         ObserverKind::Percentile,
@@ -166,6 +169,7 @@ impl ObserverKind {
             ObserverKind::Pact2 => "pact2",
             ObserverKind::MeanSquaredError => "mean-squared-error",
             ObserverKind::Entropy => "entropy",
+            ObserverKind::Measured => "measured",
         }
     }
 
@@ -206,12 +210,12 @@ impl ObserverSettings {
         ObserverSettings { kind, percentile: 99.99, moving_average_rate: 0.01 }
     }
 
-    /// An observer for a tensor of a scheme.
+    /// An observer for a tensor of a scheme; of what is measured one that remembers all there is to choose from.
     pub fn build(&self, scheme: &Scheme) -> Box<dyn Observer> {
         match self.kind {
             ObserverKind::MinMax => Box::new(MinMax::new()),
             ObserverKind::MovingAverage => Box::new(MovingAverage::new(self.moving_average_rate)),
-            ObserverKind::Percentile => Box::new(Percentile::new(self.percentile)),
+            ObserverKind::Percentile | ObserverKind::Measured => Box::new(Percentile::new(self.percentile)),
             ObserverKind::Pact2 => Box::new(Pact2::new()),
             ObserverKind::MeanSquaredError => Box::new(MeanSquaredError::new(*scheme)),
             ObserverKind::Entropy => Box::new(Entropy::new(*scheme)),

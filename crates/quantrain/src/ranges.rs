@@ -12,6 +12,8 @@ pub struct Ranges {
     names: Vec<String>,
     /// Values below only mark places.
     below: Vec<Option<f32>>,
+    /// Values outside are not told apart from those at its ends; empty where that is not known.
+    reach: Vec<Range>,
     watching: bool,
     /// Images of the batch under way, and of all.
     batch: usize,
@@ -24,11 +26,13 @@ impl Ranges {
         let quantizers = network.quant_graph().quantizers();
         let whole = ObserverSettings { kind: ObserverKind::MinMax, ..*settings };
         // A percentile takes what is rare for an outlier; where the largest value decides, it is what counts.
-        let of = |decisive: bool| if decisive && settings.kind == ObserverKind::Percentile { &whole } else { settings };
+        let cuts = matches!(settings.kind, ObserverKind::Percentile | ObserverKind::Measured);
+        let of = |decisive: bool| if decisive && cuts { &whole } else { settings };
         Ranges {
             observers: quantizers.iter().zip(network.quant_graph().decisive()).map(|(q, decisive)| of(decisive).build(&q.scheme)).collect(),
             names: quantizers.iter().map(|q| q.tensor.clone()).collect(),
             below: quantizers.iter().map(|q| q.below).collect(),
+            reach: Vec::new(),
             watching: true,
             batch: 0,
             images: 0,
@@ -46,6 +50,11 @@ impl Ranges {
         ranges
     }
 
+    /// Leaves out of each range what lies beyond what its readers tell apart.
+    pub(crate) fn limit_to(&mut self, reach: Vec<Range>) {
+        self.reach = reach;
+    }
+
     /// Images that were watched.
     pub fn images(&self) -> u64 {
         self.images
@@ -56,14 +65,31 @@ impl Ranges {
         self.watching = watching;
     }
 
+    /// Lets every percentile keep another share of the values that it has seen.
+    ///
+    /// # Errors
+    /// Never, as the states are the observers' own.
+    pub(crate) fn keep_percent(&mut self, percentile: f32) -> Result<(), RunError> {
+        for (observer, name) in self.observers.iter_mut().zip(&self.names) {
+            if let ObserverState::Percentile(state) = observer.state() {
+                let state = ObserverState::Percentile(state.keeping(percentile));
+                observer.restore(state).map_err(|source| RunError::Range { tensor: name.clone(), source })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sets the ranges of `network` to what was observed.
     ///
     /// # Errors
     /// An observer saw nothing, or NaN or infinite values; the error names the tensor.
     pub fn apply(&self, network: &mut Network) -> Result<(), RunError> {
-        for ((observer, name), q) in self.observers.iter().zip(&self.names).zip(network.quant_graph_mut().quantizers_mut()) {
+        let quantizers = network.quant_graph_mut().quantizers_mut().iter_mut();
+        for (i, ((observer, name), q)) in self.observers.iter().zip(&self.names).zip(quantizers).enumerate() {
             let observed = observer.range().map_err(|source| RunError::Range { tensor: name.clone(), source })?;
-            q.range = Some(q.range_for(observed));
+            let range = q.range_for(observed);
+            let within = |reach: &Range| Range { min: range.min.max(reach.min), max: range.max.min(reach.max) };
+            q.range = Some(self.reach.get(i).map(within).filter(|cut| cut.min <= cut.max && q.levels.is_none()).unwrap_or(range));
         }
         Ok(())
     }

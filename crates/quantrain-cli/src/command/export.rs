@@ -55,6 +55,9 @@ pub struct ExportReport {
     quantized: Coverage,
     /// Images that quantizers were calibrated with for this export; `null` where the run's ranges were taken.
     calibration_images: Option<usize>,
+    /// Percent of the values that ranges keep, where that was chosen by measurement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    percentile: Option<f32>,
     /// What the exported network is worth, as simulated; `null` where that is not known.
     score: Option<Score>,
     judged_on: JudgedOn,
@@ -119,6 +122,7 @@ impl Export {
             step: checkpoint.map(|c| c.state.position.step),
             quantized: Coverage::of(job.net()),
             calibration_images,
+            percentile: job.chosen_percentile(),
             score,
             judged_on: JudgedOn::of(&job),
             not_judged,
@@ -155,7 +159,7 @@ impl fmt::Display for ExportReport {
         write!(f, "{}", self.quantized)?;
         if let Some(images) = self.calibration_images {
             let when = if images > 0 { ", calibrated for this export" } else { "" };
-            writeln!(f, "  {}{when}", ranges_from(images))?;
+            writeln!(f, "  {}{when}", ranges_from(images, self.percentile))?;
         }
         let on = match self.judged_on {
             JudgedOn::Evaluation => "",

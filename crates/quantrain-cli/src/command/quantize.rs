@@ -117,7 +117,7 @@ impl fmt::Display for QuantizeReport {
         }
         write!(f, "{}", self.quantized)?;
         if let Some(images) = self.prepared.calibration_images {
-            writeln!(f, "  {}", ranges_from(images))?;
+            writeln!(f, "  {}", ranges_from(images, self.prepared.percentile))?;
         }
         report::data(f, self.input.as_ref(), &self.notes)?;
         report::clipped_weights(f, &self.prepared.clipped_weights)?;

@@ -298,7 +298,7 @@ impl fmt::Display for TrainReport {
             writeln!(f, "  {} layers without BatchNormalization got one for training", self.restored_batch_norm)?;
         }
         if let Some(images) = self.before.calibration_images {
-            writeln!(f, "  {}", ranges_from(images))?;
+            writeln!(f, "  {}", ranges_from(images, self.before.percentile))?;
         }
         report::data(f, self.input.as_ref(), &self.notes)?;
         report::clipped_weights(f, &self.before.clipped_weights)?;

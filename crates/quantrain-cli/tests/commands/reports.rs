@@ -43,7 +43,8 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[export]\nencodings = true\n");
     let report = fixture.json(&["quantize", "recipe.toml"]);
-    let expected = "calibration_images exported files float input judged_on model onnxruntime ptq quantized run seconds sqnr warnings";
+    let expected =
+        "calibration_images exported files float input judged_on model onnxruntime percentile ptq quantized run seconds sqnr warnings";
     assert_eq!(keys(&report), expected.split(' ').collect::<Vec<_>>());
     assert_eq!(report["exported"], json!({ "network": "calibrated", "score": report["ptq"] }));
     assert_eq!(report["judged_on"], "evaluation");
@@ -226,7 +227,7 @@ fn train_writes_a_run() {
     assert_eq!(kinds, ["epoch", "step", "epoch"]);
     assert_eq!(lines[2]["score"], report["qat"]);
     let effective = fs::read_to_string(fixture.path("run/recipe.toml")).unwrap();
-    assert!(effective.contains("learning-rate = 0.05") && effective.contains("observer = \"percentile\""), "{effective}");
+    assert!(effective.contains("learning-rate = 0.05") && effective.contains("observer = \"measured\""), "{effective}");
 }
 
 #[test]

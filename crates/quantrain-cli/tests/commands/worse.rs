@@ -149,7 +149,7 @@ fn tensors_and_channels_that_are_constant_are_named() {
 
 #[test]
 fn ranges_do_not_depend_on_the_batch_that_a_file_fixes() {
-    for observer in ["min-max", "moving-average", "percentile", "pact2", "mean-squared-error", "entropy"] {
+    for observer in ["measured", "min-max", "moving-average", "percentile", "pact2", "mean-squared-error", "entropy"] {
         let fixture = Fixture::new();
         let encodings = |batch: &str| {
             fixture.recipe("recipe.toml", "run", "[export]\nencodings = true\n");

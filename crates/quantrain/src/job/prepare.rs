@@ -22,6 +22,9 @@ use crate::warning::Warning;
 pub struct Prepared {
     /// Images that ranges are from; `None` without quantization.
     pub calibration_images: Option<usize>,
+    /// Percent of the values that ranges keep, where that was chosen by measurement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentile: Option<f32>,
     /// The layers whose weights were clipped before calibration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clipped_weights: Vec<ClippedWeights>,
@@ -67,6 +70,7 @@ impl Job {
         let mut prepared = Prepared { float, ..Prepared::default() };
         if self.recipe().quantization().enabled {
             prepared.calibration_images = Some(self.calibrate(progress)?);
+            prepared.percentile = self.chosen_percentile();
             warnings.append(&mut self.calibration_warnings);
             prepared.clipped_weights.clone_from(&self.clipped);
             prepared.ptq = self.simulated_score(progress)?;
@@ -100,9 +104,10 @@ impl Job {
         let loader = self.calibration_images()?;
         let (threads, observer) = (self.recipe.data().loader_threads, self.recipe.quantization().observer);
         progress.begin("calibrating", loader.samples() as u64);
-        let Calibrated { images, ranges, warnings } = calibrate(self.network_mut(), || loader.batches(0, 0, threads), &observer, progress)?;
+        let Calibrated { images, ranges, observer, warnings } =
+            calibrate(self.network_mut(), || loader.batches(0, 0, threads), &observer, progress)?;
         progress.end();
-        (self.ranges, self.calibration_warnings, self.worth) = (Some(ranges), warnings, None);
+        (self.ranges, self.observer, self.calibration_warnings, self.worth) = (Some(ranges), observer, warnings, None);
         Ok(images)
     }
 
@@ -113,6 +118,11 @@ impl Job {
             self.network = Some(Network::new(net));
         }
         Ok(())
+    }
+
+    /// Percent of the values that ranges keep, where the recipe left that to be measured in calibration.
+    pub fn chosen_percentile(&self) -> Option<f32> {
+        (self.observer != self.recipe.quantization().observer).then_some(self.observer.percentile)
     }
 
     /// Refines the calibrated network by the recipe's steps; returns what each did, nothing where there are none.
@@ -126,7 +136,7 @@ impl Job {
         }
         let batches = self.datasets.needed(Purpose::Calibration)?.batches(0, 0, self.recipe.data().loader_threads);
         let images = CalibrationImages::read(batches, settings.held_out)?;
-        let observer = self.recipe.quantization().observer;
+        let observer = self.observer;
         let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
         let refined = refine(net.clone(), &images, observer, settings, progress);
         let (net, reports) = refined.map_or_else(|error| (net, Err(error)), |(net, reports)| (net, Ok(reports)));
@@ -137,7 +147,7 @@ impl Job {
     /// Takes a network whose ranges are from so many images: observers that go on start from these, as they have seen others.
     fn go_back_to(&mut self, net: QuantGraph, images: u64) {
         let network = Network::new(net);
-        self.ranges = Some(Ranges::continuing(&network, &self.recipe.quantization().observer, images));
+        self.ranges = Some(Ranges::continuing(&network, &self.observer, images));
         (self.network, self.worth) = (Some(network), None);
     }
 

@@ -22,6 +22,11 @@ impl Percentile {
     pub fn new(percentile: f32) -> Self {
         Percentile { percentile, seen: Seen::default(), histogram: None }
     }
+
+    /// The same values, of which other `percentile` percent are kept.
+    pub fn keeping(self, percentile: f32) -> Self {
+        Percentile { percentile, ..self }
+    }
 }
 
 impl Observer for Percentile {
@@ -56,6 +61,14 @@ mod tests {
         ramp().chunks(100).for_each(|batch| observer.observe(batch, 1));
         let Range { min, max } = observer.range().unwrap();
         assert!((min + 45.0).abs() < 0.1 && (max - 45.0).abs() < 0.1, "{min} {max}");
+    }
+
+    #[test]
+    fn what_was_seen_gives_the_range_of_any_percentile() {
+        let (mut observer, mut other) = (Percentile::new(99.99), Percentile::new(90.0));
+        [&mut observer, &mut other].into_iter().for_each(|o| o.observe(&ramp(), 1));
+        assert_eq!(observer.clone().keeping(90.0).range(), other.range());
+        assert_eq!(observer.keeping(100.0).range(), Ok(Range { min: -50.0, max: 50.0 }));
     }
 
     #[test]

@@ -65,7 +65,12 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     (q.observer, q.train_observer) = match (activation_bits <= FEW_BITS, powers_of_two) {
         (true, _) => (Some(ObserverKind::MeanSquaredError), Some(TrainObserver::None)),
         (false, true) => (Some(ObserverKind::Pact2), Some(TrainObserver::Pact2)),
-        (false, false) => (Some(ObserverKind::Percentile), Some(TrainObserver::MovingAverage)),
+        (false, false) => {
+            // Who names a percentile wants that one.
+            let named = given.percentile.is_some() && given.percentile != RecipeFile::standard().quantization.percentile;
+            let kind = if named { ObserverKind::Percentile } else { ObserverKind::Measured };
+            (Some(kind), Some(TrainObserver::MovingAverage))
+        }
     };
     if given.learn_ranges.is_some() {
         q.train_observer = Some(TrainObserver::None);

@@ -328,7 +328,8 @@ fn defaults_follow_the_target_and_the_width() {
             q.settings.per_channel.map(|scales| scales == quantrain_graph::ChannelScales::All),
         )
     };
-    assert_eq!(kinds(""), ("percentile", Some("moving-average"), None, Some(true)));
+    assert_eq!(kinds(""), ("measured", Some("moving-average"), None, Some(true)));
+    assert_eq!(kinds("[quantization]\npercentile = 99.9").0, "percentile");
     assert_eq!(kinds("target = 'tidl-pow2'"), ("pact2", Some("pact2"), None, Some(false)));
     assert_eq!(kinds("[quantization]\nactivation-bits = 4"), ("mean-squared-error", None, Some(8), Some(true)));
     assert_eq!(kinds("[quantization]\nweight-bits = 4\nedge-bits = 4").2, Some(4));
