@@ -2,16 +2,33 @@
 
 use std::path::Path;
 
-use quantrain::checkpoint::{self, Identity};
-use quantrain::{CheckpointError, FileError, Keeper, LogLine, MetricsLog, Position, RunDirectory, RunError, TrainState};
+use quantrain::checkpoint::{self, DataFingerprint, Identity};
+use quantrain::{CheckpointError, FileError, Job, Keeper, LogLine, MetricsLog, Position, RunDirectory, RunError, TrainState};
 use serde::{Deserialize, Serialize};
 
 /// What a checkpoint of a run says beside its tensors.
 #[derive(Serialize, Deserialize)]
-struct Record<P> {
+struct Record<P, C> {
     position: P,
     /// Length of the metrics log.
     log: u64,
+    circumstances: C,
+}
+
+/// What the bits of a training depend on, beside its recipe and its network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// The data.
+    data: Vec<DataFingerprint>,
+    /// The instructions that the kernels use.
+    kernels: String,
+}
+
+impl Circumstances {
+    /// Those of this process.
+    pub fn of(job: &Job) -> Result<Self, RunError> {
+        Ok(Circumstances { data: job.data_fingerprints()?, kernels: quantrain_kernels::simd().name().to_owned() })
+    }
 }
 
 /// A checkpoint, read.
@@ -20,6 +37,8 @@ pub struct Checkpoint {
     pub state: TrainState,
     /// Length of the metrics log.
     log: u64,
+    /// Where the training began; none in a file of an older version.
+    circumstances: Option<Circumstances>,
     /// What is wrong with a newer one, in whose place this stands.
     pub in_place_of: Option<CheckpointError>,
 }
@@ -27,8 +46,25 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Reads a checkpoint of this identity.
     pub fn read(path: &Path, identity: &Identity) -> Result<Self, CheckpointError> {
-        let (Record::<Position> { position, log }, tensors) = checkpoint::read(path, identity)?;
-        Ok(Checkpoint { state: TrainState { position, tensors }, log, in_place_of: None })
+        let (Record::<Position, _> { position, log, circumstances }, tensors) = checkpoint::read(path, identity)?;
+        Ok(Checkpoint { state: TrainState { position, tensors }, log, circumstances, in_place_of: None })
+    }
+
+    /// Whether a training may go on from here: on the data that it began with. Returns a warning where its bits will be others.
+    pub fn goes_on(&self, run: &RunDirectory, now: &Circumstances) -> Result<Option<String>, CheckpointError> {
+        let Some(before) = &self.circumstances else { return Ok(None) };
+        let found = |key: &str| now.data.iter().find(|data| data.key == key);
+        let change =
+            before.data.iter().find_map(|was| Some((was.key.clone(), found(&was.key)?)).and_then(|(key, is)| Some((key, was.change(is)?))));
+        if let Some((key, change)) = change {
+            return Err(CheckpointError::OtherData { path: run.last_checkpoint(), key, change });
+        }
+        Ok((before.kernels != now.kernels).then(|| {
+            let (before, now) = (&before.kernels, &now.kernels);
+            format!(
+                "the training began on `{before}` kernels, this process has `{now}`: the result will not have the bits of a run left alone"
+            )
+        }))
     }
 
     /// The newest checkpoint of a run, if it has one; the one before it, where the newest is damaged.
@@ -51,6 +87,7 @@ impl Checkpoint {
 pub struct RunKeeper<'r> {
     run: &'r RunDirectory,
     identity: Identity,
+    circumstances: Circumstances,
     log: MetricsLog,
     /// Steps done in the newest checkpoint.
     kept: Option<u64>,
@@ -58,9 +95,14 @@ pub struct RunKeeper<'r> {
 
 impl<'r> RunKeeper<'r> {
     /// For a new run, or for one that goes on from a checkpoint.
-    pub fn new(run: &'r RunDirectory, identity: Identity, from: Option<&Checkpoint>) -> Result<Self, FileError> {
+    pub fn new(
+        run: &'r RunDirectory,
+        identity: Identity,
+        circumstances: Circumstances,
+        from: Option<&Checkpoint>,
+    ) -> Result<Self, FileError> {
         let log = from.map_or_else(|| run.start_metrics(), |checkpoint| run.resume_metrics(checkpoint.log))?;
-        Ok(RunKeeper { run, identity, log, kept: from.map(|checkpoint| checkpoint.state.position.step) })
+        Ok(RunKeeper { run, identity, circumstances, log, kept: from.map(|checkpoint| checkpoint.state.position.step) })
     }
 
     /// Steps done in the newest checkpoint.
@@ -75,7 +117,7 @@ impl Keeper for RunKeeper<'_> {
     }
 
     fn keep(&mut self, state: &TrainState, best: bool) -> Result<(), RunError> {
-        let record = Record { position: &state.position, log: self.log.length() };
+        let record = Record { position: &state.position, log: self.log.length(), circumstances: &self.circumstances };
         self.run.keep_previous_checkpoint()?;
         // The best first: killed in between, a resumed run comes here again.
         for path in [best.then(|| self.run.best_checkpoint()), Some(self.run.last_checkpoint())].into_iter().flatten() {

@@ -19,6 +19,7 @@ mod stored;
 mod subject;
 mod table;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
@@ -78,6 +79,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
 }
 
 fn run(Cli { command, json, quiet }: Cli) -> Result<Answer, CliError> {
+    stop::outlive_file_limits()?;
     quantrain_kernels::Simd::detect()?;
     command.run(&mut Console::new(json || quiet), json)
 }
@@ -90,10 +92,24 @@ fn print(text: &str) -> u8 {
     }
 }
 
+/// Letters of the longest message; files may hold names of a million.
+const LONGEST: usize = 4000;
+
+/// A message without its middle, where it is very long.
+fn shortened(message: &str) -> Cow<'_, str> {
+    let count = message.chars().count();
+    if count <= LONGEST {
+        return message.into();
+    }
+    let start: String = message.chars().take(LONGEST / 2).collect();
+    let end: String = message.chars().skip(count - LONGEST / 2).collect();
+    format!("{start} … {end}").into()
+}
+
 fn fail(error: &CliError) -> u8 {
     // One line, whatever a library put into its message.
     let message = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
     // Where standard error is closed nobody can be told.
-    let _ = writeln!(io::stderr(), "quantrain: {}", printable(&message));
+    let _ = writeln!(io::stderr(), "quantrain: {}", printable(&shortened(&message)));
     error.exit_code()
 }

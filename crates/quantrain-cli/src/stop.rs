@@ -1,9 +1,9 @@
-//! Ctrl-C and SIGTERM: the first asks to stop at the next batch, the second stops at once. SIGHUP stays as it is, for `nohup`.
+//! Signals. Of Ctrl-C and SIGTERM the first asks to stop at the next batch, the second stops at once. SIGHUP stays as it is, for `nohup`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 use crate::error::CliError;
@@ -22,6 +22,11 @@ pub fn listen() -> Result<(), CliError> {
             .map_err(|source| CliError::Signal { source })?;
     }
     Ok(())
+}
+
+/// Lets a write beyond the size that files may have fail with an error that is told, instead of ending the process.
+pub fn outlive_file_limits() -> Result<(), CliError> {
+    flag::register(SIGXFSZ, Arc::default()).map(drop).map_err(|source| CliError::Signal { source })
 }
 
 /// Whether the user asked to stop.

@@ -74,6 +74,8 @@ struct Work {
     plan: BatchPlan,
     /// Samples that are never used.
     skipped: BTreeSet<usize>,
+    /// Height, width and channels that images must have.
+    size: Option<[usize; 3]>,
 }
 
 impl Loader {
@@ -86,9 +88,15 @@ impl Loader {
         if plan.batch_size == 0 {
             return Err(DataError::BatchSize);
         }
-        let work = Work { dataset, pipeline, plan, skipped: BTreeSet::new() };
+        let work = Work { dataset, pipeline, plan, skipped: BTreeSet::new(), size: None };
         work.gives_batches()?;
         Ok(Self { work: Arc::new(work) })
+    }
+
+    /// Refuses images of another height, width or number of channels once they are prepared, before there is memory for a batch of them.
+    pub fn of_size(self, size: [usize; 3]) -> Self {
+        let work = Work { size: Some(size), ..Arc::unwrap_or_clone(self.work) };
+        Self { work: Arc::new(work) }
     }
 
     /// Looks at the samples that `epochs` use, or all where that is no range, before they are needed; those that cannot be used are an error,
@@ -102,7 +110,7 @@ impl Loader {
         loop {
             // What is drawn in the place of samples left out is looked at in turn.
             let used: BTreeSet<usize> = match &epochs {
-                Some(epochs) => epochs.clone().flat_map(|epoch| work.order(epoch)).collect(),
+                Some(epochs) => work.used(epochs.clone()),
                 None => (0..work.dataset.len()).collect(),
             };
             let new: Vec<usize> = used.difference(&seen).copied().collect();
@@ -196,6 +204,18 @@ impl Work {
         if self.plan.drop_last { samples / size } else { samples.div_ceil(size) }
     }
 
+    /// The indices that epochs use together; that is soon all, however many epochs there are.
+    fn used(&self, epochs: Range<u64>) -> BTreeSet<usize> {
+        let mut used = BTreeSet::new();
+        for epoch in epochs {
+            used.extend(self.order(epoch));
+            if used.len() + self.skipped.len() >= self.dataset.len() {
+                break;
+            }
+        }
+        used
+    }
+
     /// The indices of an epoch.
     fn order(&self, epoch: u64) -> Vec<usize> {
         let length = self.dataset.len();
@@ -232,6 +252,10 @@ impl Work {
             let sample = self.pipeline.prepare(index, self.dataset.sample(index)?, &mut random)?;
             let image = sample.image;
             if at == 0 {
+                let found = [image.height, image.width, image.channels];
+                if let Some(expected) = self.size.filter(|expected| *expected != found) {
+                    return Err(DataError::OtherSize { found, expected });
+                }
                 (batch.height, batch.width) = (image.height, image.width);
                 batch.channels = image.channels;
                 batch.images.resize(batch.size * image.pixels.len(), 0.0);

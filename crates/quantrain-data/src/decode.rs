@@ -1,6 +1,7 @@
 //! Encoded bytes to pixels: JPEG and PNG, told apart by their first bytes
 
 use std::io::Cursor;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use png::{BitDepth, ColorType, Transformations};
 use thiserror::Error;
@@ -55,6 +56,17 @@ pub enum DecodeError {
         /// What the file holds.
         found: String,
     },
+}
+
+/// Pixels of an image that is decoded while no other such one is: decoders take several bytes for each pixel, and every thread has one at work.
+const LARGE: usize = 1 << 23;
+
+/// Held while a large image is decoded.
+static LARGE_ONE: Mutex<()> = Mutex::new(());
+
+/// Waits for other large images, if this is one.
+fn alone(width: usize, height: usize) -> Option<MutexGuard<'static, ()>> {
+    (width.saturating_mul(height) > LARGE).then(|| LARGE_ONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Decodes a JPEG or PNG to one gray or three RGB channels of 8 bits. Palettes become colours,
@@ -124,6 +136,7 @@ fn jpeg(bytes: &[u8]) -> Result<Image, DecodeError> {
     decoder.decode_headers().map_err(failed)?;
     let (width, height) = decoder.dimensions().unwrap_or((0, 0));
     check_size(width, height)?;
+    let _alone = alone(width, height);
     let gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let space = if gray { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(options.jpeg_set_out_colorspace(space));
@@ -139,8 +152,13 @@ fn png_image(bytes: &[u8]) -> Result<Image, DecodeError> {
         ColorType::Rgba => (4, 3),
         _ => return Ok(image),
     };
-    let pixels = image.pixels.chunks_exact(stored).flat_map(|pixel| &pixel[..kept]).copied();
-    Ok(Image { pixels: pixels.collect(), channels: kept, ..image })
+    // In place: a large image is not there twice.
+    let (mut pixels, count) = (image.pixels, image.height * image.width);
+    for at in 0..count {
+        pixels.copy_within(at * stored..at * stored + kept, at * kept);
+    }
+    pixels.truncate(count * kept);
+    Ok(Image { pixels, channels: kept, ..image })
 }
 
 /// The bytes of a PNG after `transformations`, with what they are.
@@ -153,6 +171,7 @@ fn png_pixels(bytes: &[u8], transformations: Transformations) -> Result<(Image, 
     let mut reader = decoder.read_info()?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     check_size(width, height)?;
+    let _alone = alone(width, height);
     let (color, depth) = reader.output_color_type();
     let size = reader.output_buffer_size().ok_or(DecodeError::TooManyPixels { width, height })?;
     let mut pixels = vec![0; size];

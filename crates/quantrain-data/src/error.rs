@@ -373,6 +373,18 @@ pub enum DataError {
         /// Height and width of the batch's first.
         expected: [usize; 2],
     },
+    /// Images that are not as large as they must be.
+    #[error(
+        "images of {} (height, width, channels) found, {} expected by the network; set resize, crop or channels",
+        extents(found),
+        extents(expected)
+    )]
+    OtherSize {
+        /// Height, width and channels of the first.
+        found: [usize; 3],
+        /// What they must be.
+        expected: [usize; 3],
+    },
     /// Classes, masks and nothing in one batch.
     #[error("sample {sample}: annotated otherwise than the batch's first sample")]
     MixedAnnotations {
@@ -467,4 +479,9 @@ pub enum DataError {
         /// As planned.
         batch_size: usize,
     },
+}
+
+/// Height, width and channels as people write them.
+fn extents([height, width, channels]: &[usize; 3]) -> String {
+    format!("{height}x{width}x{channels}")
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -60,6 +61,11 @@ pub(crate) enum Rows {
 
 /// Writes a file of two row groups: the columns, whole, twice.
 pub(crate) fn write_parquet(path: &Path, columns: &[Rows]) {
+    write_parquet_packed(path, columns, Compression::UNCOMPRESSED);
+}
+
+/// As [`write_parquet`], its pages packed.
+pub(crate) fn write_parquet_packed(path: &Path, columns: &[Rows], packed: Compression) {
     let fields: String = columns
         .iter()
         .map(|column| match column {
@@ -70,7 +76,7 @@ pub(crate) fn write_parquet(path: &Path, columns: &[Rows]) {
         .collect();
     let schema = parse_message_type(&format!("message schema {{ {fields} }}")).expect("a schema");
     let file = File::create(path).expect("a temporary file");
-    let properties = Arc::new(WriterProperties::builder().build());
+    let properties = Arc::new(WriterProperties::builder().set_compression(packed).build());
     let mut writer = SerializedFileWriter::new(file, Arc::new(schema), properties).expect("a writer");
     for _ in 0..2 {
         let mut group = writer.next_row_group().expect("a row group");

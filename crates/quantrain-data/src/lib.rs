@@ -80,7 +80,7 @@ pub use error::DataError;
 pub use orientation::Exif;
 pub use preprocess::{ChannelOrder, Channels, Order, PixelRange, Preprocess, Resize};
 pub use random::Random;
-pub use reader::{BoxForm, Columns, KINDS, ReadOptions, open};
+pub use reader::{BoxForm, Columns, KINDS, ReadOptions, files, open};
 pub use resize::{Filter, Scaling};
 pub use sample::{Annotation, BoundingBox, Dataset, Glance, Image, Sample};
 pub use survey::{OnBadSample, Survey};

@@ -63,6 +63,37 @@ pub fn open(path: &Path, options: &ReadOptions) -> Result<Box<dyn Dataset>, Data
     }
 }
 
+/// The files that a path as [`open`] takes it stands for, in one order; hidden ones and those behind links to folders left out.
+///
+/// # Errors
+/// A path or a folder in it cannot be read.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+    if let Some((file, _)) = rows::split(path)? {
+        return files(file);
+    }
+    let mut found = Vec::new();
+    for path in expand(path)? {
+        if path.is_dir() {
+            files_in(&path, &mut found)?;
+        } else {
+            found.extend(idx::labels_of(&path).filter(|_| idx::is_images(&name_of(&path))));
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn files_in(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), DataError> {
+    for Entry { path, is_folder } in visible(folder)? {
+        match is_folder {
+            true if path.is_symlink() => {}
+            true => files_in(&path, found)?,
+            false => found.push(path),
+        }
+    }
+    Ok(())
+}
+
 fn open_one(path: &Path, options: &ReadOptions) -> Result<Box<dyn Dataset>, DataError> {
     if path.is_dir() {
         return Ok(Box::new(folder::Folder::open(path, options.exif)?));

@@ -80,7 +80,7 @@ pub(crate) struct Slots {
 impl Slots {
     /// Values in all slots together.
     pub fn total(&self) -> usize {
-        self.sizes.iter().sum()
+        self.sizes.iter().copied().fold(0, usize::saturating_add)
     }
 
     /// The same buffers, each with a slot of its own.

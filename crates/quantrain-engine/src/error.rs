@@ -2,6 +2,7 @@
 
 use quantrain_graph::{GraphError, PlacementError};
 use quantrain_lowering::Unsupported;
+use quantrain_lowering::memory::MemoryExceeded;
 use thiserror::Error;
 
 use crate::{Mode, Purpose};
@@ -12,6 +13,9 @@ pub enum EngineError {
     /// A node's form is readable but this engine cannot run it.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
+    /// A plan takes more memory than it may.
+    #[error(transparent)]
+    Memory(#[from] MemoryExceeded),
     /// An operator between constants breaks its rule.
     #[error(transparent)]
     Graph(#[from] GraphError),

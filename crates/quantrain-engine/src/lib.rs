@@ -38,5 +38,6 @@ pub use monitor::{Monitor, Want};
 pub use network::{BlockInput, BlockMut, Mode, Network, Parameter, ParameterLayout, Training, Weight, WeightLimits, Workspace};
 pub use plan::{Plan, Purpose};
 pub use quantrain_kernels::range_sums::RangeSums;
-pub use quantrain_lowering::Unsupported;
+pub use quantrain_lowering::memory::MemoryExceeded;
+pub use quantrain_lowering::{Unsupported, memory};
 pub use reconstruct::{AdaRound, Learned, Moments, Wanted};

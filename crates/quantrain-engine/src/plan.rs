@@ -6,6 +6,7 @@ use quantrain_graph::op::Binary;
 use quantrain_graph::{Graph, NodeId, Op, QuantGraph, TensorId, Unit};
 use quantrain_kernels::convolution::ConvolutionShape;
 use quantrain_lowering::convolution;
+use quantrain_lowering::memory::Budget;
 
 use crate::block::GradientPath;
 use crate::buffers::{BufferId, Layout, Slots};
@@ -45,6 +46,7 @@ pub struct Plan {
     /// Of each tensor that a gradient reaches: where it is.
     pub(crate) gradients: Vec<Option<BufferId>>,
     pub(crate) slots: Slots,
+    allowed: usize,
     lines: Vec<Line>,
 }
 
@@ -95,7 +97,8 @@ impl Plan {
     /// Plans `net` for batches of `batch` samples.
     ///
     /// # Errors
-    /// A node's form that this engine cannot run.
+    /// A node's form that this engine cannot run, or buffers that take more memory than they may ([`quantrain_lowering::memory`]): a training
+    /// may take more for larger batches, everything else not, as it can do with smaller ones.
     pub fn new(net: &QuantGraph, batch: usize, purpose: Purpose) -> Result<Self, EngineError> {
         Plan::make(net, batch, purpose, false)
     }
@@ -114,6 +117,9 @@ impl Plan {
         let flow = Flow::trace(graph, units, purpose, wants_inputs);
         let backward_at = |u: usize| 2 * units.len() + 1 - u;
         let len = |t: TensorId| graph.tensor(t).shape.elements(batch);
+        let counted = if matches!(purpose, Purpose::Training(_)) { batch } else { 1 };
+        let memory = Budget::new(graph, batch, counted)?;
+        let mut working = 0;
         let mut layout = Layout::default();
         let mut values = vec![None; graph.tensors().len()];
         for &input in graph.inputs() {
@@ -145,6 +151,7 @@ impl Plan {
                 }
                 None if is_plain_add(graph, unit) => Work::Add,
                 None => {
+                    working = working.max(working_memory(&inputs, output, &len));
                     let kernel = op::build(graph, graph.node(unit.core), batch)?;
                     let replays = kernel.replays();
                     let quantizer = net.quantizer_of(output);
@@ -180,8 +187,11 @@ impl Plan {
         for buffer in graph.inputs().iter().filter_map(|t| gradients[t.0]) {
             layout.keep(buffer, 2 * units.len() + 2);
         }
+        let slots = layout.assign();
+        let buffers = slots.total().saturating_add(working).saturating_mul(size_of::<f32>());
+        memory.finish(&format!("{purpose} with batches of {batch}"), buffers)?;
         let lines = plans.iter().enumerate().map(|(u, plan)| line(net, u, plan, batch)).collect();
-        Ok(Plan { batch, purpose, units: plans, values, gradients, slots: layout.assign(), lines })
+        Ok(Plan { batch, purpose, units: plans, values, gradients, slots, allowed: memory.allowed(), lines })
     }
 
     /// Refuses a training step whose gradients this plan has no buffers for.
@@ -204,6 +214,16 @@ impl Plan {
     pub fn bytes(&self) -> usize {
         self.slots.total() * size_of::<f32>()
     }
+
+    /// Bytes that buffers may take.
+    pub fn allowed(&self) -> usize {
+        self.allowed
+    }
+}
+
+/// Values that a kernel copies at most while it runs: its inputs in real units or another order of axes, and its output three times over.
+fn working_memory(inputs: &[TensorId], output: TensorId, len: &dyn Fn(TensorId) -> usize) -> usize {
+    inputs.iter().map(|&t| len(t)).fold(len(output).saturating_mul(3), usize::saturating_add)
 }
 
 /// Gradient buffers, who writes first, and what each backward step needs. Returns the gradient buffer of each tensor.
@@ -305,7 +325,7 @@ fn is_plain_add(graph: &Graph, unit: &Unit) -> bool {
 fn line(net: &QuantGraph, u: usize, plan: &UnitPlan, batch: usize) -> Line {
     let graph = net.graph();
     let unit = &net.units()[u];
-    let name = |t: TensorId| graph.tensor(t).name.clone();
+    let name = |t: TensorId| shortened(&graph.tensor(t).name);
     let ops: Vec<&str> = unit.nodes().map(|n: NodeId| graph.node(n).op.name()).collect();
     let backward = match &plan.backward {
         None => "skipped".to_owned(),
@@ -328,7 +348,17 @@ fn line(net: &QuantGraph, u: usize, plan: &UnitPlan, batch: usize) -> Line {
         }
     };
     let shape = layout::physical_shape(&graph.tensor(plan.output).shape, batch);
-    Line { name: graph.node(unit.core).name.clone(), op: ops.join("+"), shape: format!("{shape:?}"), backward }
+    Line { name: shortened(&graph.node(unit.core).name), op: shortened(&ops.join("+")), shape: shortened(&format!("{shape:?}")), backward }
+}
+
+/// Letters of the longest name that is shown whole; a file may hold names of a million, and a width has 16 bits.
+const LONGEST: usize = 200;
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
 }
 
 impl fmt::Display for Plan {

@@ -217,7 +217,8 @@ pub(crate) fn without_pairs(graph: &Graph, clips: Clips) -> (Graph, Vec<(TensorI
             new[node.output.0] = Some(inputs[0]);
             continue;
         }
-        let (op, name) = (if seen.is_some() { Op::Identity } else { node.op.clone() }, final_name(graph, node.output));
+        let own = seen.or(pairs.whole[node.output.0]);
+        let (op, name) = (if seen.is_some() { Op::Identity } else { node.op.clone() }, final_name(graph, node.output, own.as_ref()));
         let id = match pairs.left_out[node.output.0] {
             None => b.node(&node.name, op, &inputs, name).expect(distinct),
             Some(activation) => {
@@ -227,7 +228,7 @@ pub(crate) fn without_pairs(graph: &Graph, clips: Clips) -> (Graph, Vec<(TensorI
                 b.node(&format!("{}/{}", node.name, activation.name()), Op::Activation(activation), &[x], name).expect(distinct)
             }
         };
-        quantizers.extend(seen.or(pairs.whole[node.output.0]).map(|q| (id, q)));
+        quantizers.extend(own.map(|q| (id, q)));
         new[node.output.0] = Some(id);
     }
     graph.outputs().iter().for_each(|t| b.output(new[t.0].expect("outputs are computed")));
@@ -248,10 +249,10 @@ fn is_same_grid(a: &Quantizer, b: &Quantizer) -> bool {
     (a.scale(), a.zero_point()) == (b.scale(), b.zero_point()) && b.qmin() <= a.qmin() && a.qmax() <= b.qmax()
 }
 
-/// The name of a tensor; one that is handed out behind a pair has the name it is handed out by.
-fn final_name(graph: &Graph, tensor: TensorId) -> &str {
-    let behind =
-        graph.readers(tensor).map(|n: NodeId| graph.node(n)).find(|n| per_tensor(&n.op).is_some() && graph.outputs().contains(&n.output));
+/// The name of a tensor with its quantizer; one that is handed out behind a pair that goes has the name it is handed out by.
+fn final_name<'g>(graph: &'g Graph, tensor: TensorId, own: Option<&Quantizer>) -> &'g str {
+    let goes = |op: &Op| per_tensor(op).zip(own).is_some_and(|(q, own)| is_same_grid(own, &q));
+    let behind = graph.readers(tensor).map(|n: NodeId| graph.node(n)).find(|n| goes(&n.op) && graph.outputs().contains(&n.output));
     &graph.tensor(behind.filter(|_| !graph.outputs().contains(&tensor)).map_or(tensor, |n| n.output)).name
 }
 

@@ -55,7 +55,7 @@ impl GraphBuilder {
     /// # Errors
     /// The name is taken, the values do not fill the shape, or one is NaN or infinite.
     pub fn constant(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<TensorId, GraphError> {
-        let expected = shape.iter().product();
+        let expected = Shape::fixed(shape).elements(1);
         if values.len() != expected {
             return Err(GraphError::ConstantLength { tensor: name.into(), found: values.len(), expected });
         }
@@ -239,6 +239,9 @@ impl GraphBuilder {
     }
 
     fn tensor(&mut self, name: &str, shape: Shape, constant: Option<Vec<f32>>) -> Result<TensorId, GraphError> {
+        if !shape.is_countable() {
+            return Err(GraphError::TooManyElements { tensor: name.into(), shape });
+        }
         let id = TensorId(self.graph.tensors.len());
         if self.by_name.insert(name.into(), id).is_some() {
             return Err(GraphError::DefinedTwice { tensor: name.into() });
@@ -349,6 +352,8 @@ mod tests {
         assert!(matches!(b.node("n", Op::Identity, &[x, x], "n"), Err(GraphError::InputCount { found: 2, .. })));
         let op = Op::Convolution(Convolution { window: Window::new([1, 1]), groups: 1 });
         assert!(matches!(b.node("n", op, &[x, x], "n"), Err(GraphError::NotConstant { .. })));
+        let tile = crate::op::Tile { repeats: vec![1, 1 << 30, 1 << 30, 1] };
+        assert!(matches!(b.node("n", Op::Tile(tile), &[x], "tiled"), Err(GraphError::TooManyElements { .. })));
         assert!(matches!(GraphBuilder::new("empty").finish(), Err(GraphError::Missing { what: "inputs" })));
     }
 }

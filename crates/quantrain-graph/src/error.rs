@@ -150,6 +150,14 @@ pub enum GraphError {
         /// The name.
         tensor: String,
     },
+    /// A tensor has more elements than any machine has memory for.
+    #[error("tensor `{tensor}`: shape {shape} has more elements than any memory holds; is the file damaged?")]
+    TooManyElements {
+        /// The name.
+        tensor: String,
+        /// Its shape.
+        shape: Shape,
+    },
     /// A constant's data does not fill its shape.
     #[error("tensor `{tensor}`: {found} values found, {expected} expected by its shape")]
     ConstantLength {

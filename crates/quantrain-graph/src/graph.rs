@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::{GraphError, Op, PassedOutput, Quantizer, Shape};
+use crate::{Dim, GraphError, Op, PassedOutput, Quantizer, Shape};
 
 /// Position of a tensor in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -231,6 +231,14 @@ impl Graph {
     /// The node that writes a tensor.
     pub fn producer(&self, id: TensorId) -> Option<NodeId> {
         self.nodes.iter().position(|n| n.output == id).map(NodeId)
+    }
+
+    /// Whether every tensor that is no constant is one sample after the other, and no function of a user's sees several: a batch may then be
+    /// run in parts.
+    pub fn splits_by_sample(&self) -> bool {
+        let by_sample = |s: &Shape| s.0.first() == Some(&Dim::Batch(1)) && s.0[1..].iter().all(|d| d.fixed().is_some());
+        let activations = self.tensors.iter().filter(|t| t.constant.is_none());
+        activations.map(|t| &t.shape).all(by_sample) && !self.nodes.iter().any(|n| matches!(n.op, Op::StraightThrough(_)))
     }
 
     /// Number of values in constants that nodes read.

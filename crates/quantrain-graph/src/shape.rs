@@ -18,7 +18,7 @@ impl Dim {
     pub fn at(self, batch: usize) -> usize {
         match self {
             Dim::Fixed(n) => n,
-            Dim::Batch(k) => k * batch,
+            Dim::Batch(k) => k.saturating_mul(batch),
         }
     }
 
@@ -40,6 +40,9 @@ impl fmt::Display for Dim {
         }
     }
 }
+
+/// Elements of the largest tensor of one sample: no machine has memory for more.
+const MOST_ELEMENTS: usize = 1 << 40;
 
 /// The extents of a tensor, outermost first, in ONNX's order (`[N, C, H, W]` for images).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -67,9 +70,16 @@ impl Shape {
         self.0.iter().map(|d| d.at(batch)).collect()
     }
 
-    /// Number of elements for a batch of `batch` samples.
+    /// Number of elements for a batch of `batch` samples; `usize::MAX` where there are more.
     pub fn elements(&self, batch: usize) -> usize {
-        self.0.iter().map(|d| d.at(batch)).product()
+        self.0.iter().map(|d| d.at(batch)).fold(1, usize::saturating_mul)
+    }
+
+    /// Whether products of the extents for one sample can be computed with: they stay far below the largest integer, axes of no extent left
+    /// out.
+    pub fn is_countable(&self) -> bool {
+        let product = self.0.iter().map(|d| d.at(1)).filter(|&n| n > 0).fold(1, usize::saturating_mul);
+        product <= MOST_ELEMENTS
     }
 
     /// The extent of `axis`.
@@ -145,6 +155,15 @@ mod tests {
         assert_eq!(shape.at(5), [10, 3]);
         assert_eq!(shape.elements(5), 30);
         assert_eq!(shape.to_string(), "[2N, 3]");
+    }
+
+    #[test]
+    fn products_of_extents_do_not_wrap() {
+        let huge = Shape::fixed(&[1 << 31, 1 << 31, 1 << 31]);
+        assert_eq!(huge.elements(1), usize::MAX);
+        assert_eq!(Shape(vec![Dim::Batch(1 << 40), Dim::Fixed(2)]).elements(1 << 40), usize::MAX);
+        assert!(!huge.is_countable() && !Shape::fixed(&[1 << 41, 0]).is_countable());
+        assert!(Shape::fixed(&[1 << 20, 1 << 20, 0]).is_countable());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use quantrain_graph::PlacementError;
 use quantrain_lowering::Unsupported;
+use quantrain_lowering::memory::MemoryExceeded;
 
 /// Why a network has no integer program.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum LowerError {
     /// A form of an operator that nothing here computes.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
+    /// A run takes more memory than it may.
+    #[error(transparent)]
+    Memory(#[from] MemoryExceeded),
     /// A target that requantizes by shifts has a factor that is none.
     #[error(
         "block `{node}`: a factor of {factor} from sums to codes is no power of two, and the target shifts; use power-of-two scales for weights and activations"

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use quantrain_graph::{Dim, Graph, Op, QuantGraph, Shape, TensorId};
+use quantrain_graph::{Graph, QuantGraph, TensorId};
+use quantrain_lowering::memory::Budget;
 
 use crate::LowerError;
 use crate::block::{self, Arithmetic, Block, BlockReport};
@@ -52,7 +53,7 @@ impl Lowered {
             blocks.push(block);
             reports.extend(report.flatten());
         }
-        Ok(Lowered { grids, blocks, reports, splits: splits(graph) })
+        Ok(Lowered { grids, blocks, reports, splits: graph.splits_by_sample() })
     }
 
     pub fn kind(&self, tensor: TensorId) -> Kind {
@@ -61,6 +62,7 @@ impl Lowered {
 
     pub fn schedule(&self, net: &QuantGraph, batch: usize) -> Result<Schedule, LowerError> {
         let graph = net.graph();
+        let memory = Budget::new(graph, batch, 1)?;
         let mut steps = Vec::with_capacity(net.units().len());
         for (unit, block) in net.units().iter().zip(&self.blocks) {
             let inputs: Vec<TensorId> = unit.inputs(graph).collect();
@@ -85,13 +87,20 @@ impl Lowered {
                 }
             }
         }
+        memory.finish(&format!("the integer program for batches of {batch}"), most_at_once(&steps, graph, batch))?;
         Ok(Schedule { batch, steps })
     }
 }
 
-/// Whether every tensor is one sample after the other, and no function of a user's sees several.
-fn splits(graph: &Graph) -> bool {
-    let by_sample = |s: &Shape| s.0.first() == Some(&Dim::Batch(1)) && s.0[1..].iter().all(|d| d.fixed().is_some());
-    let activations = graph.tensors().iter().filter(|t| t.constant.is_none());
-    activations.map(|t| &t.shape).all(by_sample) && !graph.nodes().iter().any(|n| matches!(n.op, Op::StraightThrough(_)))
+/// The most bytes that values take while the steps run.
+fn most_at_once(steps: &[Step], graph: &Graph, batch: usize) -> usize {
+    let bytes = |t: TensorId| graph.tensor(t).shape.elements(batch).saturating_mul(size_of::<f32>());
+    let mut now = graph.inputs().iter().map(|&t| bytes(t)).fold(0, usize::saturating_add);
+    let mut most = now;
+    for step in steps {
+        now = now.saturating_add(bytes(step.output));
+        most = most.max(now);
+        now = step.last_reads.iter().fold(now, |now, &t| now.saturating_sub(bytes(t)));
+    }
+    most
 }

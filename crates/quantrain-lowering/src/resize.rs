@@ -20,18 +20,18 @@ pub fn maps(op: &Resize, site: &Site) -> (ResizeShape, Maps) {
     let (x, y) = (site.input(0), site.output());
     let size = [x[2], x[3]];
     let index = |i: usize| u32::try_from(i).expect("an extent below 2^32");
-    let map = |axis: usize| {
-        let at = op.axis_map(axis, size, y[axis + 2]);
-        AxisMap {
-            low: at.iter().map(|m| index(m.0)).collect(),
-            high: at.iter().map(|m| index(m.1)).collect(),
-            weight_high: at.iter().map(|m| m.2).collect(),
-        }
+    let at = |axis: usize| op.axis_map(axis, size, y[axis + 2]);
+    // Tables are counted before they are made ([`crate::memory`]), so nothing else grows with them.
+    let nearest = |axis: usize| AxisMap { low: at(axis).map(|m| index(m.0)).collect(), high: Vec::new(), weight_high: Vec::new() };
+    let linear = |axis: usize| AxisMap {
+        low: at(axis).map(|m| index(m.0)).collect(),
+        high: at(axis).map(|m| index(m.1)).collect(),
+        weight_high: at(axis).map(|m| m.2).collect(),
     };
-    let cubic = |axis: usize| op.cubic_map(axis, size, y[axis + 2]).iter().map(|taps| taps.map(|(i, w)| (index(i), w))).collect();
+    let cubic = |axis: usize| op.cubic_map(axis, size, y[axis + 2]).map(|taps| taps.map(|(i, w)| (index(i), w))).collect();
     let maps = match op.interpolation {
-        Interpolation::Nearest(_) => Maps::Nearest([map(0), map(1)]),
-        Interpolation::Linear => Maps::Linear([map(0), map(1)]),
+        Interpolation::Nearest(_) => Maps::Nearest([nearest(0), nearest(1)]),
+        Interpolation::Linear => Maps::Linear([linear(0), linear(1)]),
         Interpolation::Cubic { .. } => Maps::Cubic([cubic(0), cubic(1)]),
     };
     (ResizeShape { batch: x[0], in_height: x[2], in_width: x[3], channels: x[1] }, maps)

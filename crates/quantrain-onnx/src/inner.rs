@@ -27,7 +27,7 @@ impl Makers {
     /// It is no ONNX model.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ReadError> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| ReadError::Io { file: path.into(), source })?;
+        let bytes = crate::read::bytes_of(path)?;
         let mut makers = HashMap::new();
         for node in nodes(path, &bytes)? {
             let (op, inputs) = (node.op_type.unwrap_or_default(), node.input);

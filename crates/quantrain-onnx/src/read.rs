@@ -74,12 +74,21 @@ pub fn read(path: impl AsRef<Path>) -> Result<Graph, ReadError> {
 /// As [`read`]; or a shape is of an input that the file does not have, or has another number of axes.
 pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Graph, ReadError> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|source| ReadError::Io { file: path.into(), source })?;
+    let bytes = bytes_of(path)?;
     let (mut model, notes) = decode(path, &bytes)?;
     let size = bytes.len();
     drop(bytes);
     external::load(&mut model, path)?;
     graph_of(path, &model, notes, size, options)
+}
+
+/// The bytes of a regular file: pipes and devices may have no end.
+pub(crate) fn bytes_of(path: &Path) -> Result<Vec<u8>, ReadError> {
+    let failed = |source| ReadError::Io { file: path.into(), source };
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("no regular file")));
+    }
+    std::fs::read(path).map_err(failed)
 }
 
 /// Reads a network from the bytes of an ONNX file, all weights among them; `name` stands for the file in errors.

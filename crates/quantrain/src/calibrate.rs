@@ -109,8 +109,7 @@ impl CalibrationPass {
         if let (Some(constant), Some(images)) = (&mut self.seen.constant, inputs.first()) {
             constant.look_at(images);
         }
-        let (plan, workspace) = self.runner.plan(network, size)?;
-        network.forward(plan, workspace, Mode::FLOAT, inputs, &mut self.seen)?;
+        self.runner.forward(network, Mode::FLOAT, size, inputs, &mut self.seen, |_, _, _| ())?;
         self.seen.images += size;
         if self.settings.kind == ObserverKind::Measured {
             self.kept.take_up(network, size, inputs);

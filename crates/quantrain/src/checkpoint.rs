@@ -4,8 +4,10 @@
 //! hash of all of it beside them. A file appears whole ([`crate::write_whole`]), and [`read`] tells a damaged one, whatever part of it is
 //! damaged, from one of another version, network or recipe.
 
+mod data;
 mod fingerprint;
 
+pub use data::DataFingerprint;
 pub use fingerprint::{Fingerprint, network_fingerprint};
 
 use std::collections::HashMap;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quantrain_data::{BatchPlan, DataError, Dataset, Loader, Order, Preprocess, Survey, number_by_name, number_by_value};
 use quantrain_graph::Graph;
 
+use crate::checkpoint::DataFingerprint;
 use crate::held_out::Part;
 use crate::images::{WithoutClasses, fixed_batch, image_order, scored_classes};
 use crate::recipe::Recipe;
@@ -14,6 +15,9 @@ use crate::{RunError, image_size};
 
 /// Images of an evaluation or calibration batch where the network's file does not fix it; results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
+
+/// Of larger images there are fewer in a batch: several batches are in memory at once.
+const BATCH_BYTES: usize = 128 << 20;
 
 /// Samples left out that are named one by one.
 const NAMED: usize = 20;
@@ -34,10 +38,11 @@ pub(crate) enum Purpose {
 /// All data of a recipe, for one network.
 pub(crate) struct Datasets {
     recipe: Recipe,
-    channels: usize,
     order: Order,
     /// The only batch size that the network takes, where its file says so.
     fixed_batch: Option<usize>,
+    /// Height, width and channels that the network takes.
+    image: [usize; 3],
     /// Classes that the network tells apart, where its first output is a row of scores; `Some(None)` where their number is open.
     scored: Option<Option<usize>>,
     opened: Mutex<BTreeMap<PathBuf, Arc<dyn Dataset>>>,
@@ -51,11 +56,11 @@ impl Datasets {
     /// # Errors
     /// The network takes no images.
     pub fn new(recipe: &Recipe, graph: &Graph) -> Result<Self, RunError> {
-        let [_, _, channels] = image_size(graph)?;
+        let image = image_size(graph)?;
         Ok(Datasets {
-            channels,
             order: image_order(graph)?,
             fixed_batch: fixed_batch(graph),
+            image,
             scored: scored_classes(graph),
             opened: Mutex::default(),
             loaders: Mutex::default(),
@@ -116,7 +121,7 @@ impl Datasets {
     fn prepared(&self, purpose: Purpose, path: &Path, part: Part) -> Result<Loader, RunError> {
         let data = self.recipe.data();
         let dataset = part.of(self.numbered(purpose, path)?, data.calibration_images, self.fixed_batch.unwrap_or(1));
-        let preprocess = Preprocess { order: self.order, ..data.preprocess(self.channels) };
+        let preprocess = Preprocess { order: self.order, ..data.preprocess(self.image[2]) };
         let augments = matches!(purpose, Purpose::Training | Purpose::Statistics);
         let plan = self.plan(purpose);
         let epochs = match (purpose, plan.limit) {
@@ -125,7 +130,7 @@ impl Datasets {
             _ => Some(0..1),
         };
         let (length, limit) = (dataset.len(), plan.limit);
-        let loader = Loader::new(dataset, &preprocess, augments.then(|| self.recipe.augmentation()), plan)?;
+        let loader = Loader::new(dataset, &preprocess, augments.then(|| self.recipe.augmentation()), plan)?.of_size(self.image);
         let (loader, survey) = loader.surveyed(data.on_bad_sample, epochs, data.loader_threads)?;
         let used = limit.unwrap_or(usize::MAX).min(length - survey.skipped.len());
         let dropped = (purpose == Purpose::Training).then(|| used - loader.samples());
@@ -180,7 +185,9 @@ impl Datasets {
 
     /// Images that are run at once, of so many, without training.
     fn batch_size(&self, images: usize) -> usize {
-        self.fixed_batch.unwrap_or(EVALUATION_BATCH.min(images))
+        let bytes = self.image.into_iter().fold(size_of::<f32>(), usize::saturating_mul);
+        let of_memory = (BATCH_BYTES / bytes.max(1)).max(1);
+        self.fixed_batch.unwrap_or(EVALUATION_BATCH.min(images).min(of_memory))
     }
 
     fn path(&self, purpose: Purpose) -> Result<Option<&Path>, RunError> {
@@ -193,6 +200,18 @@ impl Datasets {
                 path.map(Some).ok_or(RunError::NoData { what: "calibration", key: "data.train" })
             }
         }
+    }
+
+    /// What the recipe's data is known by, each path once.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn fingerprints(&self) -> Result<Vec<DataFingerprint>, RunError> {
+        let data = self.recipe.data();
+        let keys = [("data.train", &data.train), ("data.eval", &data.eval), ("data.calibration", &data.calibration)];
+        let mut paths: Vec<(&str, &Path)> = keys.iter().filter_map(|(key, path)| Some((*key, path.as_deref()?))).collect();
+        paths.dedup_by_key(|(_, path)| *path);
+        paths.into_iter().map(|(key, path)| Ok(DataFingerprint::new(key, path, self.open(path)?.len())?)).collect()
     }
 
     fn plan(&self, purpose: Purpose) -> BatchPlan {

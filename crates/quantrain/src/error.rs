@@ -455,6 +455,16 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
+    /// A training would go on with other images than it began with.
+    #[error("{path}: `{key}` is not what the training began with: {change}; bring the data back or start anew")]
+    OtherData {
+        /// The file.
+        path: PathBuf,
+        /// The recipe's key of the data.
+        key: String,
+        /// What is other.
+        change: String,
+    },
     /// It was written with another recipe.
     #[error("{path}: the checkpoint of another recipe found; give the recipe of that run or start anew")]
     OtherRecipe {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use quantrain_engine::{EngineError, Mode, Network};
 use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 
-use crate::checkpoint::{Identity, network_fingerprint};
+use crate::checkpoint::{DataFingerprint, Identity, network_fingerprint};
 use crate::clip_weights::ClippedWeights;
 use crate::datasets::{Datasets, Purpose, training_images};
 use crate::evaluate::evaluate;
@@ -218,6 +218,14 @@ impl Job {
     /// What the checkpoints of this job say they belong to.
     pub fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// What the data that a training depends on is known by.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn data_fingerprints(&self) -> Result<Vec<DataFingerprint>, RunError> {
+        self.datasets.fingerprints()
     }
 
     /// Goes back to the network of a checkpoint: parameters, statistics and ranges.

@@ -1,5 +1,6 @@
 //! The recipe's network: a float one, or the float network between the quantizers of a file that is quantized already.
 
+use quantrain_engine::memory;
 use quantrain_graph::{FileQuantizers, Graph, QuantGraph};
 
 use crate::RunError;
@@ -15,7 +16,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the recipe's model. With quantization on, the quantizers of a QDQ file are taken over, not quantized around.
+    /// Reads the recipe's model, and limits memory as the recipe says. With quantization on, the quantizers of a QDQ file are taken over, not quantized around.
     ///
     /// # Errors
     /// The file cannot be read; or it has quantizers and the recipe asks for others.
@@ -32,6 +33,7 @@ impl Model {
     }
 
     fn of(recipe: &Recipe, graph: Graph) -> Result<Self, RunError> {
+        memory::set_limit(recipe.memory_limit());
         if !recipe.quantization().enabled {
             return Ok(Model { graph, quantizers: FileQuantizers::default() });
         }

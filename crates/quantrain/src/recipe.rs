@@ -20,6 +20,7 @@ mod resize;
 mod size;
 mod suggestion;
 mod table;
+mod text_file;
 
 pub use channel_scales::PerChannelWeights;
 pub use choice::{
@@ -39,7 +40,6 @@ pub use size::Size;
 pub use suggestion::{key_meant, nearest};
 pub use table::{Choices, Default, Key, Table};
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Channels, Order, PixelRange, Preprocess, Resize, Scaling};
@@ -64,6 +64,7 @@ pub struct Recipe {
     out: PathBuf,
     seed: u64,
     threads: usize,
+    memory_limit: Option<u64>,
     device: Device,
     quantization: Quantization,
     data: Data,
@@ -332,7 +333,7 @@ impl Recipe {
         let (file, text) = match path {
             None => (RecipeFile::default(), String::new()),
             Some(path) => {
-                let bytes = fs::read(path).map_err(|source| RecipeError::Read { file: path.into(), source })?;
+                let bytes = text_file::bytes(path).map_err(|source| RecipeError::Read { file: path.into(), source })?;
                 let text = String::from_utf8(bytes).map_err(|error| {
                     let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();
                     RecipeError::NotText { location: Location { file: path.into(), line: Some(line) } }
@@ -439,6 +440,7 @@ impl Recipe {
     fn of_results(&self) -> RecipeFile {
         let mut file = self.file.clone().absolute();
         (file.out, file.threads, file.device, file.data.loader_threads) = (None, None, None, None);
+        file.memory_limit = None;
         file.export = ExportFile::default();
         file
     }
@@ -480,6 +482,11 @@ impl Recipe {
     /// Threads of the computation, 0 for one a core.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Bytes that the buffers of a network may take; `None` for a share by what the network and its images take.
+    pub fn memory_limit(&self) -> Option<usize> {
+        self.memory_limit.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     /// Where the computation runs.

@@ -109,8 +109,7 @@ impl Refiner<'_> {
         let mut runner = Runner::new(Purpose::Inference);
         progress.begin("ranges", self.images.count() as u64);
         for batch in self.images.batches() {
-            let (plan, workspace) = runner.plan(&self.float, batch.size)?;
-            self.float.forward(plan, workspace, Mode::FLOAT, &[batch.values], &mut ranges)?;
+            runner.forward(&mut self.float, Mode::FLOAT, batch.size, &[batch.values], &mut ranges, |_, _, _| ())?;
             step_done(progress, batch.size)?;
         }
         progress.end();

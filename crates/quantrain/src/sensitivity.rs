@@ -266,8 +266,7 @@ fn ranges(net: &QuantGraph, batches: &[Batch], bits: u8) -> Result<Vec<Range>, R
     }
     for batch in batches {
         check_images(&network, batch)?;
-        let (plan, workspace) = runner.plan(&network, batch.size)?;
-        network.forward(plan, workspace, Mode::FLOAT, &[&batch.images], &mut ranges)?;
+        runner.forward(&mut network, Mode::FLOAT, batch.size, &[&batch.images], &mut ranges, |_, _, _| ())?;
     }
     ranges.apply(&mut network)?;
     Ok(network.quant_graph().quantizers().iter().filter_map(|q| q.range).collect())

@@ -152,20 +152,20 @@ pub fn verify(
     if net.quantizers().is_empty() {
         return Err(RunError::NothingToVerify);
     }
-    let program = IntegerProgram::lower(&net)?;
+    let mut runner = Runner::new(Purpose::Inference);
     let exact = runtime.as_ref().is_some_and(|runtime| runtime.options().exact);
-    let hypotheses = file.map(|file| Hypotheses::new(file, &net, exact)).transpose()?;
     if let Some(runtime) = runtime.as_deref_mut() {
         let computed = net.graph().outputs().iter().map(|&t| net.graph().tensor(t).name.as_str());
         runtime.hand_out(&computed.collect::<Vec<_>>());
     }
-    let at_once = images_at_once(&net);
     let float = net.float_nodes().iter().map(|(n, _)| net.graph().node(*n)).map(|n| format!("{} ({})", n.name, n.op.name())).collect();
     let mut network = Network::new(net);
+    let at_once = runner.at_once(&network, images_at_once(network.quant_graph()))?;
+    let program = IntegerProgram::lower(network.quant_graph())?;
+    let hypotheses = file.map(|file| Hypotheses::new(file, network.quant_graph(), exact)).transpose()?;
     let mut tensors = Tensors::new(network.quant_graph());
     let mut outputs = Outputs::new(network.quant_graph());
     let mut origins = Origins::new(network.quant_graph());
-    let mut runner = Runner::new(Purpose::Inference);
     let mut tallies = [Tally::default(); 3];
     let mut predictions = [0; 2];
     let (mut images, mut labelled, mut explained, mut without_inner) = (0, true, 0, None);
@@ -243,6 +243,6 @@ pub fn verify(
 fn images_at_once(net: &QuantGraph) -> usize {
     let graph = net.graph();
     let quantized = (0..graph.tensors().len()).map(TensorId).filter(|&t| net.quantizer_of(t).is_some());
-    let codes: usize = quantized.map(|t| graph.tensor(t).shape.elements(1)).sum();
+    let codes = quantized.map(|t| graph.tensor(t).shape.elements(1)).fold(0, usize::saturating_add);
     fixed_batch(graph).unwrap_or_else(|| (CODES / codes.max(1)).clamp(1, BATCH))
 }

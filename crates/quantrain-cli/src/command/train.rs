@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::coverage::{Coverage, TakenOver, ranges_from};
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
-use crate::keeper::{Checkpoint, RunKeeper};
+use crate::keeper::{Checkpoint, Circumstances, RunKeeper};
 use crate::pictures;
 use crate::progress::Console;
 use crate::report::{self, Exported, JudgedOn, seconds};
@@ -98,6 +98,10 @@ impl Train {
         let last = |run| Checkpoint::last(run, &identity).map_err(|error| explained(error, run, &recipe));
         let checkpoint = interrupted.as_ref().map_or(Ok(None), last)?;
         job.check_data(true)?;
+        let circumstances = Circumstances::of(&job)?;
+        if let Some((run, from)) = interrupted.as_ref().zip(checkpoint.as_ref()) {
+            from.goes_on(run, &circumstances)?.iter().for_each(|warning| console.warn(warning));
+        }
         let recipe = job.recipe().clone();
         let mut report = TrainReport::new(&recipe, &mut job);
         report.before = match interrupted.filter(|_| checkpoint.is_some()).and_then(|run| stored(&run)) {
@@ -120,7 +124,7 @@ impl Train {
             None => {}
         }
         let kept = checkpoint.as_ref().map(|from| from.state.position.step);
-        let mut work = Work { run: &run, recipe: &recipe, job, identity, started, kept };
+        let mut work = Work { run: &run, recipe: &recipe, job, identity, circumstances, started, kept };
         match (work.train(&mut report, checkpoint, console), work.kept) {
             (Ok(()), _) => Ok(report),
             (Err(CliError::Run(source)), Some(step)) => Err(CliError::Training { source: Box::new(source), step, run: run.path().into() }),
@@ -168,6 +172,7 @@ struct Work<'w> {
     recipe: &'w Recipe,
     job: Job,
     identity: Identity,
+    circumstances: Circumstances,
     started: Instant,
     /// Steps done in the newest checkpoint.
     kept: Option<u64>,
@@ -179,7 +184,7 @@ impl Work<'_> {
             self.run.write_recipe(&self.recipe.to_toml())?;
         }
         report.write_summary(self.run, self.started)?;
-        let mut keeper = RunKeeper::new(self.run, self.identity, from.as_ref())?;
+        let mut keeper = RunKeeper::new(self.run, self.identity, self.circumstances.clone(), from.as_ref())?;
         let trained = self.job.train(from.map(|f| f.state), &mut keeper, console);
         self.kept = keeper.kept();
         let trained = trained?;

@@ -145,7 +145,7 @@ fn images_that_do_not_fit() {
         ("--data", "labels-images-idx3-ubyte", "label 4 found, one in 0..4 expected"),
         ("--eval-data", "labels-images-idx3-ubyte", "label 4 found, one in 0..4 expected"),
         ("--data", "unlabelled-images-idx3-ubyte", "the data set has no labels"),
-        ("--resize", "12", "images of 12x12x1 (height, width, channels) found, 8x8x1 expected by input `image`"),
+        ("--resize", "12", "images of 12x12x1 (height, width, channels) found, 8x8x1 expected by the network"),
         ("--crop", "9", "smaller than the crop 9 x 9"),
         ("--batch-size", "97", "96 samples do not fill one batch of 97"),
     ];

@@ -47,7 +47,7 @@ impl Idx {
 }
 
 /// The file of labels that the usual naming puts beside a file of images.
-fn labels_of(images: &Path) -> Option<PathBuf> {
+pub(super) fn labels_of(images: &Path) -> Option<PathBuf> {
     let name = name_of(images).replace("images", "labels").replace("idx3", "idx1");
     let plain = name.strip_suffix(".gz").unwrap_or(&name).to_owned();
     let gzipped = format!("{plain}.gz");

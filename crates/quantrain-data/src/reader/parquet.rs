@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use parquet::basic::Compression;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
@@ -22,6 +23,7 @@ use crate::{Annotation, BoxForm, DataError, Dataset, Exif, Glance, Sample, decod
 
 mod boxes;
 mod columns;
+mod headers;
 mod pages;
 mod stored;
 
@@ -46,11 +48,12 @@ impl Parquet {
         let file = file::open(path)?;
         let length = file.metadata().map_err(|source| read_error(path, source))?.len();
         let not_parquet = |source| DataError::NotParquet { file: path.into(), source };
+        let pages = file.try_clone().map_err(|source| read_error(path, source))?;
         let reader = SerializedFileReader::new(file).map_err(not_parquet)?;
         let schema = reader.metadata().file_metadata().schema_descr();
         let picked = Picked::new(path, &Leaves::new(schema), &options.columns)?;
         let source = Source { path, reader: &reader };
-        source.check_size(&picked, length, options)?;
+        source.check_size(&picked, pages, length, options)?;
         Ok(Self {
             path: path.into(),
             exif: options.exif,
@@ -188,25 +191,27 @@ impl Source<'_> {
         Ok(rows)
     }
 
-    /// Refuses a file whose header claims more than its bytes can hold, before allocating it, and
-    /// places outside the file, on which the parquet crate panics.
-    fn check_size(&self, picked: &Picked, length: u64, options: &ReadOptions) -> Result<(), DataError> {
+    /// Refuses a file that claims or unpacks to more than it may, before allocating it, and places
+    /// outside the file, on which the parquet crate panics.
+    fn check_size(&self, picked: &Picked, pages: File, length: u64, options: &ReadOptions) -> Result<(), DataError> {
         let slot = size_of::<Option<ByteArray>>() as u64;
-        let mut claimed = 0u64;
+        let (mut claimed, limit) = (0u64, options.limit_of(length));
         for group in self.reader.metadata().row_groups() {
             let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
             for leaf in picked.leaves() {
                 let chunk = group.columns().get(leaf.index).filter(|chunk| lies_within(chunk, length));
-                let chunk = chunk.ok_or_else(|| DataError::Column {
-                    file: self.path.into(),
-                    column: leaf.name.clone(),
-                    source: ParquetError::General("its place is outside the file".into()),
-                })?;
+                let failed = |source| DataError::Column { file: self.path.into(), column: leaf.name.clone(), source };
+                let chunk = chunk.ok_or_else(|| failed(ParquetError::General("its place is outside the file".into())))?;
                 let bytes = u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX);
-                claimed = claimed.saturating_add(bytes).saturating_add(rows.saturating_mul(slot));
+                claimed = claimed.saturating_add(rows.saturating_mul(slot));
+                let left = limit.saturating_sub(claimed);
+                let (start, packed) = place(chunk).ok_or_else(|| failed(ParquetError::General("its place is outside the file".into())))?;
+                let gzip = matches!(chunk.compression(), Compression::GZIP(_));
+                let unpacked =
+                    headers::unpacked(&pages, start, packed, gzip, left).map_err(|e| failed(ParquetError::General(e.to_string())))?;
+                claimed = claimed.saturating_add(bytes.max(unpacked));
             }
         }
-        let limit = options.limit_of(length);
         if claimed > limit {
             return Err(DataError::Unpacks { file: self.path.into(), claimed, limit });
         }
@@ -216,11 +221,13 @@ impl Source<'_> {
 
 /// Whether a column chunk starts and ends within a file of `length` bytes.
 fn lies_within(chunk: &ColumnChunkMetaData, length: u64) -> bool {
+    place(chunk).and_then(|(start, size)| start.checked_add(size)).is_some_and(|end| end <= length)
+}
+
+/// Where the pages of a column chunk begin, and how many bytes they have.
+fn place(chunk: &ColumnChunkMetaData) -> Option<(u64, u64)> {
     let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
-    match (u64::try_from(start), u64::try_from(chunk.compressed_size())) {
-        (Ok(start), Ok(size)) => start.checked_add(size).is_some_and(|end| end <= length),
-        _ => false,
-    }
+    Some((u64::try_from(start).ok()?, u64::try_from(chunk.compressed_size()).ok()?))
 }
 
 /// Appends the rows of a column chunk, one more than `limit` at most; nulls are those whose

@@ -114,3 +114,14 @@ fn sharing_memory_changes_no_bit() {
     }
     assert!(shared < apart && gradients > 10_000, "{shared} bytes shared, {apart} apart, {gradients} gradients");
 }
+
+#[test]
+fn a_name_of_any_length_is_shown() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[2]);
+    let y = b.relu(&"é".repeat(100_000), x).unwrap();
+    b.output(y);
+    let plan = Plan::new(&QuantGraph::float(b.finish().unwrap()), 1, Purpose::Inference).unwrap();
+    let text = plan.to_string();
+    assert!(text.contains(&format!("{}…", "é".repeat(200))) && text.chars().count() < 1000, "{text}");
+}

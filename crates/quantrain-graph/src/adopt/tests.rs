@@ -45,6 +45,22 @@ fn pairs_become_quantizers_with_the_very_numbers() {
 }
 
 #[test]
+fn an_output_behind_one_pair_of_several_keeps_its_name() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[2]);
+    let sum = b.node("sum", Op::Binary(Binary::Add), &[x, x], "sum").unwrap();
+    let y = pair(&mut b, sum, byte(0.3, 0), "y");
+    let other = pair(&mut b, sum, byte(0.2, 0), "other");
+    let z = b.relu("z", other).unwrap();
+    b.output(y);
+    b.output(z);
+    let net = adopted(b);
+    let names: Vec<&str> = net.graph().outputs().iter().map(|&t| net.graph().tensor(t).name.as_str()).collect();
+    assert_eq!(names, ["y", "z"]);
+    assert_eq!((quantizer(&net, "y"), quantizer(&net, "sum")), (Some(byte(0.3, 0)), None));
+}
+
+#[test]
 fn a_clip_between_two_pairs_is_not_fused() {
     let mut b = GraphBuilder::new("g");
     let x = b.input("x", &[2]);

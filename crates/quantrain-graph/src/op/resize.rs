@@ -114,40 +114,42 @@ impl Resize {
 
     /// For each of `output` positions along one axis of an input of `input` rows and columns, with nearest or linear interpolation: lower
     /// neighbour, upper neighbour, weight of the upper.
-    pub fn axis_map(&self, axis: usize, input: [usize; 2], output: usize) -> Vec<(usize, usize, f32)> {
-        let last = (input[axis] - 1) as f32;
-        self.places(axis, input, output)
-            .map(|at| match self.interpolation {
-                Interpolation::Nearest(mode) => {
-                    let nearest = match mode {
-                        NearestMode::RoundPreferFloor => (at - 0.5).ceil(),
-                        NearestMode::RoundPreferCeil => (at + 0.5).floor(),
-                        NearestMode::Floor => at.floor(),
-                        NearestMode::Ceil => at.ceil(),
-                    };
-                    let index = nearest.clamp(0.0, last) as usize;
-                    (index, index, 0.0)
-                }
-                Interpolation::Linear | Interpolation::Cubic { .. } => {
-                    let at = at.clamp(0.0, last);
-                    let low = at.floor();
-                    (low as usize, (low as usize + 1).min(input[axis] - 1), at - low)
-                }
-            })
-            .collect()
+    pub fn axis_map(&self, axis: usize, input: [usize; 2], output: usize) -> impl Iterator<Item = (usize, usize, f32)> {
+        let (last, interpolation) = ((input[axis] - 1) as f32, self.interpolation);
+        self.places(axis, input, output).map(move |at| match interpolation {
+            Interpolation::Nearest(mode) => {
+                let nearest = match mode {
+                    NearestMode::RoundPreferFloor => (at - 0.5).ceil(),
+                    NearestMode::RoundPreferCeil => (at + 0.5).floor(),
+                    NearestMode::Floor => at.floor(),
+                    NearestMode::Ceil => at.ceil(),
+                };
+                let index = nearest.clamp(0.0, last) as usize;
+                (index, index, 0.0)
+            }
+            Interpolation::Linear | Interpolation::Cubic { .. } => {
+                let at = at.clamp(0.0, last);
+                let low = at.floor();
+                (low as usize, (low as usize + 1).min(input[axis] - 1), at - low)
+            }
+        })
     }
 
     /// With cubic interpolation: four neighbours and their weights,
     /// `(a+2)|t|³ − (a+3)|t|² + 1` for `|t| ≤ 1`, `a|t|³ − 5a|t|² + 8a|t| − 4a` up to 2 (Keys 1981).
-    pub fn cubic_map(&self, axis: usize, input: [usize; 2], output: usize) -> Vec<[(usize, f32); 4]> {
-        let Interpolation::Cubic { a, exclude_outside } = self.interpolation else { return Vec::new() };
-        let weight = |t: f32| {
+    pub fn cubic_map(&self, axis: usize, input: [usize; 2], output: usize) -> impl Iterator<Item = [(usize, f32); 4]> {
+        // With other interpolations nobody asks.
+        let (a, exclude_outside) = match self.interpolation {
+            Interpolation::Cubic { a, exclude_outside } => (a, exclude_outside),
+            Interpolation::Nearest(_) | Interpolation::Linear => (0.0, false),
+        };
+        let weight = move |t: f32| {
             let (t, a) = (f64::from(t.abs()), f64::from(a));
             let weight = if t <= 1.0 { ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0 } else { ((a * t - 5.0 * a) * t + 8.0 * a) * t - 4.0 * a };
             weight as f32
         };
         let last = (input[axis] - 1) as f32;
-        let taps = |at: f32| {
+        let taps = move |at: f32| {
             let taps = [-1.0, 0.0, 1.0, 2.0].map(|offset| {
                 let place = at.floor() + offset;
                 let outside = exclude_outside && !(0.0..=last).contains(&place);
@@ -156,7 +158,7 @@ impl Resize {
             let sum: f32 = taps.iter().map(|tap| tap.1).sum();
             if exclude_outside { taps.map(|(place, weight)| (place, weight / sum)) } else { taps }
         };
-        self.places(axis, input, output).map(taps).collect()
+        self.places(axis, input, output).map(taps)
     }
 }
 
@@ -171,14 +173,14 @@ mod tests {
             coordinates: Coordinates::Asymmetric,
             interpolation: Interpolation::Nearest(NearestMode::Floor),
         };
-        let low: Vec<usize> = resize.axis_map(0, [3, 3], 6).iter().map(|m| m.0).collect();
+        let low: Vec<usize> = resize.axis_map(0, [3, 3], 6).map(|m| m.0).collect();
         assert_eq!(low, [0, 0, 1, 1, 2, 2]);
     }
 
     #[test]
     fn linear_half_pixel_holds_the_edges() {
         let resize = Resize { to: ResizeTo::Sizes([4, 4]), coordinates: Coordinates::HalfPixel, interpolation: Interpolation::Linear };
-        assert_eq!(resize.axis_map(0, [2, 2], 4), [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]);
+        assert_eq!(resize.axis_map(0, [2, 2], 4).collect::<Vec<_>>(), [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]);
     }
 
     #[test]

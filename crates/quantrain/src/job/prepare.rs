@@ -1,7 +1,8 @@
 //! From the float network to the calibrated and refined one, each measured.
 
 use quantrain_data::Loader;
-use quantrain_engine::Network;
+use quantrain_engine::memory::Budget;
+use quantrain_engine::{EngineError, Network};
 use quantrain_graph::QuantGraph;
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +135,13 @@ impl Job {
         if settings.steps.is_empty() {
             return Ok(Vec::new());
         }
-        let batches = self.datasets.needed(Purpose::Calibration)?.batches(0, 0, self.recipe.data().loader_threads);
+        let loader = self.datasets.needed(Purpose::Calibration)?;
+        let graph = self.graph();
+        let input =
+            graph.inputs().iter().map(|&t| graph.tensor(t).shape.elements(loader.samples())).fold(size_of::<f32>(), usize::saturating_mul);
+        let memory = Budget::new(graph, 1, loader.samples()).map_err(EngineError::from)?;
+        memory.finish(&format!("refinement over {} images", loader.samples()), input).map_err(EngineError::from)?;
+        let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
         let images = CalibrationImages::read(batches, settings.held_out)?;
         let observer = self.observer;
         let net = self.network.take().expect("a trainer gives the network back").into_quant_graph();

@@ -1,6 +1,5 @@
 //! From a recipe as written to a checked one: the only place where values are judged. Conditions are written so that NaN fails.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use quantrain_data::{Augment, Columns, Filter, PixelRange, ReadOptions, Resize, Scaling};
@@ -41,6 +40,8 @@ impl TryFrom<RecipeFile> for Recipe {
             out: path("out", given("out", file.out.clone())?)?,
             seed: check("seed", file.seed, "0 to 2^63 - 1", |s| i64::try_from(s).is_ok())?,
             threads: check("threads", file.threads, "0 to 1024", |t| t <= 1024)?,
+            memory_limit: optional("memory-limit", file.memory_limit, "16 to 16777216 MiB", |m| (16..=1 << 24).contains(&m))?
+                .map(|m| m << 20),
             device: match given("device", file.device.as_deref())? {
                 "cpu" => Device::Cpu,
                 other => return Err(CheckError::Device { found: other.into() }),
@@ -77,7 +78,7 @@ pub(super) fn target(name: &str) -> Result<Target, CheckError> {
     if !is_target_file(name) {
         return Target::named(name).map_err(wrong);
     }
-    let text = fs::read_to_string(name).map_err(|source| CheckError::TargetFile { file: name.into(), source })?;
+    let text = super::text_file::read(name.as_ref()).map_err(|source| CheckError::TargetFile { file: name.into(), source })?;
     let stem = Path::new(name).file_stem().map_or(name.into(), |s| s.to_string_lossy());
     Target::parse(&stem, &text).map_err(wrong)
 }

@@ -1,7 +1,6 @@
 //! The names of classes, as a list or as a file of them.
 
 use std::convert::Infallible;
-use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -42,7 +41,7 @@ impl ClassNames {
         let names: Vec<String> = match self {
             ClassNames::Names(names) => names.clone(),
             ClassNames::File(file) => {
-                let text = fs::read_to_string(file).map_err(|source| CheckError::ClassFile { file: file.clone(), source })?;
+                let text = super::text_file::read(file).map_err(|source| CheckError::ClassFile { file: file.clone(), source })?;
                 text.trim_end().lines().map(|line| line.trim().to_owned()).collect()
             }
         };

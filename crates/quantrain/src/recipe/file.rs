@@ -32,6 +32,8 @@ recipe_tables! {
         "seed" seed: u64, "0";
         /// Threads of the computation; 0 takes one for each core, 1024 is the most. The results do not depend on it.
         "threads" threads: usize, "0";
+        /// MiB that the buffers of a network may take, 16 to 16777216; evaluation and calibration run smaller batches where one would take more.
+        "memory-limit" memory_limit: u64, words "256, 64 times the weights and 512 times the images of a training's batch, or one image; at most half of the machine's memory", example "4096";
         /// Where the computation runs: cpu.
         "device" device: String, "\"cpu\"";
         /// Which of the keys that are set were chosen, where others were filled in, as in the recipe of a run: what was filled in is found anew

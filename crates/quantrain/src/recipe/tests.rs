@@ -1,4 +1,5 @@
 use std::fmt::Debug;
+use std::fs;
 
 use super::*;
 use crate::CheckError;
@@ -35,6 +36,7 @@ const ROWS: &[Row] = &[
     ("out", "", "'elsewhere'", |r| show(r.out())),
     ("seed", "", "7", |r| show(r.seed())),
     ("threads", "", "3", |r| show(r.threads())),
+    ("memory-limit", "", "64", |r| show(r.memory_limit())),
     ("device", "", "'cuda'", |r| show(r.device())),
     ("explicit", "seed = 0", "['model']", |r| show(r.explicit())),
     ("quantization.enabled", "", "false", |r| show(r.quantization().enabled)),
@@ -462,6 +464,7 @@ fn values_outside_their_range_are_refused_and_nan_with_them() {
         ("data.eval-images", &["0"]),
         ("data.loader-threads", &["0", "1025"]),
         ("threads", &["1025"]),
+        ("memory-limit", &["0", "15", "16777217"]),
         ("model", &["''"]),
         ("refine.held-out", &["0.0", "1.0", "nan"]),
         ("refine.bias-epochs", &["0"]),

@@ -18,10 +18,8 @@ pub(super) fn step(refiner: &mut Refiner, progress: &mut dyn Progress) -> Result
     for _ in 0..settings.bias_epochs {
         for batch in images.batches() {
             let (mut wanted, mut found) = (ChannelMonitor::new(float), ChannelMonitor::new(network));
-            let (plan, workspace) = float_runner.plan(float, batch.size)?;
-            float.forward(plan, workspace, Mode::FLOAT, &[batch.values], &mut wanted)?;
-            let (plan, workspace) = runner.plan(network, batch.size)?;
-            network.forward(plan, workspace, Mode::SIMULATE, &[batch.values], &mut found)?;
+            float_runner.forward(float, Mode::FLOAT, batch.size, &[batch.values], &mut wanted, |_, _, _| ())?;
+            runner.forward(network, Mode::SIMULATE, batch.size, &[batch.values], &mut found, |_, _, _| ())?;
             layers = 0;
             for u in 0..network.quant_graph().units().len() {
                 let net = network.quant_graph();

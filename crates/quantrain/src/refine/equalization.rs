@@ -78,8 +78,7 @@ fn pairs(refiner: &mut Refiner, progress: &mut dyn Progress) -> Result<Vec<Pair>
     let mut runner = Runner::new(Purpose::Inference);
     progress.begin("equalization", images.count() as u64);
     for batch in images.batches() {
-        let (plan, workspace) = runner.plan(float, batch.size)?;
-        float.forward(plan, workspace, Mode::FLOAT, &[batch.values], &mut seen)?;
+        runner.forward(float, Mode::FLOAT, batch.size, &[batch.values], &mut seen, |_, _, _| ())?;
         step_done(progress, batch.size)?;
     }
     progress.end();

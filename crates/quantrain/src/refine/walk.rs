@@ -1,7 +1,8 @@
 //! The walk: both networks run unit by unit over all images, and before each block a step may look at what it reads and change it. So a
 //! later block sees the errors that earlier ones, already refined, leave.
 
-use quantrain_engine::{Mode, Moments, Network, Plan, Purpose, Wanted, Workspace};
+use quantrain_engine::memory::Budget;
+use quantrain_engine::{EngineError, Mode, Moments, Network, Plan, Purpose, Wanted, Workspace};
 
 use super::{Refiner, step_done};
 use crate::RunError;
@@ -22,14 +23,19 @@ pub(super) fn walk(
     mut visit: impl FnMut(&mut Network, &mut Network, usize, &Moments) -> Result<(), RunError>,
 ) -> Result<(), RunError> {
     let Refiner { float, network, images, .. } = refiner;
-    let mut lanes = Vec::new();
+    let mut lanes: Vec<Lane> = Vec::new();
     for batch in images.batches() {
-        let lane = |network: &Network| -> Result<(Plan, Workspace), RunError> {
-            let plan = Plan::new(network.quant_graph(), batch.size, Purpose::Inference)?;
+        let plan = |network: &Network| Plan::new(network.quant_graph(), batch.size, Purpose::Inference);
+        let (of_float, of_quantized) = (plan(float)?, plan(network)?);
+        let before = lanes.iter().map(|lane| lane.float.0.bytes() + lane.quantized.0.bytes()).sum::<usize>();
+        let taken = before + of_float.bytes() + of_quantized.bytes();
+        let memory = Budget::new(network.quant_graph().graph(), batch.size, images.count()).map_err(EngineError::from)?;
+        memory.finish(&format!("{stage} over {} calibration images", images.count()), taken).map_err(EngineError::from)?;
+        let with_buffers = |plan: Plan| {
             let workspace = Workspace::new(&plan);
-            Ok((plan, workspace))
+            (plan, workspace)
         };
-        let mut lane = Lane { float: lane(float)?, quantized: lane(network)? };
+        let mut lane = Lane { float: with_buffers(of_float), quantized: with_buffers(of_quantized) };
         float.forward_begin(&lane.float.0, &mut lane.float.1, Mode::FLOAT, &[batch.values], &mut ())?;
         network.forward_begin(&lane.quantized.0, &mut lane.quantized.1, Mode::SIMULATE, &[batch.values], &mut ())?;
         lanes.push(lane);

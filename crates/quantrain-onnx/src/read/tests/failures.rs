@@ -112,7 +112,7 @@ refuses! {
     activations_that_explode: (0..8).fold(image(13).ints("p", &[0, 0, 0, 0, 0, 0, 1 << 30, 1 << 30]).node("Relu", &["x"], "a0", vec![]), |m, i| {
         let (from, to) = (format!("a{i}"), if i == 7 { "y".into() } else { format!("a{}", i + 1) });
         m.node("Pad", &[&from, "p"], &to, vec![])
-    }) => NodeError::TooLarge { .. },
+    }) => NodeError::Graph(GraphError::TooManyElements { .. }),
     a_pair_of_other_scales: image(13).floats("s", &[], &[0.5]).floats("t", &[], &[0.25]).node("QuantizeLinear", &["x", "s"], "q", vec![])
         .node("DequantizeLinear", &["q", "t"], "y", vec![]) => NodeError::PairMismatch,
     codes_in_a_float_operator: image(13).floats("s", &[], &[0.5]).node("QuantizeLinear", &["x", "s"], "q", vec![])
