@@ -90,6 +90,41 @@ fn a_killed_run_with_a_teacher_resumes_to_the_same_bits() {
     kill_and_resume(TAUGHT);
 }
 
+/// Kills at moments that know nothing of steps: amid a checkpoint, an evaluation, the start, twice in a row, and amid the export.
+#[test]
+fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
+    let fixture = Fixture::new();
+    let started = Instant::now();
+    leave_alone(&fixture, AUGMENTED);
+    let whole = started.elapsed();
+    // Every second kill comes soon after the one before.
+    let shares = [0.21, 0.002, 0.35, 0.01, 0.17, 0.05, 0.4, 0.001];
+    for share in shares {
+        let mut child = start(&fixture, &["train", "recipe.toml", "--resume"]);
+        sleep(whole.mul_f64(share));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    for pause in 0..4u32 {
+        let mut child = start(&fixture, &["train", "recipe.toml", "--resume"]);
+        let started = Instant::now();
+        let exported = || fs::read_dir(fixture.path("run/export")).is_ok_and(|mut entries| entries.next().is_some());
+        let _ = fs::remove_file(fixture.path("run/export/model.qdq.onnx"));
+        while !exported() && child.try_wait().unwrap().is_none() && started.elapsed() < Duration::from_secs(60) {
+            sleep(Duration::from_micros(100));
+        }
+        sleep(Duration::from_millis(pause.into()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(fixture.run(&["train", "recipe.toml", "--resume"]).status.success());
+    assert_same_bits(&fixture);
+    let left = |folder: &str| fs::read_dir(fixture.path(folder)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    for folder in ["run", "run/export", "run/checkpoints"] {
+        assert!(!left(folder).any(|name| name.ends_with(".partial")), "{folder}: {:?}", left(folder).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn a_run_killed_before_its_first_checkpoint_starts_anew() {
     let fixture = Fixture::new();
@@ -144,4 +179,50 @@ fn another_recipe_does_not_resume_a_run() {
     assert!(message.trim_end().ends_with(": it differs in train.learning-rate"), "{message}");
     let output = fixture.run(&["train", "recipe.toml", "--resume", "--out", "alone", "--threads", "2"]);
     assert!(output.status.success(), "threads do not change a result: {}", text(&output.stderr));
+}
+
+#[test]
+fn a_run_does_not_go_on_with_other_data() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", AUGMENTED);
+    let mut child = start(&fixture, &["train", "recipe.toml"]);
+    wait_for_lines(&fixture, &mut child, 5);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let images = fs::read(fixture.path("train-images-idx3-ubyte")).unwrap();
+    let labels = fs::read(fixture.path("train-labels-idx1-ubyte")).unwrap();
+    let changed = |file: &str, at: usize| {
+        let mut bytes = fs::read(fixture.path(file)).unwrap();
+        bytes[at] ^= 3;
+        fs::write(fixture.path(file), bytes).unwrap();
+        let output = fixture.run(&["train", "recipe.toml", "--resume"]);
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr)
+    };
+    let message = changed("train-images-idx3-ubyte", 500);
+    assert!(message.contains("`data.train` is not what the training began with: the contents of"), "{message}");
+    assert!(message.contains("train-images-idx3-ubyte` are others; bring the data back"), "{message}");
+    fs::write(fixture.path("train-images-idx3-ubyte"), images).unwrap();
+    let message = changed("train-labels-idx1-ubyte", 60);
+    assert!(message.contains("train-labels-idx1-ubyte` are others"), "{message}");
+    fs::write(fixture.path("train-labels-idx1-ubyte"), labels).unwrap();
+    let message = changed("test-images-idx3-ubyte", 100);
+    assert!(message.contains("`data.eval` is not what the training began with"), "{message}");
+}
+
+#[test]
+fn a_run_that_goes_on_with_other_instructions_is_told_so() {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", AUGMENTED);
+    let mut child = start(&fixture, &["train", "recipe.toml"]);
+    wait_for_lines(&fixture, &mut child, 5);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = fixture.command(&["train", "recipe.toml", "--resume", "--quiet"]).env("QUANTRAIN_SIMD", "portable").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    if quantrain_kernels::simd().name() == "portable" {
+        eprintln!("skipped: a_run_that_goes_on_with_other_instructions_is_told_so: a machine with more than one path");
+        return;
+    }
+    assert!(text(&output.stderr).contains("this process has `portable`"), "{}", text(&output.stderr));
 }

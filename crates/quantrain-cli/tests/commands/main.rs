@@ -1,6 +1,7 @@
 //! The command `quantrain` as a user runs it: a process with arguments, an exit code, two streams and files.
 
 mod bad_input;
+mod faults;
 mod fixture;
 mod flags;
 mod full_disk;

@@ -1,6 +1,7 @@
 //! Nodes that could stand in a network: the right number and type of inputs and attributes, values that mostly make sense.
 
-use super::generator::Generator;
+use quantrain_damage::Generator;
+
 use super::proto::*;
 
 /// Adds a node of any operator on what is there; its result becomes an output, which damages nothing behind it.

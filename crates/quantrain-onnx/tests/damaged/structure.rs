@@ -3,8 +3,8 @@
 use std::panic;
 
 use prost::Message;
+use quantrain_damage::Generator;
 
-use super::generator::Generator;
 use super::grow;
 use super::proto::*;
 

@@ -1,6 +1,6 @@
 //! Damage that knows nothing of the format.
 
-use super::generator::Generator;
+use crate::Generator;
 
 /// Flips, cuts, zeroes, repeats and splices, up to four times.
 pub fn damage(mut file: Vec<u8>, other: &[u8], generator: &mut Generator) -> Vec<u8> {

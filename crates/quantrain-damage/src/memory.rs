@@ -4,7 +4,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The system's allocator, counting bytes.
+use crate::trial;
+
+/// The system's allocator, counting bytes. A test that counts makes it its `#[global_allocator]`.
+#[derive(Debug)]
 pub struct Counting;
 
 /// Beyond this the machine would suffer; the request is refused, which ends the test.
@@ -47,7 +50,7 @@ fn take(size: usize) -> bool {
     TAKEN.fetch_sub(size, Ordering::Relaxed);
     // Words that need no memory; the number follows from the panic that comes.
     let _ = std::io::stderr().write_all(b"more memory wanted than any file may take\n");
-    let number = super::CURRENT.load(Ordering::Relaxed);
+    let number = trial::current();
     let mut digits = [b'\n'; 21];
     let mut rest = number;
     for digit in digits[..20].iter_mut().rev() {

@@ -4,6 +4,7 @@
 pub struct Generator(u64);
 
 impl Generator {
+    /// The choices of a seed.
     pub fn new(seed: u64) -> Self {
         let mut generator = Generator(seed);
         // Seeds that differ little begin alike.
