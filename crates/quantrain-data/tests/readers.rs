@@ -318,9 +318,9 @@ fn each_unfit_npz_file_has_its_error() {
     cut.drain(40..44);
     for (bytes, expected) in [
         (npz(&[("pictures", "|u1", &[2, 2, 3], &PIXELS)], false), "no array `images` among: pictures"),
-        (npz(&[("images", "<u2", &[2, 3], &PIXELS)], false), "`images` is an array of shape [2, 3] and type <u2"),
-        (npz(&[images, ("labels", "|u1", &[3], &[0; 3])], false), "`labels` is an array of shape [3]"),
-        (npz(&[images, ("masks", "|u1", &[2, 3, 2], &PIXELS)], false), "`masks` is an array of shape [2, 3, 2]"),
+        (npz(&[("images", "<u2", &[2, 3], &PIXELS)], false), "`images` is an array of shape 2x3 and type <u2"),
+        (npz(&[images, ("labels", "|u1", &[3], &[0; 3])], false), "`labels` is an array of shape 3 "),
+        (npz(&[images, ("masks", "|u1", &[2, 3, 2], &PIXELS)], false), "`masks` is an array of shape 2x3x2"),
         (b"no archive".to_vec(), "it is no zip archive"),
         (cut, "damaged"),
     ] {

@@ -19,7 +19,7 @@ impl Graph {
             if compared.is_empty() || others.is_empty() || self.outputs.contains(&input) {
                 continue;
             }
-            let wish = format!("{}.codes", self.tensors[input.0].name);
+            let wish = codes_of(&self.tensors[input.0].name);
             let numbered = std::iter::once(wish.clone()).chain((2..).map(|k| format!("{wish}_{k}")));
             let Some(name) = numbered.into_iter().find(|name| self.find(name).is_none()) else { continue };
             let codes = TensorId(self.tensors.len());
@@ -32,6 +32,13 @@ impl Graph {
         self
     }
 
+    /// Whether a node is an Identity that [`Graph::split_compared_inputs`] has put behind an input, and not one of the file's.
+    pub(crate) fn gives_codes(&self, node: NodeId) -> bool {
+        let Node { op, inputs, output, .. } = self.node(node);
+        let of_input = |t: &TensorId| self.inputs.contains(t) && self.tensor(*output).name.starts_with(&codes_of(&self.tensor(*t).name));
+        *op == Op::Identity && inputs.first().is_some_and(of_input)
+    }
+
     /// Whether a node only asks for truths of the input, or computes what is only asked for such.
     fn is_compared_by(&self, input: TensorId, node: NodeId, target: &Target) -> bool {
         let units = block::units(self, target);
@@ -41,6 +48,11 @@ impl Graph {
         let is_condition = !matches!(op, Op::Where(_)) || inputs.iter().skip(1).all(|t| *t != input);
         asks(op) && is_condition || !has_weights(op) && paths.leads_to_truth(unit.output(self))
     }
+}
+
+/// How the codes of an input are named.
+fn codes_of(input: &str) -> String {
+    format!("{input}.codes")
 }
 
 #[cfg(test)]
@@ -66,6 +78,18 @@ mod tests {
             net.graph().tensor(node.inputs[0]).name.clone()
         };
         assert_eq!(["layer", "truth"].map(inputs), ["x.codes", "x"]);
+    }
+
+    #[test]
+    fn an_identity_of_the_file_takes_no_quantizer_from_the_input() {
+        let mut b = GraphBuilder::new("g");
+        let x = b.input("x", &[2, 4, 4]);
+        let same = b.node("same", Op::Identity, &[x], "same").unwrap();
+        let y = b.convolution("layer", x, 2, [1, 1]).done().unwrap();
+        b.output(same);
+        b.output(y);
+        let net = QuantGraph::prepare(b.finish().unwrap(), Target::onnxruntime(), &Settings::default()).unwrap();
+        assert!(net.quantizer_of(x).is_some(), "the layer reads codes");
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn arguments_that_are_wrong() {
         (&["evaluate", "net.onnx"], "quantrain: no images for evaluation: set `data.eval` in the recipe or give --data"),
         (
             &["train", "--gradient-path", "qte"],
-            "quantrain: invalid value 'qte' for '--gradient-path <PATH>' [possible values: float, quantized]",
+            "quantrain: invalid value 'qte' for '--gradient-path <PATH>' [possible values: float, quantized, devkit-qte]",
         ),
         (&["export", "net.onnx"], "net.onnx: a model found, a run directory, which `quantrain quantize` makes of a model, expected"),
         (&["evaluate", "net.onnx", "--recipe", "net.onnx"], "net.onnx: a model found, a recipe or a run directory expected"),

@@ -81,7 +81,7 @@ impl<'g> Placer<'g> {
             // A pad with another value than 0 brings values that the input's quantizer may not have; one far below becomes its lowest code.
             Op::Pad(p) if p.mode != PadMode::Constant(0.0) && matches!(p.mode, PadMode::Constant(_)) && !saturates => Placement::Quantized,
             // Its input is compared as it is.
-            Op::Identity if self.target.quantizes_input() && first.is_some_and(|t| self.graph.inputs().contains(t)) => Placement::Quantized,
+            Op::Identity if self.graph.gives_codes(unit.core) => Placement::Quantized,
             op => self.target.placement(op),
         };
         if placement != Placement::Float && !has_weights(op) {
@@ -99,7 +99,7 @@ impl<'g> Placer<'g> {
                 self.own(output, bits);
                 inputs.iter().for_each(|&t| self.join(t, output));
             }
-            Placement::Quantized if *op == Op::Identity => self.own(output, bits),
+            Placement::Quantized if self.graph.gives_codes(unit.core) => self.own(output, bits),
             Placement::Quantized | Placement::Shared => {
                 inputs.iter().for_each(|&t| self.ensure(t));
                 if !has_weights(op) || !self.is_better_in_float(output) {
