@@ -58,10 +58,8 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let steps = batches(&net, &fs::read(images)?, batch)?;
     let mut network = Network::new(net);
     let mut runner = Runner::new(Purpose::Training(gradient_path));
-    let mut observers = match recipe.quantization().train_observer.filter(|_| given.is_empty()) {
-        Some(settings) => Some(Ranges::new(&network, &settings)),
-        None => None,
-    };
+    let settings = recipe.quantization().train_observer.filter(|_| given.is_empty());
+    let mut observers = settings.map(|settings| Ranges::new(&network, &settings));
     let mut blocks = Value::Null;
     for (step, x) in steps.iter().enumerate() {
         let (plan, workspace) = runner.plan(&network, batch)?;

@@ -131,7 +131,7 @@ pub use restore::restore_batch_norm;
 pub use run_directory::{MetricsLog, RunDirectory};
 pub use runner::Runner;
 pub use session::{
-    CalibrationReport, Feed, Labels, Pass, Port, Session, SessionError, SessionMemory, SessionParameter, SessionState, Tensor,
+    CalibrationReport, Feed, Labels, NamedRange, Pass, Port, Session, SessionError, SessionMemory, SessionParameter, SessionState, Tensor,
 };
 pub use stated::stated;
 pub use train::{

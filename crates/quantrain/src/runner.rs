@@ -179,7 +179,7 @@ mod tests {
         let expected: Vec<f32> = (0..20).map(|sample| value(sample) * 16.0 * (1 << 18) as f32).collect();
         let mut outputs = vec![vec![1.0]];
         runner.outputs(&mut network, Mode::FLOAT, 20, &images, &mut outputs).unwrap();
-        assert_eq!(outputs, [expected.clone()]);
+        assert_eq!(outputs, std::slice::from_ref(&expected));
         assert_eq!(runner.output(&mut network, Mode::FLOAT, 20, &images, 0, &mut ()).unwrap(), expected);
         // The rest of an epoch.
         runner.outputs(&mut network, Mode::FLOAT, 2, &images[..32], &mut outputs).unwrap();

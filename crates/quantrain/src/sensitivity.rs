@@ -136,7 +136,7 @@ pub fn measure(net: &QuantGraph, batches: &[Batch], progress: &mut dyn Progress)
     let kinds = Kinds {
         weights: bench.run(&Switches::Kind(Kind::Weights))?,
         activations: bench.run(&Switches::Kind(Kind::Activations))?,
-        without_biases: quantized.clone(),
+        without_biases: quantized,
         with_biases: bench.nearness(&bench.outputs_of(net.clone())?)?,
     };
     let mut costs = Vec::with_capacity(count);

@@ -84,6 +84,9 @@ pub struct Port {
     pub shape: Shape,
 }
 
+/// A quantized tensor with its range, once it has one.
+pub type NamedRange = (String, Option<[f32; 2]>);
+
 /// A network with its float masters, quantizers, plans and buffers.
 pub struct Session {
     recipe: Recipe,
@@ -321,7 +324,7 @@ impl Session {
     ///
     /// # Errors
     /// A value that was observed was not finite.
-    pub fn ranges(&mut self) -> Result<Vec<(String, Option<[f32; 2]>)>, RunError> {
+    pub fn ranges(&mut self) -> Result<Vec<NamedRange>, RunError> {
         self.settle()?;
         let quantizers = self.network.quant_graph().quantizers();
         Ok(quantizers.iter().map(|q| (q.tensor.clone(), q.range.map(|r| [r.min, r.max]))).collect())

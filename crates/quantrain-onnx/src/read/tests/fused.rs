@@ -71,7 +71,9 @@ fn normalisations_of_sums() {
 
 #[test]
 fn parameters_of_a_normalisation_broadcast() {
-    let model = |dims: &[i64]| ModelFixture::new(23, &[0, 4, 8]).floats("s", dims, &vec![2.0; dims.iter().product::<i64>() as usize]);
+    let model = |dims: &[i64]| {
+        ModelFixture::new(23, &[0, 4, 8]).floats("s", dims, &vec![2.0; usize::try_from(dims.iter().product::<i64>()).unwrap()])
+    };
     for op in ["LayerNormalization", "RMSNormalization"] {
         let graph = model(&[1]).node(op, &["x", "s"], "y", vec![]).read().unwrap();
         assert_eq!(operators(&graph), [op]);
