@@ -1,0 +1,72 @@
+"""A loop of one's own against the command's trainer: the same images in the same order give the same weights.
+
+An epoch is one step of all images, so that its order does not matter but for the last bits of sums.
+"""
+
+import json
+import subprocess
+import sys
+
+import numpy
+import pytest
+from conftest import MODEL, SHARED, cross_entropy
+
+import quantrain
+
+IMAGES = 64
+MEAN, STD = 0.3, 0.4
+
+
+def checkpoint(path) -> dict[str, numpy.ndarray]:
+    """The tensors of a safetensors file."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__", None)
+    tensor = lambda begin, end: numpy.frombuffer(data[8 + length + begin : 8 + length + end], numpy.float32)  # noqa: E731
+    return {name: tensor(*entry["data_offsets"]) for name, entry in header.items()}
+
+
+@pytest.mark.parametrize(
+    "model, shape, steps, settings",
+    [
+        (MODEL, (28, 28), 20, {"target": "tidl-pow2", "weight_bits": 4}),
+        (MODEL, (28, 28), 20, {"target": "onnxruntime", "gradient_path": "float"}),
+        (SHARED / "models" / "resnet20_cifar10.onnx", (32, 32, 3), 20, {"target": "tidl-pow2"}),
+    ],
+    ids=["fashion-w4", "fashion-float-path", "resnet20"],
+)
+def test_the_same_weights_as_the_commands(model, shape, steps, settings, tmp_path):
+    if not model.exists():
+        pytest.skip(f"{model} is not there")
+    random = numpy.random.default_rng(1)
+    pixels = random.integers(0, 256, (IMAGES, *shape)).astype(numpy.uint8)
+    labels = random.integers(0, 10, IMAGES)
+    numpy.savez(tmp_path / "data.npz", images=pixels, labels=labels)
+    quantization = "".join(f"{key.replace('_', '-')} = {json.dumps(value)}\n" for key, value in settings.items() if key != "target")
+    (tmp_path / "recipe.toml").write_text(
+        f"model = '{model}'\ntarget = '{settings['target']}'\nout = 'run'\n[quantization]\n{quantization}[data]\ntrain = 'data.npz'\n"
+        f"eval = 'data.npz'\nmean = [{MEAN}]\nstd = [{STD}]\ncalibration-images = {IMAGES}\n[train]\nepochs = {steps}\nbatch-size = {IMAGES}\n"
+        "learning-rate = 0.01\nschedule = 'constant'\n[export]\ncheckpoint = 'last'\ncheck = false\n"
+    )
+    subprocess.run([sys.executable, "-m", "quantrain", "train", str(tmp_path / "recipe.toml"), "--quiet"], check=True, capture_output=True)
+    expected = checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors")
+
+    x = ((pixels.astype(numpy.float32) / 255 - numpy.float32(MEAN)) / numpy.float32(STD)).reshape(IMAGES, *shape[:2], -1).transpose(0, 3, 1, 2)
+    net = quantrain.Network(model, **settings)
+    net.calibrate([x])
+    optimizer = quantrain.SGD(net, 0.01, weight_decay=1e-4)
+    for step in range(steps):
+        net.epoch(step, of=steps)
+        loss, gradient = cross_entropy(net(x, train=True), labels)
+        net.backward(gradient)
+        optimizer.step()
+    _, tensors = net._session.state()
+    found = {name: numpy.asarray(values) for name, values in tensors}
+    names = [name for name in expected if name.startswith("parameter/")]
+    assert len(names) > 20
+    for name in names:
+        assert numpy.abs(found[name] - expected[name]).max() < 1e-4 * max(1.0, numpy.abs(expected[name]).max()), name
+    start = quantrain.Network(model, **settings)
+    moved = max(numpy.abs(start.state_dict()[n.removeprefix("parameter/")].ravel().sum() - expected[n].sum()) for n in names)
+    assert moved > 1e-3, "training changed something"
