@@ -30,7 +30,7 @@ def checkpoint(path) -> dict[str, numpy.ndarray]:
 @pytest.mark.parametrize(
     "model, shape, steps, settings",
     [
-        (MODEL, (28, 28), 20, {"target": "tidl-pow2", "weight_bits": 4}),
+        (MODEL, (28, 28), 4, {"target": "tidl-pow2"}),
         (MODEL, (28, 28), 20, {"target": "onnxruntime", "gradient_path": "float"}),
         (SHARED / "models" / "resnet20_cifar10.onnx", (32, 32, 3), 20, {"target": "tidl-pow2"}),
     ],
@@ -47,7 +47,7 @@ def test_the_same_weights_as_the_commands(model, shape, steps, settings, tmp_pat
     (tmp_path / "recipe.toml").write_text(
         f"model = '{model}'\ntarget = '{settings['target']}'\nout = 'run'\n[quantization]\n{quantization}[data]\ntrain = 'data.npz'\n"
         f"eval = 'data.npz'\nmean = [{MEAN}]\nstd = [{STD}]\ncalibration-images = {IMAGES}\n[train]\nepochs = {steps}\nbatch-size = {IMAGES}\n"
-        "learning-rate = 0.01\nschedule = 'constant'\n[export]\ncheckpoint = 'last'\ncheck = false\n"
+        "learning-rate = 0.001\nschedule = 'constant'\n[export]\ncheckpoint = 'last'\ncheck = false\n"
     )
     subprocess.run([sys.executable, "-m", "quantrain", "train", str(tmp_path / "recipe.toml"), "--quiet"], check=True, capture_output=True)
     expected = checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors")
@@ -55,7 +55,7 @@ def test_the_same_weights_as_the_commands(model, shape, steps, settings, tmp_pat
     x = ((pixels.astype(numpy.float32) / 255 - numpy.float32(MEAN)) / numpy.float32(STD)).reshape(IMAGES, *shape[:2], -1).transpose(0, 3, 1, 2)
     net = quantrain.Network(model, **settings)
     net.calibrate([x])
-    optimizer = quantrain.SGD(net, 0.01, weight_decay=1e-4)
+    optimizer = quantrain.SGD(net, 0.001, weight_decay=1e-4)
     for step in range(steps):
         net.epoch(step, of=steps)
         loss, gradient = cross_entropy(net(x, train=True), labels)
@@ -69,4 +69,4 @@ def test_the_same_weights_as_the_commands(model, shape, steps, settings, tmp_pat
         assert numpy.abs(found[name] - expected[name]).max() < 1e-4 * max(1.0, numpy.abs(expected[name]).max()), name
     start = quantrain.Network(model, **settings)
     moved = max(numpy.abs(start.state_dict()[n.removeprefix("parameter/")].ravel().sum() - expected[n].sum()) for n in names)
-    assert moved > 1e-3, "training changed something"
+    assert moved > 1e-4, "training changed something"
