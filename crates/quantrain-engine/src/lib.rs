@@ -39,5 +39,6 @@ pub use network::{BlockInput, BlockMut, Mode, Network, Parameter, ParameterLayou
 pub use plan::{Plan, Purpose};
 pub use quantrain_kernels::range_sums::RangeSums;
 pub use quantrain_lowering::memory::MemoryExceeded;
+pub use quantrain_lowering::memory_order::physical_permutation;
 pub use quantrain_lowering::{Unsupported, memory};
 pub use reconstruct::{AdaRound, Learned, Moments, Wanted};

@@ -5,7 +5,7 @@
 
 use crate::graph::{Graph, Node, NodeId, TensorId};
 use crate::placement::{Paths, asks, has_weights};
-use crate::{Op, Target, Tensor, block};
+use crate::{Op, Target, Tensor, Unit, block};
 
 impl Graph {
     /// Puts an Identity between each such input and its readers in integers. Computes the same.
@@ -15,7 +15,10 @@ impl Graph {
             return self;
         }
         for input in self.inputs.clone() {
-            let (compared, others): (Vec<NodeId>, Vec<NodeId>) = self.readers(input).partition(|&n| self.is_compared_by(input, n, target));
+            let units = block::units(&self, target);
+            let paths = Paths::of(&self, &units, |_| false);
+            let is_compared = |&n: &NodeId| self.is_compared_by(input, n, &units, &paths);
+            let (compared, others): (Vec<NodeId>, Vec<NodeId>) = self.readers(input).partition(is_compared);
             if compared.is_empty() || others.is_empty() || self.outputs.contains(&input) {
                 continue;
             }
@@ -40,9 +43,7 @@ impl Graph {
     }
 
     /// Whether a node only asks for truths of the input, or computes what is only asked for such.
-    fn is_compared_by(&self, input: TensorId, node: NodeId, target: &Target) -> bool {
-        let units = block::units(self, target);
-        let paths = Paths::of(self, &units, |_| false);
+    fn is_compared_by(&self, input: TensorId, node: NodeId, units: &[Unit], paths: &Paths) -> bool {
         let Some(unit) = units.iter().find(|unit| unit.core == node) else { return false };
         let Node { op, inputs, .. } = self.node(node);
         let is_condition = !matches!(op, Op::Where(_)) || inputs.iter().skip(1).all(|t| *t != input);

@@ -12,9 +12,9 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use quantrain::recipe::{BatchNorm, GradientPath, Overrides, Recipe};
+use quantrain::recipe::{Overrides, Recipe};
 use quantrain::{Model, Ranges, Runner};
-use quantrain_engine::{BatchNormMode, Mode, Network, Purpose, Training};
+use quantrain_engine::{Mode, Network, Purpose, Training};
 use quantrain_graph::{QuantGraph, Range};
 use quantrain_kernels::permute::permute;
 use quantrain_onnx::ClipOptions;
@@ -43,16 +43,8 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     for q in net.quantizers_mut() {
         q.range = given.get(&q.tensor).map(|&(min, max)| Range::new(min, max));
     }
-    let gradient_path = match recipe.quantization().gradient_path {
-        GradientPath::Float => quantrain_engine::GradientPath::Float,
-        GradientPath::Quantized => quantrain_engine::GradientPath::Quantized,
-        GradientPath::DevkitQte => quantrain_engine::GradientPath::QuantizedUnmasked,
-    };
-    let batch_norm = match recipe.quantization().batch_norm {
-        BatchNorm::Running => BatchNormMode::Running,
-        BatchNorm::Corrected => BatchNormMode::Corrected,
-        BatchNorm::Frozen => BatchNormMode::Frozen,
-    };
+    let gradient_path = recipe.quantization().gradient_path.into();
+    let batch_norm = recipe.quantization().batch_norm.into();
     let mode = Mode { simulate: true, training: Some(Training { gradient_path, batch_norm }) };
     let batch = recipe.train().batch_size;
     let steps = batches(&net, &fs::read(images)?, batch)?;

@@ -1,6 +1,6 @@
 //! The values of a tensor as they lie in memory, index by index of one of its axes.
 
-use quantrain_engine::physical_shape;
+use quantrain_engine::{physical_permutation, physical_shape};
 use quantrain_graph::Shape;
 
 /// Where the values at each index of an axis lie, for any batch.
@@ -15,9 +15,7 @@ pub(crate) struct AxisValues {
 impl AxisValues {
     /// Along `axis`, in ONNX's order, of tensors of a shape; `None` for the batch, and where that has a free extent elsewhere.
     pub fn of(shape: &Shape, axis: usize) -> Option<Self> {
-        // In memory channels are the last axis of an image.
-        let order: Vec<usize> = if shape.rank() == 4 { vec![0, 2, 3, 1] } else { (0..shape.rank()).collect() };
-        let at = order.iter().position(|&a| a == axis).filter(|_| axis > 0)?;
+        let at = physical_permutation(shape.rank()).iter().position(|&a| a == axis).filter(|_| axis > 0)?;
         let count = shape.fixed_at(axis).ok()?;
         Some(AxisValues { axis, count, step: physical_shape(shape, 1)[at + 1..].iter().product() })
     }

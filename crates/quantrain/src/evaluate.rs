@@ -26,7 +26,7 @@ pub fn evaluate(
     for batch in batches {
         let batch = batch?;
         check_images(network, &batch)?;
-        runner.outputs(network, mode, batch.size, &batch.images, &mut values)?;
+        runner.outputs(network, mode, batch.size, &[&batch.images], &mut values)?;
         let graph = network.quant_graph().graph();
         let tensors: Vec<_> = graph.outputs().iter().map(|&t| graph.tensor(t)).collect();
         let shapes: Vec<_> = tensors.iter().map(|t| physical_shape(&t.shape, batch.size)).collect();

@@ -9,7 +9,7 @@ use quantrain_graph::Range;
 use crate::RunError;
 use crate::images::fixed_batch;
 use crate::ranges::Ranges;
-use crate::runner::{Runner, read_outputs};
+use crate::runner::Runner;
 use crate::sqnr::OutputNoise;
 
 /// Percent of the values that ranges may keep; the first is what most networks want.
@@ -96,18 +96,12 @@ fn measure(network: &mut Network, kept: &Kept, candidates: &mut [Candidate]) -> 
     for batch in &kept.batches {
         let inputs: Vec<&[f32]> = batch.inputs.iter().map(Vec::as_slice).collect();
         let counts = |values: &Vec<f32>| values.len() / batch.size * batch.counted;
-        let mut run = |network: &mut Network, mode, outputs: &mut Vec<Vec<f32>>| -> Result<(), RunError> {
-            let (plan, workspace) = runner.plan(network, batch.size)?;
-            network.forward(plan, workspace, mode, &inputs, &mut ())?;
-            read_outputs(network, plan, workspace, outputs);
-            Ok(())
-        };
-        run(network, Mode::FLOAT, &mut expected)?;
+        runner.outputs(network, Mode::FLOAT, batch.size, &inputs, &mut expected)?;
         expected.iter_mut().for_each(|values| values.truncate(counts(values)));
         for candidate in &mut *candidates {
             let quantizers = network.quant_graph_mut().quantizers_mut().iter_mut();
             quantizers.zip(&candidate.ranges).for_each(|(q, range)| q.range = *range);
-            run(network, Mode::SIMULATE, &mut found)?;
+            runner.outputs(network, Mode::SIMULATE, batch.size, &inputs, &mut found)?;
             candidate.noise.add(batch.counted, &expected, found.iter().map(|values| &values[..counts(values)]));
         }
     }

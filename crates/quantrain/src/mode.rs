@@ -14,18 +14,32 @@ pub(crate) fn evaluation(recipe: &Recipe) -> Mode {
 pub(crate) fn training(recipe: &Recipe, freeze: &FreezeSchedule, epoch: u32) -> Mode {
     let batch_norm = match recipe.quantization().batch_norm {
         _ if freeze.batch_norm_is_frozen(epoch) && recipe.quantization().enabled => BatchNormMode::Frozen,
-        recipe::BatchNorm::Running => BatchNormMode::Running,
-        recipe::BatchNorm::Corrected => BatchNormMode::Corrected,
-        recipe::BatchNorm::Frozen => BatchNormMode::Frozen,
+        mode => mode.into(),
     };
     Mode { training: Some(Training { gradient_path: gradient_path(recipe), batch_norm }), ..evaluation(recipe) }
 }
 
 /// Whose derivative is taken.
 pub(crate) fn gradient_path(recipe: &Recipe) -> GradientPath {
-    match recipe.quantization().gradient_path {
-        recipe::GradientPath::Float => GradientPath::Float,
-        recipe::GradientPath::Quantized => GradientPath::Quantized,
-        recipe::GradientPath::DevkitQte => GradientPath::QuantizedUnmasked,
+    recipe.quantization().gradient_path.into()
+}
+
+impl From<recipe::GradientPath> for GradientPath {
+    fn from(path: recipe::GradientPath) -> Self {
+        match path {
+            recipe::GradientPath::Float => GradientPath::Float,
+            recipe::GradientPath::Quantized => GradientPath::Quantized,
+            recipe::GradientPath::DevkitQte => GradientPath::QuantizedUnmasked,
+        }
+    }
+}
+
+impl From<recipe::BatchNorm> for BatchNormMode {
+    fn from(mode: recipe::BatchNorm) -> Self {
+        match mode {
+            recipe::BatchNorm::Running => BatchNormMode::Running,
+            recipe::BatchNorm::Corrected => BatchNormMode::Corrected,
+            recipe::BatchNorm::Frozen => BatchNormMode::Frozen,
+        }
     }
 }

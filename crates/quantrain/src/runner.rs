@@ -117,7 +117,8 @@ impl Runner {
         Ok(output)
     }
 
-    /// Runs a batch of images (NHWC) and writes every output, as it lies in memory, to `outputs`, whose memory is used again.
+    /// Runs a batch, whose values are given for each input as they lie in memory, and writes every output, as it lies in memory, to `outputs`,
+    /// whose memory is used again.
     ///
     /// # Errors
     /// See [`Runner::forward`].
@@ -126,17 +127,17 @@ impl Runner {
         network: &mut Network,
         mode: Mode,
         batch: usize,
-        images: &[f32],
+        inputs: &[&[f32]],
         outputs: &mut Vec<Vec<f32>>,
     ) -> Result<(), EngineError> {
         if self.at_once(network, batch)? == batch {
-            return self.forward(network, mode, batch, &[images], &mut (), |network, plan, workspace| {
+            return self.forward(network, mode, batch, inputs, &mut (), |network, plan, workspace| {
                 read_outputs(network, plan, workspace, outputs);
             });
         }
         outputs.clear();
         outputs.resize_with(network.quant_graph().graph().outputs().len(), Vec::new);
-        self.forward(network, mode, batch, &[images], &mut (), |network, plan, workspace| {
+        self.forward(network, mode, batch, inputs, &mut (), |network, plan, workspace| {
             outputs.iter_mut().enumerate().for_each(|(i, values)| values.append(&mut network.output(plan, workspace, i)));
         })
     }
@@ -178,18 +179,18 @@ mod tests {
         let images: Vec<f32> = (0..20 * 16).map(|i| value(i / 16)).collect();
         let expected: Vec<f32> = (0..20).map(|sample| value(sample) * 16.0 * (1 << 18) as f32).collect();
         let mut outputs = vec![vec![1.0]];
-        runner.outputs(&mut network, Mode::FLOAT, 20, &images, &mut outputs).unwrap();
+        runner.outputs(&mut network, Mode::FLOAT, 20, &[&images], &mut outputs).unwrap();
         assert_eq!(outputs, std::slice::from_ref(&expected));
         assert_eq!(runner.output(&mut network, Mode::FLOAT, 20, &images, 0, &mut ()).unwrap(), expected);
         // The rest of an epoch.
-        runner.outputs(&mut network, Mode::FLOAT, 2, &images[..32], &mut outputs).unwrap();
+        runner.outputs(&mut network, Mode::FLOAT, 2, &[&images[..32]], &mut outputs).unwrap();
         assert_eq!(outputs[0], expected[..2]);
     }
 
     #[test]
     fn one_sample_that_is_too_large_is_refused_with_its_tensor() {
         let mut network = tiled(1 << 26);
-        let error = Runner::new(Purpose::Inference).outputs(&mut network, Mode::FLOAT, 4, &[0.0; 64], &mut Vec::new()).unwrap_err();
+        let error = Runner::new(Purpose::Inference).outputs(&mut network, Mode::FLOAT, 4, &[&[0.0; 64]], &mut Vec::new()).unwrap_err();
         let EngineError::Memory(error) = error else { panic!("{error}") };
         assert_eq!((error.tensor.as_str(), error.of_tensor), ("tiled", 4 << 30));
     }

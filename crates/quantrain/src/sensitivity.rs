@@ -231,7 +231,7 @@ impl<'b> Bench<'b> {
         let mut runner = Runner::new(Purpose::Inference);
         let run = |batch: &Batch| {
             let mut outputs = Vec::new();
-            runner.outputs(&mut network, Mode::SIMULATE, batch.size, &batch.images, &mut outputs)?;
+            runner.outputs(&mut network, Mode::SIMULATE, batch.size, &[&batch.images], &mut outputs)?;
             Ok(outputs)
         };
         self.batches.iter().map(run).collect()

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use quantrain_engine::physical_shape;
+use quantrain_engine::{physical_permutation, physical_shape};
 use quantrain_graph::{Graph, Parts, Shape, TensorId};
 
 use crate::axis_values::AxisValues;
@@ -110,10 +110,7 @@ impl JoinedNoise {
         let extents = physical_shape(&self.shape, batch);
         for (part, region) in &self.regions {
             let whole = |axis: usize| region[axis].clone().unwrap_or(0..self.shape.0[axis].at(batch));
-            let axes: Vec<Range<usize>> = match self.shape.rank() {
-                4 => [0, 2, 3, 1].map(whole).to_vec(),
-                rank => (0..rank).map(whole).collect(),
-            };
+            let axes: Vec<Range<usize>> = physical_permutation(self.shape.rank()).into_iter().map(whole).collect();
             runs(&extents, &axes, 0, &mut |run| self.joined[*part].1.add(&float[run.clone()], &quantized[run]));
         }
         for (axis, noise) in &mut self.along_axes {

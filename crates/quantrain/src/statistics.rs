@@ -87,11 +87,10 @@ pub fn measure(
     for batch in batches {
         let batch = batch?;
         check_images(&network, &batch)?;
-        let (plan, workspace) = runner.plan(&network, batch.size)?;
         let mut capture = Capture::new(net.quantizers().len());
-        network.forward(plan, workspace, Mode::FLOAT, &[&batch.images], &mut capture)?;
+        runner.forward(&mut network, Mode::FLOAT, batch.size, &[&batch.images], &mut capture, |_, _, _| ())?;
         comparison.expect(capture);
-        network.forward(plan, workspace, Mode::SIMULATE, &[&batch.images], &mut comparison)?;
+        runner.forward(&mut network, Mode::SIMULATE, batch.size, &[&batch.images], &mut comparison, |_, _, _| ())?;
         images += batch.size;
         progress.advance(batch.size as u64, "");
         if progress.stop_requested() {

@@ -37,7 +37,7 @@ fn network(target: Target) -> Option<QuantGraph> {
 /// Runs a network once, in the target's integers.
 fn runs(net: QuantGraph) -> bool {
     let mut network = Network::new(net);
-    Runner::new(Purpose::Inference).outputs(&mut network, Mode::SIMULATE, 1, &[0.5; 16], &mut Vec::new()).is_ok()
+    Runner::new(Purpose::Inference).outputs(&mut network, Mode::SIMULATE, 1, &[&[0.5; 16]], &mut Vec::new()).is_ok()
 }
 
 fn recipes(trials: Trials) {

@@ -37,7 +37,7 @@ fn decibels(b: GraphBuilder, target: Target) -> Vec<f64> {
     let mut runner = Runner::new(quantrain_engine::Purpose::Inference);
     let mut of = |mode| {
         let mut outputs = Vec::new();
-        runner.outputs(&mut network, mode, IMAGES, &images, &mut outputs).unwrap();
+        runner.outputs(&mut network, mode, IMAGES, &[&images], &mut outputs).unwrap();
         outputs
     };
     let (float, simulated) = (of(Mode::FLOAT), of(Mode::SIMULATE));

@@ -216,12 +216,8 @@ fn of_run(run: &RunDirectory, recipe: Recipe) -> Result<Shown, CliError> {
 }
 
 fn plan(net: &QuantGraph, recipe: &Recipe) -> Result<String, CliError> {
-    let path = match recipe.quantization().gradient_path {
-        GradientPath::Float => quantrain_engine::GradientPath::Float,
-        GradientPath::Quantized => quantrain_engine::GradientPath::Quantized,
-        GradientPath::DevkitQte => quantrain_engine::GradientPath::QuantizedUnmasked,
-    };
-    Ok(Plan::new(net, recipe.train().batch_size, Purpose::Training(path))?.to_string())
+    let purpose = Purpose::Training(recipe.quantization().gradient_path.into());
+    Ok(Plan::new(net, recipe.train().batch_size, purpose)?.to_string())
 }
 
 fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectReport {

@@ -28,6 +28,17 @@ fn start(fixture: &Fixture, arguments: &[&str]) -> Child {
     fixture.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
+/// Where a run was killed after its first checkpoint.
+fn killed() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.recipe("recipe.toml", "run", AUGMENTED);
+    let mut child = start(&fixture, &["train", "recipe.toml"]);
+    wait_for_lines(&fixture, &mut child, 5);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fixture
+}
+
 /// Waits until the metrics log of the run has so many lines; the process must still be at work then.
 fn wait_for_lines(fixture: &Fixture, child: &mut Child, lines: usize) {
     let started = Instant::now();
@@ -183,12 +194,7 @@ fn another_recipe_does_not_resume_a_run() {
 
 #[test]
 fn a_run_does_not_go_on_with_other_data() {
-    let fixture = Fixture::new();
-    fixture.recipe("recipe.toml", "run", AUGMENTED);
-    let mut child = start(&fixture, &["train", "recipe.toml"]);
-    wait_for_lines(&fixture, &mut child, 5);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let fixture = killed();
     let images = fs::read(fixture.path("train-images-idx3-ubyte")).unwrap();
     let labels = fs::read(fixture.path("train-labels-idx1-ubyte")).unwrap();
     let changed = |file: &str, at: usize| {
@@ -212,12 +218,7 @@ fn a_run_does_not_go_on_with_other_data() {
 
 #[test]
 fn a_run_that_goes_on_with_other_instructions_is_told_so() {
-    let fixture = Fixture::new();
-    fixture.recipe("recipe.toml", "run", AUGMENTED);
-    let mut child = start(&fixture, &["train", "recipe.toml"]);
-    wait_for_lines(&fixture, &mut child, 5);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let fixture = killed();
     let output = fixture.command(&["train", "recipe.toml", "--resume", "--quiet"]).env("QUANTRAIN_SIMD", "portable").output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     if quantrain_kernels::simd().name() == "portable" {

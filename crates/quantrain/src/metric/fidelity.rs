@@ -109,7 +109,7 @@ impl Metric for Fidelity {
     }
 
     fn add(&mut self, batch: &Batch, outputs: &[Output<'_>]) -> Result<(), RunError> {
-        self.runner.outputs(&mut self.reference, Mode::FLOAT, batch.size, &batch.images, &mut self.expected)?;
+        self.runner.outputs(&mut self.reference, Mode::FLOAT, batch.size, &[&batch.images], &mut self.expected)?;
         let lengths = |values: &[f32]| values.len();
         let expected: Vec<usize> = self.expected.iter().map(|t| lengths(t)).collect();
         let found: Vec<usize> = outputs.iter().map(|y| lengths(y.values)).collect();

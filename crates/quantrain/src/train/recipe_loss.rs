@@ -44,7 +44,7 @@ impl RecipeLoss {
 impl Loss for RecipeLoss {
     fn loss(&mut self, batch: &Batch, outputs: &[Output<'_>], gradients: &mut [Vec<f32>]) -> Result<f32, RunError> {
         if let Some(teacher) = &mut self.teacher {
-            self.runner.outputs(teacher, Mode::FLOAT, batch.size, &batch.images, &mut self.taught)?;
+            self.runner.outputs(teacher, Mode::FLOAT, batch.size, &[&batch.images], &mut self.taught)?;
         }
         let mut total = 0.0;
         if let (Some((weight, cross_entropy)), Some(output), Some(gradient)) = (&self.losses.labels, outputs.first(), gradients.first_mut())
