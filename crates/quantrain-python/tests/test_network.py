@@ -194,7 +194,7 @@ def test_other_threads_run_meanwhile(images):
 
     thread = threading.Thread(target=tick)
     thread.start()
-    net(numpy.repeat(images, 5, axis=0))
+    net(numpy.repeat(images, 10, axis=0))
     done.set()
     thread.join()
     assert len(ticks) > 100

@@ -231,9 +231,8 @@ impl Session {
     /// Whether each backward gives the gradients of the inputs too.
     pub fn want_input_gradients(&mut self, wanted: bool) {
         if wanted != self.input_gradients {
-            let path = mode::gradient_path(&self.recipe);
-            self.training = if wanted { Runner::with_input_gradients(path) } else { Runner::new(Purpose::Training(path)) };
             (self.input_gradients, self.forward) = (wanted, None);
+            self.training = self.training_runner();
         }
     }
 
@@ -251,8 +250,11 @@ impl Session {
         let slices = fed.slices();
         let mut values = Vec::new();
         on(pool.as_ref(), || -> Result<(), RunError> {
-            let (plan, workspace) = if pass == Pass::Training { training } else { inference }.plan(network, fed.batch)?;
-            match quantizers.as_mut().filter(|_| pass == Pass::Training) {
+            if pass != Pass::Training {
+                return Ok(inference.outputs(network, mode, fed.batch, &slices, &mut values)?);
+            }
+            let (plan, workspace) = training.plan(network, fed.batch)?;
+            match quantizers {
                 Some(quantizers) => quantizers.forward(network, (plan, workspace), mode, &slices, watching)?,
                 None => network.forward(plan, workspace, mode, &slices, &mut ())?,
             }
@@ -350,10 +352,15 @@ impl Session {
     }
 
     fn forget_plans(&mut self) {
-        let path = mode::gradient_path(&self.recipe);
         self.inference = Runner::new(Purpose::Inference);
-        self.training = if self.input_gradients { Runner::with_input_gradients(path) } else { Runner::new(Purpose::Training(path)) };
+        self.training = self.training_runner();
         (self.forward, self.has_gradients) = (None, false);
+    }
+
+    /// One without plans yet, which gives the gradients of inputs where they are wanted.
+    fn training_runner(&self) -> Runner {
+        let path = mode::gradient_path(&self.recipe);
+        if self.input_gradients { Runner::with_input_gradients(path) } else { Runner::new(Purpose::Training(path)) }
     }
 
     fn graph(&self) -> &Graph {
