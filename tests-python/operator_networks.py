@@ -8,7 +8,7 @@ from onnx import TensorProto, checker, helper, numpy_helper, shape_inference
 IMAGE = [2, 4, 6, 6]
 
 # What the built-in targets keep in float, and a user's own may list.
-FLOAT_BY_DEFAULT = ["Exp", "Log", "Sqrt", "Reciprocal", "Pow", "Erf", "Sin", "Cos", "Floor", "Ceil", "Round", "Sign", "Softmax", "LogSoftmax", "ReduceL2"]
+FLOAT_BY_DEFAULT = ["Exp", "Log", "Sqrt", "Reciprocal", "Pow", "Erf", "Sin", "Cos", "Floor", "Ceil", "Round", "Sign", "Softmax", "LogSoftmax", "ReduceL2", "ReduceProd"]
 
 
 @dataclass
@@ -132,7 +132,7 @@ def reductions():
     nets = []
     for opset in [11, 18]:
         net = Network(f"reductions, operator set {opset}", opset)
-        for operator in ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"]:
+        for operator in ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceProd"]:
             for axes, keepdims in [([1], 1), ([2, 3], 0), ([-1], 0), ([1, 2, 3], 1)]:
                 by_input = opset >= 13
                 inputs = [net.constant(axes, np.int64)] if by_input else []

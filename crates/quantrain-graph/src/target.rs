@@ -61,7 +61,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 86] = [
+const RULE_NAMES: [&str; 87] = [
     "Conv",
     "ConvTranspose",
     "Gemm",
@@ -127,6 +127,7 @@ const RULE_NAMES: [&str; 86] = [
     "ReduceMax",
     "ReduceMin",
     "ReduceL2",
+    "ReduceProd",
     "ArgMax",
     "Softmax",
     "LogSoftmax",

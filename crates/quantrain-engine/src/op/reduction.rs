@@ -24,6 +24,7 @@ pub(super) fn reduce(op: &Reduce, site: &Site) -> Result<Box<dyn Kernel>, Engine
         Reduction::Max => Box::new(Extreme { falls, sign: 1.0 }),
         Reduction::Min => Box::new(Extreme { falls, sign: -1.0 }),
         Reduction::L2 => Box::new(Norm { falls }),
+        Reduction::Product => Box::new(Product { falls }),
     })
 }
 
@@ -140,6 +141,48 @@ impl Kernel for Norm {
 
     fn replays(&self) -> Replays {
         Replays { inputs: true, output: true }
+    }
+}
+
+/// `Πx`
+struct Product {
+    falls: Falls,
+}
+
+impl Kernel for Product {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        y.fill(1.0 / out_scale);
+        let scale = x[0].scale;
+        self.falls.walk(|i, o| y[o] *= x[0].values[i] * scale);
+    }
+
+    /// `dx = dy` times the product of the others, which a division would not give where a value is 0.
+    fn backward(&self, _: usize, x: &[Scaled], _: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        if !accumulate {
+            dx.fill(0.0);
+        }
+        let Scaled { values, scale, .. } = x[0];
+        let mut scratch = Scratch::take(2 * dy.len());
+        let (products, rest) = scratch.as_mut_slice().split_at_mut(dy.len());
+        let zeros = &mut rest[..dy.len()];
+        products.fill(1.0);
+        zeros.fill(0.0);
+        self.falls.walk(|i, o| match values[i] * scale {
+            0.0 => zeros[o] += 1.0,
+            v => products[o] *= v,
+        });
+        self.falls.walk(|i, o| {
+            let v = values[i] * scale;
+            if zeros[o] == 0.0 {
+                dx[i] += dy[o] * products[o] / v;
+            } else if zeros[o] == 1.0 && v == 0.0 {
+                dx[i] += dy[o] * products[o];
+            }
+        });
+    }
+
+    fn replays(&self) -> Replays {
+        Replays { inputs: true, output: false }
     }
 }
 

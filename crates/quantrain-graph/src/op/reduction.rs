@@ -15,6 +15,8 @@ pub enum Reduction {
     Min,
     /// The square root of the sum of their squares.
     L2,
+    /// Their product.
+    Product,
 }
 
 /// A reduction over some axes.
@@ -42,6 +44,7 @@ impl Reduce {
             Reduction::Max => "ReduceMax",
             Reduction::Min => "ReduceMin",
             Reduction::L2 => "ReduceL2",
+            Reduction::Product => "ReduceProd",
         }
     }
 

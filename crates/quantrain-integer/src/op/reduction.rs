@@ -42,6 +42,7 @@ pub(super) fn reduce(op: &Reduce, site: &Site) -> Result<Box<dyn Kernel>, LowerE
         Reduction::Max => moved(site, Mover::Extreme(Extreme { falls, least: false })),
         Reduction::Min => moved(site, Mover::Extreme(Extreme { falls, least: true })),
         Reduction::L2 => in_steps(site, Norm(falls)),
+        Reduction::Product => in_steps(site, Product(falls)),
     })
 }
 
@@ -70,6 +71,16 @@ impl Steps for Norm {
         self.0.walk(|i, o| y[o] += x[0].values[i] * x[0].values[i]);
         let factor = x[0].scale / out_scale;
         y.iter_mut().for_each(|v| *v = v.sqrt() * factor);
+    }
+}
+
+/// `Πx`
+struct Product(Falls);
+
+impl Steps for Product {
+    fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
+        y.fill(1.0 / out_scale);
+        self.0.walk(|i, o| y[o] *= x[0].values[i] * x[0].scale);
     }
 }
 

@@ -247,7 +247,7 @@ impl Draft {
             _ => {
                 let r = &mut self.random;
                 let axis = 1 + r.below(3) as i64;
-                let functions = [Reduction::Mean, Reduction::Sum, Reduction::Max, Reduction::Min, Reduction::L2];
+                let functions = [Reduction::Mean, Reduction::Sum, Reduction::Max, Reduction::Min, Reduction::L2, Reduction::Product];
                 let all = [
                     Op::Identity,
                     Op::Softmax(Softmax::along(axis)),

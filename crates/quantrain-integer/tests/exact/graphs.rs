@@ -117,6 +117,7 @@ fn random_networks_of_8_and_4_bits_give_the_codes_of_the_simulation() {
         "ReduceMax",
         "ReduceMin",
         "ReduceL2",
+        "ReduceProd",
         "ArgMax",
         "LogSoftmax",
         "Softmax",

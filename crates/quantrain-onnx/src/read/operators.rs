@@ -107,7 +107,7 @@ const OPERATORS: &[Operator] = operators! {
     ReduceMax 7..=25 reduction::reduce_max, "as ReduceMean; of equal values the first has the gradient";
     ReduceMean 7..=25 reduction::reduce_mean, "axes constant, not the batch";
     ReduceMin 7..=25 reduction::reduce_min, "as ReduceMax";
-    ReduceProd 7..=25 reduction::reduce_prod, "of shapes, folded";
+    ReduceProd 7..=25 reduction::reduce_prod, "as ReduceMean; of shapes, folded";
     ReduceSum 7..=25 reduction::reduce_sum, "as ReduceMean";
     ReduceSumSquare 7..=25 reduction::reduce_sum_square, "Mul and ReduceSum";
     Relu 7..=25 activation::relu, "";
@@ -192,7 +192,6 @@ const BECOMES: &[(&str, &[&str])] = &[
     ("ReduceL1", &["Abs", "ReduceSum"]),
     ("ReduceLogSum", &["ReduceSum", "Log"]),
     ("ReduceLogSumExp", &["Exp", "ReduceSum", "Log"]),
-    ("ReduceProd", &[]),
     ("ReduceSumSquare", &["Mul", "ReduceSum"]),
     ("Shape", &[]),
     ("Size", &[]),

@@ -74,12 +74,9 @@ fn summing(node: &mut NodeReader) -> Result<(Operand, Op), NodeError> {
     }
 }
 
-/// The product, of shapes: exporters count elements with it.
+/// The product; exporters count elements with that of a shape.
 pub(super) fn reduce_prod(node: &mut NodeReader) -> Result<(), NodeError> {
-    match node.operand(0)? {
-        Operand::Constant { value: Constant::Integers(a), .. } => folded(node, &a, Binary::Mul, 18),
-        _ => Err(NodeError::ConstantsOnly { tensor: node.input_name(0).unwrap_or_default().into() }),
-    }
+    reduce(node, Reduction::Product, 18)
 }
 
 /// A reduction of integers of shape arithmetic.
@@ -113,6 +110,7 @@ fn reduce(node: &mut NodeReader, function: Reduction, changed: i64) -> Result<()
         Reduction::Sum => Some(Binary::Add),
         Reduction::Max => Some(Binary::Max),
         Reduction::Min => Some(Binary::Min),
+        Reduction::Product => Some(Binary::Mul),
         Reduction::Mean | Reduction::L2 => None,
     };
     if let (Operand::Constant { value: Constant::Integers(a), .. }, Some(join)) = (&x, join) {

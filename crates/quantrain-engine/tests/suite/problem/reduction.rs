@@ -40,12 +40,13 @@ fn reduced(x: &Tensor, axes: &[i64], keep_dims: bool, f: impl Fn(&[f64]) -> f64)
 
 fn reductions() -> Vec<Problem> {
     type OfMany = fn(&[f64]) -> f64;
-    let functions: [(Reduction, OfMany); 5] = [
+    let functions: [(Reduction, OfMany); 6] = [
         (Reduction::Mean, |x| x.iter().sum::<f64>() / x.len() as f64),
         (Reduction::Sum, |x| x.iter().sum()),
         (Reduction::Max, |x| x.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
         (Reduction::Min, |x| x.iter().copied().fold(f64::INFINITY, f64::min)),
         (Reduction::L2, |x| x.iter().map(|v| v * v).sum::<f64>().sqrt()),
+        (Reduction::Product, |x| x.iter().product()),
     ];
     let mut all = Vec::new();
     for (function, f) in functions {

@@ -227,7 +227,9 @@ fn axes_are_reordered_joined_and_averaged() {
     let sum = Op::Reduce(Reduce { function: Reduction::Sum, axes: vec![1], keep_dims: true });
     assert_eq!(read(image(11).node("ReduceSum", &["x"], "y", vec![ints("axes", &[1])])).0, sum);
     assert_eq!(read(image(13).ints("axes", &[1]).node("ReduceSum", &["x", "axes"], "y", vec![])).0, sum);
-    for (name, function) in [("ReduceMax", Reduction::Max), ("ReduceMin", Reduction::Min), ("ReduceL2", Reduction::L2)] {
+    for (name, function) in
+        [("ReduceMax", Reduction::Max), ("ReduceMin", Reduction::Min), ("ReduceL2", Reduction::L2), ("ReduceProd", Reduction::Product)]
+    {
         let model = image(17).node(name, &["x"], "y", vec![ints("axes", &[-1]), int("keepdims", 0)]);
         assert_eq!(read(model), (Op::Reduce(Reduce { function, axes: vec![-1], keep_dims: false }), Shape::batched(&[3, 8])));
     }
