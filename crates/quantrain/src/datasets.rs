@@ -136,10 +136,8 @@ impl Datasets {
         let dropped = (purpose == Purpose::Training).then(|| used - loader.samples());
         self.report(path, &survey);
         self.note(dropped.filter(|dropped| *dropped > 0).map(|dropped| {
-            format!(
-                "{}: {dropped} images of each epoch, others in each, do not fill a batch and are left out (`train.last-batch`)",
-                path.display()
-            )
+            let which = if self.recipe.train().shuffle { ", others in each," } else { "" };
+            format!("{}: {dropped} images of each epoch{which} do not fill a batch and are left out (`train.last-batch`)", path.display())
         }));
         Ok(loader)
     }
@@ -224,7 +222,13 @@ impl Datasets {
         match purpose {
             Purpose::Training => {
                 let train = self.recipe.train();
-                BatchPlan { batch_size: train.batch_size, shuffle: true, seed, drop_last: train.drop_last, limit: data.train_images }
+                BatchPlan {
+                    batch_size: train.batch_size,
+                    shuffle: train.shuffle,
+                    seed,
+                    drop_last: train.drop_last,
+                    limit: data.train_images,
+                }
             }
             Purpose::Statistics => {
                 let limit = data.train_images.map_or(data.calibration_images, |all| all.min(data.calibration_images));

@@ -179,6 +179,8 @@ pub struct Train {
     pub batch_size: usize,
     /// Whether the images of an epoch that do not fill a step are left out of it.
     pub drop_last: bool,
+    /// Whether each epoch has an order of its own.
+    pub shuffle: bool,
     /// The optimizer's rule.
     pub rule: Rule,
     /// Learning rate after the warm-up.

@@ -315,6 +315,7 @@ fn train(file: &TrainFile, ignored_label: Option<i64>) -> Result<Train, CheckErr
         initialization: given("train.initialization", file.initialization)?,
         epochs: check("train.epochs", file.epochs, "1 or more", |e| e > 0)?,
         drop_last: given("train.last-batch", file.last_batch)? == LastBatch::Drop,
+        shuffle: given("train.shuffle", file.shuffle)?,
         batch_size: check("train.batch-size", file.batch_size, "1 to 65536", |b| (1..=65536).contains(&b))?,
         rule: match given("train.optimizer", file.optimizer)? {
             OptimizerName::Sgd => Rule::Sgd(Sgd { momentum, nesterov: false }),

@@ -249,6 +249,8 @@ recipe_tables! {
         /// What is done with the images at the end of an epoch that do not fill a step: drop (they are left out; others in each epoch) or keep (a
         /// smaller step).
         "last-batch" last_batch: LastBatch, "\"drop\"";
+        /// Whether each epoch has the images in an order of its own, drawn by the seed; false: in the order of the data.
+        "shuffle" shuffle: bool, "true";
         /// What a gradient does to a weight: sgd, adam or adamw.
         "optimizer" optimizer: OptimizerName, "\"sgd\"";
         /// Learning rate after the warm-up, above 0. Fine-tuning wants a hundredth of what training from scratch wants.

@@ -111,6 +111,7 @@ const ROWS: &[Row] = &[
     ("train.epochs", "", "10", |r| show((r.train().epochs, r.train().freeze, r.train().rate_schedule(9).total_steps))),
     ("train.batch-size", "", "16", |r| show(r.train().batch_size)),
     ("train.last-batch", "", "'keep'", |r| show(r.train().drop_last)),
+    ("train.shuffle", "", "false", |r| show(r.train().shuffle)),
     ("train.optimizer", "", "'adamw'", |r| show(r.train().optimizer())),
     ("train.learning-rate", "", "0.5", |r| show(r.train().rate_schedule(9).rate_at(0))),
     ("train.momentum", "", "0.5", |r| show(r.train().optimizer())),
