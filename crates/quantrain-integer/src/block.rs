@@ -16,7 +16,6 @@ use rayon::prelude::*;
 use crate::LowerError;
 use crate::buffer::Buffer;
 use crate::grid::{Grid, scale};
-use crate::op::Kernel;
 use crate::requantize::{Formula, Requantizer};
 
 /// The integers that a block's sums are made in.
@@ -77,12 +76,33 @@ pub(crate) enum Block {
 /// A block, and what is known of its sums where its weights are integers.
 pub(crate) type WithReport = (Arc<Block>, Option<BlockReport>);
 
+/// A block in integers, for one sample.
+pub struct IntegerBlock {
+    /// The convolution that it is; a product has one pixel, or one for each row.
+    pub shape: ConvolutionShape,
+    /// The integers that it reads and holds.
+    pub codes: Codes,
+    /// What sums become.
+    pub output: Output,
+    /// No sum of products of centred codes and bias is larger.
+    pub bound: i64,
+    has_signed_weights: bool,
+}
+
 /// The integers of a block.
-struct Codes {
+pub struct Codes {
     /// Centred, `[O, kh, kw, I]`.
-    weights: Vec<i32>,
-    bias: Vec<i32>,
-    input: Grid,
+    pub weights: Vec<i32>,
+    /// Of each output channel, on the scale of the sums.
+    pub bias: Vec<i32>,
+    /// Codes of the input.
+    pub input: Grid,
+}
+
+/// What a unit with weights is.
+pub(crate) enum OfUnit {
+    Integers(IntegerBlock),
+    Float(ConvolutionShape, Ends),
 }
 
 /// Where a block reads and writes.
@@ -94,37 +114,50 @@ pub(crate) struct Ends {
     pub clip: (f32, f32),
 }
 
-/// Lowers unit `u`; `None` where it is no block.
-pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], arithmetic: Arithmetic) -> Result<Option<WithReport>, LowerError> {
+/// The data of unit `u`; `None` where it is no block.
+pub(crate) fn data(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula: Formula) -> Result<Option<OfUnit>, LowerError> {
     let (graph, unit) = (net.graph(), net.units()[u]);
     let Some(shape) = convolution::shape(graph, &unit, 1)? else { return Ok(None) };
     let input = unit.inputs(graph).next().and_then(|t| grids[t.0]);
     let ends = Ends { input, output: grids[unit.output(graph).0], clip: unit.clip(graph) };
     let (Some(quantized), Some(input)) = (net.quantized_block(u)?, input) else {
-        return Ok(Some((Arc::new(Block::Float(float::Float::new(net, u, shape, ends))), None)));
+        return Ok(Some(OfUnit::Float(shape, ends)));
     };
-    let node = graph.node(unit.core).name.clone();
     let weights: Vec<i32> = quantized.weight.codes.iter().map(|&w| w as i32).collect();
     let codes = Codes { weights: to_memory_order(&weights, weight_extents(net, &unit)), bias: quantized.bias, input };
     let bound = codes.bound(shape.out_channels);
-    let bias = codes.bias.iter().map(|b| i64::from(b.unsigned_abs())).max().unwrap_or(0);
     let weight_scales = (0..shape.out_channels).map(|c| quantized.weight.scale(c));
     let output = match ends.output {
         Some(grid) => {
             let rounding = grid.quantizer.rounding();
-            let requantizer = Requantizer::new(arithmetic.formula, &node, input.scale(), weight_scales, grid.scale(), rounding)?;
+            let node = &graph.node(unit.core).name;
+            let requantizer = Requantizer::new(formula, node, input.scale(), weight_scales, grid.scale(), rounding)?;
             let steps = (ends.clip.0 / grid.scale(), ends.clip.1 / grid.scale());
             Output::Codes { requantizer, grid, limits: grid.clipped_limits(steps) }
         }
         None => Output::Reals { factors: weight_scales.map(|w| accumulator_scale(input.scale(), w)).collect(), clip: ends.clip },
     };
-    let is_narrow = input.kind == crate::buffer::Kind::Bytes && codes.weights.iter().all(|w| i8::try_from(*w).is_ok());
-    let fits = output.fits_32_bits(bound);
-    let is_signed = quantized.weight.quantizers.iter().all(|q| q.qmin() < 0 && q.zero_point() == 0);
-    let is_paired = arithmetic.products == Products::SaturatingPairs && is_signed && paired::Paired::applies(&shape, &codes);
-    let block = if is_narrow && fits && is_paired {
+    let has_signed_weights = quantized.weight.quantizers.iter().all(|q| q.qmin() < 0 && q.zero_point() == 0);
+    Ok(Some(OfUnit::Integers(IntegerBlock { shape, codes, output, bound, has_signed_weights })))
+}
+
+/// Lowers unit `u`; `None` where it is no block.
+pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], arithmetic: Arithmetic) -> Result<Option<WithReport>, LowerError> {
+    let block = match data(net, u, grids, arithmetic.formula)? {
+        None => return Ok(None),
+        Some(OfUnit::Float(shape, ends)) => {
+            return Ok(Some((Arc::new(Block::Float(float::Float::new(net, u, shape, ends))), None)));
+        }
+        Some(OfUnit::Integers(block)) => block,
+    };
+    let node = net.graph().node(net.units()[u].core).name.clone();
+    let bias = block.codes.bias.iter().map(|b| i64::from(b.unsigned_abs())).max().unwrap_or(0);
+    let (is_narrow, bound) = (block.is_narrow(), block.bound);
+    let IntegerBlock { shape, codes, output, has_signed_weights, .. } = block;
+    let is_paired = arithmetic.products == Products::SaturatingPairs && has_signed_weights && paired::Paired::applies(&shape, &codes);
+    let block = if is_narrow && is_paired {
         Block::Paired(paired::Paired::new(shape, &codes, output))
-    } else if is_narrow && fits {
+    } else if is_narrow {
         Block::Narrow(narrow::Narrow::new(shape, &codes, output))
     } else {
         Block::Wide(wide::Wide::new(shape, codes, output))
@@ -133,25 +166,33 @@ pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], arithmet
     Ok(Some((Arc::new(block), Some(BlockReport { node, bound, bias, accumulator }))))
 }
 
-/// The kernel of a block for batches of `batch`.
-pub(crate) fn kernel(block: &Arc<Block>, graph: &Graph, unit: &Unit, batch: usize) -> Result<Box<dyn Kernel>, LowerError> {
-    let shape = convolution::shape(graph, unit, batch)?.expect("the unit is a block");
-    Ok(Box::new(OfBatch { block: Arc::clone(block), shape }))
-}
-
-struct OfBatch {
+/// A block for batches of one size.
+pub(crate) struct OfBatch {
     block: Arc<Block>,
     shape: ConvolutionShape,
 }
 
-impl Kernel for OfBatch {
-    fn run(&self, x: &[crate::buffer::View], y: &mut Buffer) {
+impl OfBatch {
+    pub fn new(block: &Arc<Block>, graph: &Graph, unit: &Unit, batch: usize) -> Result<Self, LowerError> {
+        let shape = convolution::shape(graph, unit, batch)?.expect("the unit is a block");
+        Ok(OfBatch { block: Arc::clone(block), shape })
+    }
+
+    pub fn run(&self, x: &[crate::buffer::View], y: &mut Buffer) {
         match self.block.as_ref() {
             Block::Narrow(b) => b.run(&self.shape, x[0], y),
             Block::Paired(b) => b.run(&self.shape, x[0], y),
             Block::Wide(b) => b.run(&self.shape, x[0], y),
             Block::Float(b) => b.run(&self.shape, x[0], y),
         }
+    }
+}
+
+impl IntegerBlock {
+    /// Whether codes and weights are bytes, and 32 bits hold sums and every step of the formula.
+    pub fn is_narrow(&self) -> bool {
+        let bytes = self.codes.input.kind == crate::buffer::Kind::Bytes && self.codes.weights.iter().all(|w| i8::try_from(*w).is_ok());
+        bytes && self.output.fits_32_bits(self.bound)
     }
 }
 
@@ -168,15 +209,21 @@ impl Codes {
 }
 
 /// What sums become.
-enum Output {
+pub enum Output {
+    /// `clamp(formula(sum), limits) + zero`
     Codes {
+        /// The formula, and its factors.
         requantizer: Requantizer,
+        /// Codes of the output.
         grid: Grid,
+        /// Least and greatest centred code, the fused activation included.
         limits: (i32, i32),
     },
     /// `clip(f32(sum)·s_x·s_w)`
     Reals {
+        /// `s_x·s_w` of each channel.
         factors: Vec<f32>,
+        /// The fused activation.
         clip: (f32, f32),
     },
 }

@@ -2,7 +2,7 @@
 
 /// What a tensor's memory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Stored codes of up to 8 bits.
     Bytes,
     /// Stored codes of 16 bits.

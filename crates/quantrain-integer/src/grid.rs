@@ -10,15 +10,17 @@ use crate::buffer::{Buffer, Kind, View};
 
 /// A quantizer and where its codes lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Grid {
+pub struct Grid {
+    /// Scale, zero point and limits of the codes.
     pub quantizer: Quantizer,
+    /// What they lie in.
     pub kind: Kind,
     /// The stored code of code 0.
     offset: i32,
 }
 
 impl Grid {
-    pub fn new(quantizer: Quantizer) -> Self {
+    pub(crate) fn new(quantizer: Quantizer) -> Self {
         let signed = quantizer.qmin() < 0;
         let narrow = quantizer.qmin() >= -128 && quantizer.qmax() <= if signed { 127 } else { 255 };
         let offset = match (signed, narrow) {
@@ -29,6 +31,7 @@ impl Grid {
         Grid { quantizer, kind: if narrow { Kind::Bytes } else { Kind::Words }, offset }
     }
 
+    /// Size of a step.
     pub fn scale(&self) -> f32 {
         self.quantizer.scale()
     }
@@ -58,14 +61,14 @@ impl Grid {
     }
 
     /// The centred code of a value in steps; NaN becomes 0.
-    pub fn centred_of_steps(&self, t: f32) -> i32 {
+    pub(crate) fn centred_of_steps(&self, t: f32) -> i32 {
         let (lo, hi) = self.limits();
         // A cast takes NaN to 0 and saturates.
         (self.quantizer.rounding().round(t) as i32).clamp(lo, hi)
     }
 
     /// Stores `values / divisor` as steps: real values are divided by the scale, ready quotients by 1.
-    pub fn store(&self, divisor: f32, values: &[f32], to: &mut Buffer) {
+    pub(crate) fn store(&self, divisor: f32, values: &[f32], to: &mut Buffer) {
         let rounding = match self.quantizer.rounding() {
             quantrain_graph::Rounding::HalfToEven => Rounding::HalfToEven,
             quantrain_graph::Rounding::HalfUp => Rounding::HalfUp,
@@ -81,7 +84,7 @@ impl Grid {
     }
 
     /// The codes of the quantizer: what a device holds.
-    pub fn codes(&self, stored: View) -> Vec<i32> {
+    pub(crate) fn codes(&self, stored: View) -> Vec<i32> {
         match stored {
             View::Bytes(x) => x.iter().map(|&s| i32::from(s) - self.offset).collect(),
             View::Words(x) => x.iter().map(|&s| i32::from(s) - self.offset).collect(),

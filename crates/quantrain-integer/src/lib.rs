@@ -26,6 +26,7 @@
 //! |---|---|
 //! | `lower`, `program` | from a network to steps, and the walk through them |
 //! | `block` | convolutions and products with weights; bounds of their sums |
+//! | [`instruction`] | the program as data, to be printed |
 //! | `requantize` | from sums to codes: the formulas of the targets |
 //! | `op` | everything without weights, a file for each family |
 //! | [`tidl`] | the arithmetic of TIDL by itself, to read |
@@ -37,6 +38,7 @@ mod block;
 mod buffer;
 mod error;
 mod grid;
+pub mod instruction;
 mod lower;
 mod op;
 mod program;

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use quantrain_graph::{Graph, QuantGraph, TensorId};
+use quantrain_graph::{Graph, QuantGraph, TensorId, Unit};
 use quantrain_lowering::memory::Budget;
 
-use crate::LowerError;
-use crate::block::{self, Arithmetic, Block, BlockReport};
-use crate::buffer::Kind;
+use crate::block::{self, Arithmetic, Block, BlockReport, OfBatch, OfUnit};
+use crate::buffer::{Buffer, Kind, View};
 use crate::grid::Grid;
-use crate::op::{self, Kernel, Site};
+use crate::instruction::{Instruction, Work};
+use crate::op::{self, Operator, Site};
+use crate::{Formula, LowerError};
 
 /// What does not depend on the batch.
 pub(crate) struct Lowered {
@@ -30,11 +31,27 @@ pub(crate) struct Schedule {
 
 /// One unit's work.
 pub(crate) struct Step {
-    pub kernel: Box<dyn Kernel>,
+    pub kernel: Kernel,
     pub inputs: Vec<TensorId>,
     pub output: TensorId,
     /// Tensors that nothing reads after this step.
     pub last_reads: Vec<TensorId>,
+}
+
+/// What a step runs.
+pub(crate) enum Kernel {
+    Block(OfBatch),
+    Operator(Operator),
+}
+
+impl Kernel {
+    /// Writes the output of inputs; `y` may be longer than it.
+    pub fn run(&self, x: &[View], y: &mut Buffer) {
+        match self {
+            Kernel::Block(block) => block.run(x, y),
+            Kernel::Operator(op) => op.run(x, y),
+        }
+    }
 }
 
 impl Lowered {
@@ -65,19 +82,11 @@ impl Lowered {
         let memory = Budget::new(graph, batch, 1)?;
         let mut steps = Vec::with_capacity(net.units().len());
         for (unit, block) in net.units().iter().zip(&self.blocks) {
-            let inputs: Vec<TensorId> = unit.inputs(graph).collect();
-            let output = unit.output(graph);
             let kernel = match block {
-                Some(block) => block::kernel(block, graph, unit, batch)?,
-                None => op::build(&Site {
-                    at: quantrain_lowering::Site::new(graph, graph.node(unit.core), batch)?,
-                    inputs: inputs.iter().map(|t| self.grids[t.0]).collect(),
-                    output: self.grids[output.0],
-                    carries: inputs.iter().all(|&t| net.quantizer_of(t) == net.quantizer_of(output)),
-                    clip: unit.clip(graph),
-                })?,
+                Some(block) => Kernel::Block(OfBatch::new(block, graph, unit, batch)?),
+                None => Kernel::Operator(self.operator(net, unit, batch)?),
             };
-            steps.push(Step { kernel, inputs, output, last_reads: Vec::new() });
+            steps.push(Step { kernel, inputs: unit.inputs(graph).collect(), output: unit.output(graph), last_reads: Vec::new() });
         }
         let mut read_later: Vec<bool> = (0..graph.tensors().len()).map(|t| graph.outputs().contains(&TensorId(t))).collect();
         for step in steps.iter_mut().rev() {
@@ -89,6 +98,35 @@ impl Lowered {
         }
         memory.finish(&format!("the integer program for batches of {batch}"), most_at_once(&steps, graph, batch))?;
         Ok(Schedule { batch, steps })
+    }
+
+    /// The operator of a unit without weights.
+    fn operator(&self, net: &QuantGraph, unit: &Unit, batch: usize) -> Result<Operator, LowerError> {
+        let (graph, output) = (net.graph(), unit.output(net.graph()));
+        let inputs: Vec<TensorId> = unit.inputs(graph).collect();
+        op::build(&Site {
+            at: quantrain_lowering::Site::new(graph, graph.node(unit.core), batch)?,
+            inputs: inputs.iter().map(|t| self.grids[t.0]).collect(),
+            output: self.grids[output.0],
+            carries: inputs.iter().all(|&t| net.quantizer_of(t) == net.quantizer_of(output)),
+            clip: unit.clip(graph),
+        })
+    }
+
+    /// The units as data, for one sample, in the order they run.
+    pub fn instructions(&self, net: &QuantGraph, formula: Formula) -> Result<Vec<Instruction>, LowerError> {
+        let graph = net.graph();
+        let instruction = |(u, unit): (usize, &Unit)| {
+            let work = match block::data(net, u, &self.grids, formula)? {
+                Some(OfUnit::Integers(block)) => Work::Block(block),
+                Some(OfUnit::Float(..)) => Work::FloatBlock,
+                None => Work::Operator(self.operator(net, unit, 1)?),
+            };
+            let node = graph.node(unit.core);
+            let (inputs, output) = (unit.inputs(graph).collect(), unit.output(graph));
+            Ok(Instruction { node: node.name.clone(), operator: node.op.name(), inputs, output, work })
+        };
+        net.units().iter().enumerate().map(instruction).collect()
     }
 }
 

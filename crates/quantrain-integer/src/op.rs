@@ -1,7 +1,8 @@
 //! Operators without weights, a file for each family.
 //!
 //! Codes that only move are moved as they are; functions of one code are a table; the rest is the runtime's float formula over centred
-//! codes, in the very order of the simulation, rounded once at the end. [`build`] is the only registration.
+//! codes, in the very order of the simulation, rounded once at the end. [`build`] is the only registration. What it gives is data: the
+//! program runs it, and others print it.
 
 mod activation;
 mod elementwise;
@@ -27,13 +28,48 @@ use quantrain_lowering::quantize::FakeQuantizer;
 use crate::LowerError;
 use crate::buffer::{Buffer, View};
 use crate::grid::{Grid, scale};
-use moving::{Mover, moved};
-use normalization::OfSamples;
+pub use activation::Table;
+pub use elementwise::SameShape;
+pub use layout::{Gather, Join, Reorder};
+pub use matmul::OfCodes;
+pub use moving::{Moved, Mover};
+pub use normalization::OfSamples;
+pub use pooling::{Average, Windows};
+pub use reduction::{Extreme, Sum};
+pub use resize::{Linear, Nearest};
+pub use steps::{FloatFormula, InSteps};
+
+use moving::moved;
 use steps::in_steps;
 
-/// A unit of one batch size. `y` may be longer than the output.
-pub(crate) trait Kernel: Send + Sync {
-    fn run(&self, x: &[View], y: &mut Buffer);
+/// A unit without weights, for one batch size.
+pub enum Operator {
+    /// Elements of inputs of one quantizer, moved as they are.
+    Move(Moved),
+    /// A function of one byte.
+    Table(Table),
+    /// The sum of two tensors of bytes of one shape.
+    Add(SameShape),
+    /// A mean or a sum over axes.
+    Sum(Sum),
+    /// The product of two tensors of codes.
+    MatMul(OfCodes),
+    /// A formula over floats, rounded once at the end.
+    Steps(InSteps),
+}
+
+impl Operator {
+    /// Writes the output of inputs; `y` may be longer than it.
+    pub(crate) fn run(&self, x: &[View], y: &mut Buffer) {
+        match self {
+            Operator::Move(op) => op.run(x, y),
+            Operator::Table(op) => op.run(x, y),
+            Operator::Add(op) => op.run(x, y),
+            Operator::Sum(op) => op.run(x, y),
+            Operator::MatMul(op) => op.run(x, y),
+            Operator::Steps(op) => op.run(x, y),
+        }
+    }
 }
 
 /// A node where it stands, with what its integers mean.
@@ -60,19 +96,19 @@ impl Site<'_> {
     }
 }
 
-/// The kernel of a node.
-pub(crate) fn build(site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
+/// What a node is in integers.
+pub(crate) fn build(site: &Site) -> Result<Operator, LowerError> {
     let at = &site.at;
     Ok(match &at.node.op {
         Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) => return Err(at.no_block().into()),
         Op::MatMul(op) => matmul::build(op, site),
-        Op::BatchNormalization(op) => in_steps(site, Affine::new(op, at)?),
+        Op::BatchNormalization(op) => in_steps(site, FloatFormula::Affine(Affine::new(op, at)?)),
         op @ (Op::LayerNormalization(_) | Op::RmsNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_)) => {
-            in_steps(site, OfSamples::new(rows(op, at)?, at)?)
+            in_steps(site, FloatFormula::OfSamples(OfSamples::new(rows(op, at)?, at)?))
         }
         Op::Activation(op) => activation::build(op, site),
         Op::Binary(op) => elementwise::build(*op, site),
-        Op::Where(_) => in_steps(site, logic::choose(site)),
+        Op::Where(_) => in_steps(site, FloatFormula::Choose(logic::choose(site))),
         Op::Concat(op) => moved(site, Mover::Join(layout::Join::new(lowered::concat(op, at)))),
         Op::Slice(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::slice(op, at)?))),
         Op::Pad(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::pad(op, at)?))),
@@ -82,18 +118,18 @@ pub(crate) fn build(site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
         Op::SpaceToDepth(op) => moved(site, Mover::Reorder(layout::Reorder(lowered::space_to_depth(op, at)))),
         Op::Gather(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::gather(op, at)))),
         Op::Tile(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::tile(op, at)))),
-        Op::Expand(_) => in_steps(site, expand::build(site)),
+        Op::Expand(_) => in_steps(site, FloatFormula::Expand(expand::build(site))),
         Op::Identity => moved(site, Mover::Identity),
         Op::MaxPool(op) => moved(site, Mover::Largest(pooling::max(op, at))),
-        Op::AveragePool(op) => in_steps(site, pooling::average(op, at)),
+        Op::AveragePool(op) => in_steps(site, FloatFormula::Average(pooling::average(op, at))),
         Op::GlobalAveragePool(_) => reduction::global_average(site),
         Op::Reduce(op) => reduction::reduce(op, site)?,
-        Op::ArgMax(op) => in_steps(site, reduction::arg_max(op, at)?),
-        Op::Softmax(op) => in_steps(site, reduction::softmax(op, at)?),
+        Op::ArgMax(op) => in_steps(site, FloatFormula::Index(reduction::arg_max(op, at)?)),
+        Op::Softmax(op) => in_steps(site, FloatFormula::Softmax(reduction::softmax(op, at)?)),
         Op::Resize(op) => resize::build(op, site),
-        Op::FakeQuantize(op) => in_steps(site, FakeQuantizer::new(op, at)),
-        Op::StraightThrough(op) => in_steps(site, straight_through::function(op, at)),
-        Op::Propagate(_) => in_steps(site, straight_through::Propagate),
+        Op::FakeQuantize(op) => in_steps(site, FloatFormula::FakeQuantize(FakeQuantizer::new(op, at))),
+        Op::StraightThrough(op) => in_steps(site, FloatFormula::StraightThrough(straight_through::function(op, at))),
+        Op::Propagate(_) => in_steps(site, FloatFormula::Propagate(straight_through::Propagate)),
     })
 }
 

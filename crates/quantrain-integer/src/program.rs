@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use crate::block::{Arithmetic, Block, BlockReport};
 use crate::buffer::{Buffer, Pool};
-use crate::grid::{centred, scale};
+use crate::grid::{Grid, centred, scale};
+use crate::instruction::Instruction;
 use crate::lower::{Lowered, Schedule};
 use crate::{Formula, LowerError, RunError};
 
@@ -34,6 +35,7 @@ impl CodeMonitor for () {
 /// A network in integers.
 pub struct IntegerProgram {
     net: QuantGraph,
+    formula: Formula,
     lowered: Lowered,
     /// The batch sizes seen last.
     schedules: Mutex<Vec<Arc<Schedule>>>,
@@ -62,9 +64,29 @@ impl IntegerProgram {
     /// # Errors
     /// See [`IntegerProgram::lower`].
     pub fn lower_with(net: &QuantGraph, arithmetic: impl Into<Arithmetic>) -> Result<Self, LowerError> {
-        let lowered = Lowered::new(net, arithmetic.into())?;
+        let arithmetic = arithmetic.into();
+        let lowered = Lowered::new(net, arithmetic)?;
         let schedule = Arc::new(lowered.schedule(net, 1)?);
-        Ok(IntegerProgram { net: net.clone(), lowered, schedules: Mutex::new(vec![schedule]), pools: Mutex::default() })
+        Ok(IntegerProgram {
+            net: net.clone(),
+            formula: arithmetic.formula,
+            lowered,
+            schedules: Mutex::new(vec![schedule]),
+            pools: Mutex::default(),
+        })
+    }
+
+    /// What a tensor's codes are and how they lie in memory; `None` where it stays real.
+    pub fn grid(&self, tensor: TensorId) -> Option<Grid> {
+        self.lowered.grids.get(tensor.0).copied().flatten()
+    }
+
+    /// The program as data, one instruction a unit in the order they run, for one sample.
+    ///
+    /// # Errors
+    /// Those of [`IntegerProgram::lower`], which has met them before.
+    pub fn instructions(&self) -> Result<Vec<Instruction>, LowerError> {
+        self.lowered.instructions(&self.net, self.formula)
     }
 
     /// The network that was lowered.

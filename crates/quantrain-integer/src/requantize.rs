@@ -110,15 +110,23 @@ fn divide_by_power_of_two(x: i32, n: u32) -> i32 {
 
 /// A formula with the factors of a block, one a channel.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Requantizer {
-    Multiply { factors: Vec<f32>, rounding: Rounding },
+pub enum Requantizer {
+    /// [`Formula::Multiply`].
+    Multiply {
+        /// `f32(f32(s_x·s_w) / s_y)`.
+        factors: Vec<f32>,
+        /// Of the product.
+        rounding: Rounding,
+    },
+    /// [`Formula::Shift`]: the power of two that each sum is divided by.
     Shift(Vec<i32>),
+    /// [`Formula::FixedPoint`].
     FixedPoint(Vec<FixedPoint>),
 }
 
 impl Requantizer {
     /// The factors `s_x·s_w / s_y` of a block.
-    pub fn new(
+    pub(crate) fn new(
         formula: Formula,
         node: &str,
         input: f32,
@@ -147,7 +155,7 @@ impl Requantizer {
     }
 
     /// The centred code of a sum, not limited to codes.
-    pub fn centred(&self, channel: usize, sum: i64) -> i64 {
+    pub(crate) fn centred(&self, channel: usize, sum: i64) -> i64 {
         match self {
             Requantizer::Multiply { factors, rounding } => rounding.round(sum as f32 * factors[channel]) as i64,
             Requantizer::Shift(shifts) => tidl::shift_half_up(sum, shifts[channel]),
@@ -157,7 +165,7 @@ impl Requantizer {
     }
 
     /// Whether 32 bits hold every step of the formula for sums up to `bound`.
-    pub fn fits_32_bits(&self, bound: i64) -> bool {
+    pub(crate) fn fits_32_bits(&self, bound: i64) -> bool {
         let fits = |n: i64| n <= i64::from(i32::MAX);
         match self {
             Requantizer::Multiply { .. } | Requantizer::FixedPoint(_) => fits(bound),

@@ -56,6 +56,11 @@ impl CodeSum {
         CodeSum { factors, zeros, constant, result_zero: zero as f32 }
     }
 
+    /// `[k_a, k_b]` and c.
+    pub fn terms(&self) -> ([f32; 2], f32) {
+        (self.factors, self.constant)
+    }
+
     /// The result's code before it is rounded, of two codes.
     #[inline(always)]
     pub fn of_codes(&self, a: f32, b: f32) -> f32 {

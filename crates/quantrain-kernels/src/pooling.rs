@@ -74,7 +74,7 @@ impl PoolShape {
     }
 
     /// What the sum of window `(oh, ow)` is divided by; at least 1.
-    fn count(&self, oh: usize, ow: usize) -> usize {
+    pub fn count(&self, oh: usize, ow: usize) -> usize {
         let along = |axis: usize, out: usize, length: usize| {
             if self.count_padding {
                 // A window of `ceil_mode` may reach past the padding, where nothing counts.

@@ -5,20 +5,21 @@ use quantrain_kernels::activation as kernels;
 use quantrain_kernels::integer::elementwise::look_up;
 use quantrain_lowering::activation::function;
 
-use super::steps::{Scaled, Steps, in_steps};
-use super::{Kernel, Site};
+use super::steps::{FloatFormula, Scaled, Steps, in_steps};
+use super::{Operator, Site};
 use crate::buffer::{Buffer, Kind, View};
 use crate::grid::Grid;
 
-pub(super) fn build(op: &Activation, site: &Site) -> Box<dyn Kernel> {
+pub(super) fn build(op: &Activation, site: &Site) -> Operator {
     let function = Function(function(op));
     match (site.inputs[0], site.output) {
-        (Some(x), Some(y)) if [x.kind, y.kind] == [Kind::Bytes; 2] => Box::new(Table::new(&function, &x, &y, site.output_len())),
-        _ => in_steps(site, function),
+        (Some(x), Some(y)) if [x.kind, y.kind] == [Kind::Bytes; 2] => Operator::Table(Table::new(&function, &x, &y, site.output_len())),
+        _ => in_steps(site, FloatFormula::Function(function)),
     }
 }
 
-struct Function(kernels::Activation);
+/// A function of each element, of real values.
+pub struct Function(kernels::Activation);
 
 impl Steps for Function {
     /// `y = f(x·s) / out_scale`
@@ -32,9 +33,11 @@ impl Steps for Function {
 }
 
 /// The result of every code.
-struct Table {
-    table: [u8; 256],
-    len: usize,
+pub struct Table {
+    /// The stored code that each stored code becomes.
+    pub table: [u8; 256],
+    /// Elements of the output.
+    pub len: usize,
 }
 
 impl Table {
@@ -44,10 +47,8 @@ impl Table {
         function.forward(&[Scaled { values, scale: x.scale() }], y.scale(), &mut steps);
         Table { table: steps.map(|t| (y.centred_of_steps(t) + y.zero()) as u8), len }
     }
-}
 
-impl Kernel for Table {
-    fn run(&self, x: &[View], y: &mut Buffer) {
+    pub(super) fn run(&self, x: &[View], y: &mut Buffer) {
         let (View::Bytes(x), Buffer::Bytes(y)) = (x[0], y) else { unreachable!("a table is for bytes") };
         look_up(&self.table, x, &mut y[..self.len]);
     }

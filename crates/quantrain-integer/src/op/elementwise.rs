@@ -2,26 +2,29 @@
 
 use quantrain_graph::Rounding;
 use quantrain_graph::op::Binary;
+use quantrain_kernels::elementwise::CodeSum;
 use quantrain_kernels::integer::elementwise::Add;
 use quantrain_lowering::elementwise::{self as lowered, code_sum, combine};
 
 use super::operands::Operands;
-use super::steps::{Bytes, Scaled, Steps, in_steps};
-use super::{Kernel, Site};
+use super::steps::{Bytes, FloatFormula, Scaled, Steps, in_steps};
+use super::{Operator, Site};
 use crate::buffer::{Buffer, Kind, View};
 use crate::grid::Grid;
 
-pub(super) fn build(op: Binary, site: &Site) -> Box<dyn Kernel> {
+pub(super) fn build(op: Binary, site: &Site) -> Operator {
     match quick_add(op, site) {
-        Some(add) => Box::new(add),
-        None => in_steps(site, Broadcast { op, places: lowered::Broadcast::new(&site.at), operands: Operands::new(site) }),
+        Some(add) => Operator::Add(add),
+        None => in_steps(site, FloatFormula::Broadcast(Broadcast::new(op, site))),
     }
 }
 
 /// An addition of two tensors of bytes of one shape.
-struct SameShape {
-    add: Add,
-    len: usize,
+pub struct SameShape {
+    /// The formula.
+    pub add: Add,
+    /// Elements of each.
+    pub len: usize,
 }
 
 fn quick_add(op: Binary, site: &Site) -> Option<SameShape> {
@@ -34,17 +37,34 @@ fn quick_add(op: Binary, site: &Site) -> Option<SameShape> {
     Some(SameShape { add, len: site.output_len() })
 }
 
-impl Kernel for SameShape {
-    fn run(&self, x: &[View], y: &mut Buffer) {
+impl SameShape {
+    pub(super) fn run(&self, x: &[View], y: &mut Buffer) {
         let (View::Bytes(a), View::Bytes(b), Buffer::Bytes(y)) = (x[0], x[1], y) else { unreachable!("operands and result are bytes") };
         self.add.run(a, b, &mut y[..self.len]);
     }
 }
 
-struct Broadcast {
-    op: Binary,
+/// A function of two operands that broadcast.
+pub struct Broadcast {
+    /// The function.
+    pub op: Binary,
+    /// Both have the result's shape, and neither is a constant.
+    pub is_elementwise: bool,
     places: lowered::Broadcast<2>,
     operands: Operands<2>,
+}
+
+impl Broadcast {
+    fn new(op: Binary, site: &Site) -> Self {
+        let is_plain = |i: usize| site.at.input(i) == site.at.output() && site.at.constant(i).is_none();
+        let is_elementwise = is_plain(0) && is_plain(1);
+        Broadcast { op, is_elementwise, places: lowered::Broadcast::new(&site.at), operands: Operands::new(site) }
+    }
+
+    /// The formula of an addition of codes.
+    pub fn code_sum(&self, bytes: &Bytes) -> CodeSum {
+        code_sum([&bytes.inputs[0], &bytes.inputs[1]], &bytes.output)
+    }
 }
 
 impl Steps for Broadcast {
@@ -60,7 +80,7 @@ impl Steps for Broadcast {
         let round = |t: f32| to.rounding().round(t) - zero;
         match self.op {
             Binary::Add => {
-                let sum = code_sum([&inputs[0], &inputs[1]], to);
+                let sum = self.code_sum(bytes);
                 let (za, zb) = (inputs[0].zero_point() as f32, inputs[1].zero_point() as f32);
                 self.places.walk(|i, [p, q]| y[i] = round(sum.of_codes(a.values[p] + za, b.values[q] + zb)));
             }

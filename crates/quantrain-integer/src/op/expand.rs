@@ -6,7 +6,8 @@ use super::Site;
 use super::operands::Operands;
 use super::steps::{Scaled, Steps};
 
-pub(super) struct Expand {
+/// An operand repeated along axes.
+pub struct Expand {
     places: Broadcast<1>,
     operands: Operands<1>,
 }

@@ -4,18 +4,18 @@ use quantrain_lowering::layout::Gathered;
 use quantrain_lowering::memory_order::{Permuted, walk};
 
 /// Runs of elements along one axis: Concat.
-pub(super) struct Join {
+pub struct Join {
     /// Elements of each input for one step of the outer axes.
-    runs: Vec<usize>,
+    pub runs: Vec<usize>,
 }
 
 impl Join {
     /// Of the elements of each input for one step, and the number of steps.
-    pub fn new((runs, _): (Vec<usize>, usize)) -> Self {
+    pub(super) fn new((runs, _): (Vec<usize>, usize)) -> Self {
         Join { runs }
     }
 
-    pub fn apply<T: Copy>(&self, x: &[&[T]], y: &mut [T]) {
+    pub(super) fn apply<T: Copy>(&self, x: &[&[T]], y: &mut [T]) {
         let total: usize = self.runs.iter().sum();
         for (o, mut y) in y.chunks_exact_mut(total).enumerate() {
             for (x, &run) in x.iter().zip(&self.runs) {
@@ -28,16 +28,17 @@ impl Join {
 }
 
 /// Elements by their index along each axis: Slice, Pad, Gather, Tile.
-pub(super) struct Gather {
+pub struct Gather {
     /// Of the outer axes in memory order, the stride of the input and which of its indices an output index reads; `None` reads `fill`.
-    outer: Vec<(usize, Vec<Option<usize>>)>,
+    pub outer: Vec<(usize, Vec<Option<usize>>)>,
     /// Where the input has what one step of the outer axes reads, and how many elements in a row.
-    runs: Vec<(Option<usize>, usize)>,
+    pub runs: Vec<(Option<usize>, usize)>,
+    /// What is put where the input has nothing, in real units.
     pub fill: f32,
 }
 
 impl Gather {
-    pub fn new(gathered: &Gathered) -> Self {
+    pub(super) fn new(gathered: &Gathered) -> Self {
         let Gathered { input, maps, fill } = gathered;
         // Innermost axes that are taken whole move in one go with the axis around them.
         let last = (0..input.len()).rev().find(|&axis| !maps[axis].is_whole(input[axis])).unwrap_or(0);
@@ -55,7 +56,12 @@ impl Gather {
         Gather { outer: (0..last).map(|axis| (stride(axis), sources(axis).collect())).collect(), runs, fill: *fill }
     }
 
-    pub fn apply<T: Copy>(&self, x: &[T], fill: T, y: &mut [T]) {
+    /// Whether some of the output is filled.
+    pub fn has_holes(&self) -> bool {
+        self.runs.iter().any(|(from, _)| from.is_none()) || self.outer.iter().any(|(_, map)| map.contains(&None))
+    }
+
+    pub(super) fn apply<T: Copy>(&self, x: &[T], fill: T, y: &mut [T]) {
         let mut rest = y;
         self.descend(&self.outer, Some(0), x, fill, &mut rest);
     }
@@ -79,10 +85,12 @@ impl Gather {
 }
 
 /// Another order of axes in memory: Reshape, Flatten, Transpose, DepthToSpace, SpaceToDepth.
-pub(super) struct Reorder(pub Vec<Permuted>);
+///
+/// The permutations that move anything, one after the other.
+pub struct Reorder(pub Vec<Permuted>);
 
 impl Reorder {
-    pub fn apply<T: Copy>(&self, x: &[T], y: &mut [T]) {
+    pub(super) fn apply<T: Copy>(&self, x: &[T], y: &mut [T]) {
         match &self.0[..] {
             [] => y.copy_from_slice(x),
             [first, rest @ ..] => {

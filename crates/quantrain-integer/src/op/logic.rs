@@ -6,7 +6,8 @@ use super::Site;
 use super::operands::Operands;
 use super::steps::{Scaled, Steps};
 
-pub(super) struct Choose {
+/// A choice between two operands.
+pub struct Choose {
     places: Broadcast<3>,
     operands: Operands<3>,
 }

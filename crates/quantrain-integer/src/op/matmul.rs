@@ -3,8 +3,8 @@
 use quantrain_graph::op::MatMul;
 use quantrain_kernels::matmul::Batched;
 
-use super::steps::{Scaled, Steps, in_steps, put};
-use super::{Kernel, Site, in_memory_order, in_onnx_order};
+use super::steps::{FloatFormula, Scaled, Steps, in_steps, put};
+use super::{Operator, Site, in_memory_order, in_onnx_order};
 use crate::buffer::{Buffer, View};
 use crate::grid::{Grid, centred_integers, scale};
 
@@ -15,26 +15,28 @@ struct Shapes {
     result: Vec<usize>,
 }
 
-pub(super) fn build(_: &MatMul, site: &Site) -> Box<dyn Kernel> {
+pub(super) fn build(_: &MatMul, site: &Site) -> Operator {
     let factors = [site.at.input(0), site.at.input(1)];
     let shapes = Shapes { products: Batched::new(&factors[0], &factors[1]), factors, result: site.at.output() };
     let constants = [0, 1].map(|i| site.at.constant(i).map(<[f32]>::to_vec));
     match (site.inputs.as_slice(), &constants) {
-        (&[Some(a), Some(b)], [None, None]) => Box::new(OfCodes { shapes, inputs: [a, b], output: site.output, clip: site.clip_steps() }),
-        _ => in_steps(site, OfReals { shapes, constants }),
+        (&[Some(a), Some(b)], [None, None]) => {
+            Operator::MatMul(OfCodes { shapes, inputs: [a, b], output: site.output, clip: site.clip_steps() })
+        }
+        _ => in_steps(site, FloatFormula::MatMul(OfReals { shapes, constants })),
     }
 }
 
 /// `f32(Σ a·b)·(s_a·s_b / s_y)`, the sum an integer.
-struct OfCodes {
+pub struct OfCodes {
     shapes: Shapes,
     inputs: [Grid; 2],
     output: Option<Grid>,
     clip: (f32, f32),
 }
 
-impl Kernel for OfCodes {
-    fn run(&self, x: &[View], y: &mut Buffer) {
+impl OfCodes {
+    pub(super) fn run(&self, x: &[View], y: &mut Buffer) {
         let Batched { m, n, k, places } = &self.shapes.products;
         let [a, b] = [0, 1].map(|i| in_onnx_order(centred_integers(&self.inputs[i], x[i]), &self.shapes.factors[i]));
         let factor = self.inputs[0].scale() * self.inputs[1].scale() / scale(self.output);
@@ -53,7 +55,7 @@ impl Kernel for OfCodes {
 }
 
 /// A product of which a factor is real.
-struct OfReals {
+pub struct OfReals {
     shapes: Shapes,
     constants: [Option<Vec<f32>>; 2],
 }

@@ -4,8 +4,8 @@ use super::layout::{Gather, Join, Reorder};
 use super::pooling::Windows;
 use super::reduction::Extreme;
 use super::resize::Nearest;
-use super::steps::{Scaled, Steps, change_unit, in_steps};
-use super::{Kernel, Site};
+use super::steps::{FloatFormula, Scaled, Steps, change_unit, in_steps};
+use super::{Operator, Site};
 use crate::buffer::{Buffer, View};
 
 /// Something that tensors are made of.
@@ -31,13 +31,21 @@ impl Element for f32 {
     const GREATEST: f32 = f32::INFINITY;
 }
 
-pub(super) enum Mover {
+/// Which elements of the inputs the output has.
+pub enum Mover {
+    /// All, where they are.
     Identity,
+    /// Those of all inputs in turns.
     Join(Join),
+    /// Those at some indices.
     Gather(Gather),
+    /// All, in another order.
     Reorder(Reorder),
+    /// The nearest pixels.
     Nearest(Nearest),
+    /// The largest of each window.
     Largest(Windows),
+    /// The greatest or the least over axes.
     Extreme(Extreme),
 }
 
@@ -74,24 +82,27 @@ impl Steps for Mover {
     }
 }
 
-struct Moved {
-    mover: Mover,
+/// Elements of inputs that have the output's quantizer, or none.
+pub struct Moved {
+    /// Which.
+    pub mover: Mover,
     /// The stored code of the mover's fill.
-    fill: i32,
-    len: usize,
+    pub fill: i32,
+    /// Elements of the output.
+    pub len: usize,
 }
 
 /// The kernel that moves elements of the inputs of `site`.
-pub(super) fn moved(site: &Site, mover: Mover) -> Box<dyn Kernel> {
+pub(super) fn moved(site: &Site, mover: Mover) -> Operator {
     if !site.carries {
-        return in_steps(site, mover);
+        return in_steps(site, FloatFormula::Move(mover));
     }
     let fill = site.output.map_or(0, |g| g.centred_of_steps(mover.fill() / g.scale()) + g.zero());
-    Box::new(Moved { mover, fill, len: site.output_len() })
+    Operator::Move(Moved { mover, fill, len: site.output_len() })
 }
 
-impl Kernel for Moved {
-    fn run(&self, x: &[View], y: &mut Buffer) {
+impl Moved {
+    pub(super) fn run(&self, x: &[View], y: &mut Buffer) {
         macro_rules! all {
             ($kind:ident) => {
                 x.iter()

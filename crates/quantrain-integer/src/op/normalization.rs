@@ -14,7 +14,7 @@ impl Steps for Affine {
 }
 
 /// Rows normalised by their own mean and variance.
-pub(super) struct OfSamples {
+pub struct OfSamples {
     rows: RowNorm,
     shape: Vec<usize>,
     scale: Vec<f32>,
@@ -22,7 +22,7 @@ pub(super) struct OfSamples {
 }
 
 impl OfSamples {
-    pub fn new(rows: RowNorm, site: &Site) -> Result<Self, Unsupported> {
+    pub(super) fn new(rows: RowNorm, site: &Site) -> Result<Self, Unsupported> {
         let scale = site.constant(1).ok_or_else(|| site.unsupported("its parameters must be constants"))?.to_vec();
         Ok(OfSamples { rows, shape: site.input(0), scale, offset: site.constant(2).map(<[f32]>::to_vec) })
     }

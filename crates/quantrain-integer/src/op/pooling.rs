@@ -10,14 +10,14 @@ use super::moving::Element;
 use super::steps::{Bytes, Scaled, Steps, change_unit};
 
 /// The largest element of each window; codes of one quantizer are in the order of their values.
-pub(super) struct Windows(PoolShape);
+pub struct Windows(pub PoolShape);
 
 pub(super) fn max(op: &MaxPool, site: &Site) -> Windows {
     Windows(shape(&op.window, false, site))
 }
 
 impl Windows {
-    pub fn apply<T: Element>(&self, x: &[T], y: &mut [T]) {
+    pub(super) fn apply<T: Element>(&self, x: &[T], y: &mut [T]) {
         let s = &self.0;
         let (line, image) = (s.out_width * s.channels, s.in_height * s.in_width * s.channels);
         y.par_chunks_mut(line.max(1)).enumerate().for_each(|(i, y)| {
@@ -43,10 +43,11 @@ impl Windows {
 }
 
 /// The mean of each window, of real values.
-pub(super) struct Average {
-    shape: PoolShape,
+pub struct Average {
+    /// The windows.
+    pub shape: PoolShape,
     /// ONNX Runtime has an integer kernel for it.
-    integer: bool,
+    pub integer: bool,
 }
 
 pub(super) fn average(op: &AveragePool, site: &Site) -> Average {

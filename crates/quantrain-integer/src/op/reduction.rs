@@ -9,51 +9,54 @@ use quantrain_lowering::memory_order::Permuted;
 use quantrain_lowering::reduction::{Falls, softmax_rows};
 
 use super::moving::{Element, Mover, moved};
-use super::steps::{Scaled, Steps, in_steps, put};
-use super::{Kernel, Site};
+use super::steps::{FloatFormula, Scaled, Steps, in_steps, put};
+use super::{Operator, Site};
 use crate::LowerError;
 use crate::buffer::{Buffer, View};
 use crate::grid::{Grid, centred_integers, scale};
 
 /// A mean or a sum over some axes: `Σ·(s_x/(s_y·divisor))`, the divisor rounded to f32 first; sums of codes are integers (ONNX Runtime's
 /// order).
-struct Sum {
+pub struct Sum {
     falls: Falls,
     /// The count, of a sum 1.
-    divisor: usize,
+    pub divisor: usize,
     /// `[images, pixels, channels]` where it is over whole images.
-    image: Option<[usize; 3]>,
-    input: Option<Grid>,
-    output: Option<Grid>,
-    clip: (f32, f32),
+    pub image: Option<[usize; 3]>,
+    /// Codes of the input.
+    pub input: Option<Grid>,
+    /// Codes of the output.
+    pub output: Option<Grid>,
+    /// The activation's limits in steps of the output.
+    pub clip: (f32, f32),
     len: usize,
 }
 
-pub(super) fn global_average(site: &Site) -> Box<dyn Kernel> {
+pub(super) fn global_average(site: &Site) -> Operator {
     let falls = Falls::new(&site.at, &[false, false, true, true], true);
-    Box::new(Sum::new(site, falls.count(), falls))
+    Operator::Sum(Sum::new(site, falls.count(), falls))
 }
 
-pub(super) fn reduce(op: &Reduce, site: &Site) -> Result<Box<dyn Kernel>, LowerError> {
+pub(super) fn reduce(op: &Reduce, site: &Site) -> Result<Operator, LowerError> {
     let falls = Falls::of_reduce(op, &site.at)?;
     Ok(match op.function {
-        Reduction::Mean => Box::new(Sum::new(site, falls.count(), falls)),
-        Reduction::Sum => Box::new(Sum::new(site, 1, falls)),
+        Reduction::Mean => Operator::Sum(Sum::new(site, falls.count(), falls)),
+        Reduction::Sum => Operator::Sum(Sum::new(site, 1, falls)),
         Reduction::Max => moved(site, Mover::Extreme(Extreme { falls, least: false })),
         Reduction::Min => moved(site, Mover::Extreme(Extreme { falls, least: true })),
-        Reduction::L2 => in_steps(site, Norm(falls)),
-        Reduction::Product => in_steps(site, Product(falls)),
+        Reduction::L2 => in_steps(site, FloatFormula::Norm(Norm(falls))),
+        Reduction::Product => in_steps(site, FloatFormula::Product(Product(falls))),
     })
 }
 
 /// The greatest values, or the least.
-pub(super) struct Extreme {
+pub struct Extreme {
     falls: Falls,
     least: bool,
 }
 
 impl Extreme {
-    pub fn apply<T: Element>(&self, x: &[T], y: &mut [T]) {
+    pub(super) fn apply<T: Element>(&self, x: &[T], y: &mut [T]) {
         y.fill(if self.least { T::GREATEST } else { T::LEAST });
         self.falls.walk(|i, o| {
             if if self.least { x[i] < y[o] } else { x[i] > y[o] } {
@@ -64,7 +67,7 @@ impl Extreme {
 }
 
 /// `√Σx²`
-struct Norm(Falls);
+pub struct Norm(Falls);
 
 impl Steps for Norm {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
@@ -75,7 +78,7 @@ impl Steps for Norm {
 }
 
 /// `Πx`
-struct Product(Falls);
+pub struct Product(Falls);
 
 impl Steps for Product {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
@@ -85,7 +88,7 @@ impl Steps for Product {
 }
 
 /// The index of the greatest value along an axis.
-pub(super) struct Index {
+pub struct Index {
     falls: Falls,
     last: bool,
 }
@@ -114,6 +117,11 @@ impl Sum {
         Sum { divisor, image, input: site.inputs[0], output: site.output, clip: site.clip_steps(), len: site.output_len(), falls }
     }
 
+    /// What a sum of centred codes is multiplied with to give steps of the output.
+    pub fn factor(&self) -> f32 {
+        scale(self.input) / (scale(self.output) * self.divisor as f32)
+    }
+
     /// The sums of centred codes, as floats.
     fn integer_sums(&self, grid: &Grid, x: View) -> Vec<f32> {
         if let (Some([images, pixels, channels]), View::Bytes(x)) = (self.image, x)
@@ -131,8 +139,8 @@ impl Sum {
     }
 }
 
-impl Kernel for Sum {
-    fn run(&self, x: &[View], y: &mut Buffer) {
+impl Sum {
+    pub(super) fn run(&self, x: &[View], y: &mut Buffer) {
         let mut sums = match (&self.input, x[0]) {
             (Some(grid), x) => self.integer_sums(grid, x),
             (None, View::Reals(x)) => {
@@ -142,14 +150,14 @@ impl Kernel for Sum {
             }
             (None, _) => unreachable!("a tensor without a grid holds reals"),
         };
-        let factor = scale(self.input) / (scale(self.output) * self.divisor as f32);
+        let factor = self.factor();
         sums.iter_mut().for_each(|s| *s *= factor);
         put(self.output, self.clip, &mut sums, y);
     }
 }
 
 /// Normalised exponentials, or their logarithms, of rows that lie together once axes are in the right order.
-pub(super) struct Normalized {
+pub struct Normalized {
     classes: usize,
     log: bool,
     /// The order of axes that brings rows together, and the way back.

@@ -5,41 +5,47 @@ use quantrain_kernels::resize::{self as kernels, AxisMap, CubicMap, ResizeShape}
 use quantrain_lowering::resize::{Maps, maps};
 
 use super::moving::{Element, Mover, moved};
-use super::steps::{Scaled, Steps, change_unit, in_steps};
-use super::{Kernel, Site};
+use super::steps::{FloatFormula, Scaled, Steps, change_unit, in_steps};
+use super::{Operator, Site};
 
 /// One neighbour's element.
-pub(super) struct Nearest {
-    shape: ResizeShape,
-    rows: Vec<u32>,
-    columns: Vec<u32>,
+pub struct Nearest {
+    /// Sizes.
+    pub shape: ResizeShape,
+    /// The row of the input of each row.
+    pub rows: Vec<u32>,
+    /// The column of the input of each column.
+    pub columns: Vec<u32>,
 }
 
 /// Four neighbours by their weights, real values summed in one order.
-struct Linear {
-    shape: ResizeShape,
-    rows: AxisMap,
-    columns: AxisMap,
+pub struct Linear {
+    /// Sizes.
+    pub shape: ResizeShape,
+    /// Where each row reads.
+    pub rows: AxisMap,
+    /// Where each column reads.
+    pub columns: AxisMap,
 }
 
 /// Sixteen neighbours by their weights.
-struct Cubic {
+pub struct Cubic {
     shape: ResizeShape,
     rows: CubicMap,
     columns: CubicMap,
 }
 
-pub(super) fn build(op: &Resize, site: &Site) -> Box<dyn Kernel> {
+pub(super) fn build(op: &Resize, site: &Site) -> Operator {
     let (shape, maps) = maps(op, &site.at);
     match maps {
         Maps::Nearest([rows, columns]) => moved(site, Mover::Nearest(Nearest { shape, rows: rows.low, columns: columns.low })),
-        Maps::Linear([rows, columns]) => in_steps(site, Linear { shape, rows, columns }),
-        Maps::Cubic([rows, columns]) => in_steps(site, Cubic { shape, rows, columns }),
+        Maps::Linear([rows, columns]) => in_steps(site, FloatFormula::Linear(Linear { shape, rows, columns })),
+        Maps::Cubic([rows, columns]) => in_steps(site, FloatFormula::Cubic(Cubic { shape, rows, columns })),
     }
 }
 
 impl Nearest {
-    pub fn apply<T: Element>(&self, x: &[T], y: &mut [T]) {
+    pub(super) fn apply<T: Element>(&self, x: &[T], y: &mut [T]) {
         let (s, pixels) = (&self.shape, self.rows.len() * self.columns.len());
         for (i, y) in y.chunks_exact_mut(s.channels).enumerate() {
             let (n, pixel) = (i / pixels, i % pixels);

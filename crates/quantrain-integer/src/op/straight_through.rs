@@ -7,7 +7,8 @@ use quantrain_lowering::memory_order::to_physical;
 
 use super::steps::{Scaled, Steps};
 
-pub(super) struct Wrapped {
+/// A function that the user gave.
+pub struct Wrapped {
     op: StraightThrough,
     shape: Vec<usize>,
 }
@@ -35,7 +36,7 @@ impl Steps for Wrapped {
 }
 
 /// The value of the first input.
-pub(super) struct Propagate;
+pub struct Propagate;
 
 impl Steps for Propagate {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
