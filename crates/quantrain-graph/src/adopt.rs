@@ -59,7 +59,8 @@ pub(crate) fn adopt(graph: Graph, target: Target) -> Result<QuantGraph, Placemen
         weights.push(block.as_ref().map(|b| {
             let several = b.weight.quantizers.len() > 1;
             let granularity = if several { Granularity::PerChannel } else { Granularity::PerTensor };
-            WeightQuantizer { scheme: scheme(&target.weights(), &b.weight.quantizers[0], granularity), bias_limit: BiasLimit::Off }
+            let scheme = scheme(&target.weights(), &b.weight.quantizers[0], granularity);
+            WeightQuantizer { scheme, bias_limit: BiasLimit::Off, pairs: None }
         }));
         codes.push(block.map(Arc::new));
     }

@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn weights(bias_limit: BiasLimit) -> WeightQuantizer {
-        WeightQuantizer { scheme: Target::tidl_pow2().weights(), bias_limit }
+        WeightQuantizer { scheme: Target::tidl_pow2().weights(), bias_limit, pairs: None }
     }
 
     #[test]

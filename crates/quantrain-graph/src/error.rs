@@ -259,6 +259,12 @@ pub enum TargetError {
         /// The list that names it.
         rule: &'static str,
     },
+    /// Codes of weights that are not signed around 0 would have to be kept small in pairs.
+    #[error("target `{name}`: `saturating_pairs` needs weights that are symmetric and signed; change them, or leave it out")]
+    PairsOfUnsigned {
+        /// The target.
+        name: String,
+    },
     /// The target does not allow a width.
     #[error("target `{name}`: {bits}-bit {what} are not supported, {} are", allowed.iter().map(u8::to_string).collect::<Vec<_>>().join(", "))]
     Bits {

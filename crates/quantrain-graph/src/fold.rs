@@ -3,7 +3,8 @@
 //! `w̃ = w·γ/√(σ²+ε)`, `b̃ = (b − μ)·γ/√(σ²+ε) + β`, `ŵ = Qw(w̃)`, `b̂ = round(b̃/(s_x·s_w))·s_x·s_w`. Weights are channels first here.
 
 use crate::bias::{bias_codes, in_force};
-use crate::{BiasLimit, PlacementError, Quantizer, QuantizerError, Range, Scheme, WeightQuantizer};
+use crate::pairs::{self, Extent};
+use crate::{BiasLimit, PlacementError, Quantizer, QuantizerError, Range, WeightQuantizer};
 
 pub use crate::bias::{accumulator_scale, bias_code};
 
@@ -68,32 +69,24 @@ impl WeightCodes {
     }
 }
 
-/// The ranges that weights have quantizers for, one or one for each channel: theirs, or `[−limit, limit]` where limits are given.
-fn weight_ranges<'a>(
-    scheme: &Scheme,
-    weight: &'a [f32],
-    channels: usize,
-    limits: Option<&'a [f32]>,
-) -> impl Iterator<Item = Range> + use<'a> {
-    let grids = weight.chunks_exact(weight.len() / scheme.grids(channels));
-    grids.enumerate().map(move |(g, weights)| limited(Range::of(weights), limits.map(|l| l[g])))
+/// What the weights of each scale, one or one for each channel, reach over, clipped to `[−limit, limit]` where limits are given.
+fn weight_extents<'a>(weights: &WeightQuantizer, folded: &'a Folded, limits: Option<&'a [f32]>) -> impl Iterator<Item = Extent> + use<'a> {
+    let (scheme, pairs, channels) = (weights.scheme, weights.pairs, folded.bias.len());
+    let row = folded.weight.len() / channels;
+    let grids = folded.weight.chunks_exact(folded.weight.len() / scheme.grids(channels));
+    let pair = move |weights: &[f32]| pairs.map_or(0.0, |p| weights.chunks_exact(row).map(|row| p.largest_sum(row)).fold(0.0, f32::max));
+    let extent = move |weights: &[f32]| Extent { range: Range::of(weights), pair: pair(weights) };
+    grids.enumerate().map(move |(g, weights)| extent(weights).limited(limits.map(|l| l[g])))
 }
 
-/// The range of weights that reach over `extent`. Weights that are not finite make no range, whatever the limit.
-pub fn limited(extent: Range, limit: Option<f32>) -> Range {
-    match limit {
-        Some(limit) if extent.min.is_finite() && extent.max.is_finite() => Range::new(-limit, limit),
-        _ => extent,
-    }
-}
-
-/// Quantizes folded weights, for their own range or for the limits given: one, or one for each channel.
+/// Quantizes folded weights, for their own range or for the limits given, one or one for each channel, and for inputs of any byte.
 ///
 /// # Errors
 /// A weight is not finite.
-pub fn quantize_weights(scheme: &Scheme, folded: &Folded, limits: Option<&[f32]>) -> Result<WeightCodes, QuantizerError> {
-    let ranges = weight_ranges(scheme, &folded.weight, folded.bias.len(), limits);
-    let quantizers = ranges.map(|range| Quantizer::from_range(scheme, range)).collect::<Result<_, _>>()?;
+pub fn quantize_weights(weights: &WeightQuantizer, folded: &Folded, limits: Option<&[f32]>) -> Result<WeightCodes, QuantizerError> {
+    let largest_sum = pairs::largest_sum_of_codes(&weights.scheme, Some(u8::MAX.into()));
+    let quantizer = |extent: Extent| Quantizer::from_range(&weights.scheme, extent.range(&weights.scheme, largest_sum));
+    let quantizers = weight_extents(weights, folded, limits).map(quantizer).collect::<Result<_, _>>()?;
     Ok(weight_codes(quantizers, &folded.weight))
 }
 
@@ -109,7 +102,7 @@ fn weight_codes(quantizers: Vec<Quantizer>, weight: &[f32]) -> WeightCodes {
 /// The largest bias code that [`quantize_block`] gives: half of what 32 bits hold, the other half is for the sum of products.
 pub const LARGEST_BIAS_CODE: i32 = 1 << 30;
 
-/// The quantizers of the weights of the block `node`, whose ranges (one, or one for each channel) are given; they replace `quantizers`.
+/// The quantizers of the weights of the block `node`, which reach over `extents` (one, or one for each channel); they replace `quantizers`.
 ///
 /// A channel whose weights are almost zero has a scale so small that its bias has no code. Its scale (the tensor's, where there is one) is
 /// doubled until the bias code is at most [`LARGEST_BIAS_CODE`], or fits 16 bits with [`BiasLimit::ReduceWeightScale`]; doubling keeps
@@ -120,15 +113,16 @@ pub const LARGEST_BIAS_CODE: i32 = 1 << 30;
 pub fn block_quantizers(
     node: &str,
     weights: &WeightQuantizer,
-    ranges: impl Iterator<Item = Range>,
+    extents: impl Iterator<Item = Extent>,
     bias: &[f32],
     input: &Quantizer,
     quantizers: &mut Vec<Quantizer>,
 ) -> Result<(), PlacementError> {
     let failed = |source| PlacementError::Quantizer { tensor: format!("weights of {node}"), source };
     quantizers.clear();
-    for range in ranges {
-        quantizers.push(Quantizer::from_range(&weights.scheme, range).map_err(failed)?);
+    let largest_sum = pairs::largest_sum_of_codes(&weights.scheme, pairs::largest_byte(input));
+    for extent in extents {
+        quantizers.push(Quantizer::from_range(&weights.scheme, extent.range(&weights.scheme, largest_sum)).map_err(failed)?);
     }
     let biases = bias.chunks(bias.len() / quantizers.len());
     for (q, biases) in quantizers.iter_mut().zip(biases) {
@@ -195,8 +189,7 @@ pub fn quantize_block(
     input: &Quantizer,
 ) -> Result<(WeightCodes, Vec<i32>), PlacementError> {
     let mut quantizers = Vec::new();
-    let ranges = weight_ranges(&weights.scheme, &folded.weight, folded.bias.len(), limits);
-    block_quantizers(node, weights, ranges, &folded.bias, input, &mut quantizers)?;
+    block_quantizers(node, weights, weight_extents(weights, folded, limits), &folded.bias, input, &mut quantizers)?;
     loop {
         let bias: Vec<i32> = bias_codes(node, &folded.bias, input, &quantizers, in_force(weights, input)).collect::<Result<_, _>>()?;
         let weight = weight_codes(quantizers, &folded.weight);
@@ -210,7 +203,11 @@ pub fn quantize_block(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Target;
+    use crate::{Scheme, Target};
+
+    fn exact(scheme: Scheme) -> WeightQuantizer {
+        WeightQuantizer { scheme, bias_limit: BiasLimit::Off, pairs: None }
+    }
 
     #[test]
     fn folding_gives_what_the_normalisation_gives() {
@@ -228,29 +225,29 @@ mod tests {
     #[test]
     fn channels_have_their_own_scales_where_the_scheme_says() {
         let folded = Folded { weight: vec![0.1, -1.27, 0.254, 0.0], bias: vec![0.0; 2] };
-        let per_channel = quantize_weights(&Target::onnxruntime().weights().with_bits(8), &folded, None).unwrap();
+        let per_channel = quantize_weights(&exact(Target::onnxruntime().weights()), &folded, None).unwrap();
         assert_eq!(per_channel.quantizers.len(), 2);
         assert_eq!(per_channel.codes, [10.0, -127.0, 127.0, 0.0]);
-        let per_tensor = quantize_weights(&Target::tidl_pow2().weights(), &folded, None).unwrap();
+        let per_tensor = quantize_weights(&exact(Target::tidl_pow2().weights()), &folded, None).unwrap();
         assert_eq!(per_tensor.quantizers[0].scale(), 2.0 / 128.0);
     }
 
     #[test]
     fn limits_go_before_the_extent_of_the_weights() {
         let folded = Folded { weight: vec![0.1, -1.27, 0.254, 0.0], bias: vec![0.0; 2] };
-        let scheme = Target::onnxruntime().weights().with_bits(8);
-        let limited = quantize_weights(&scheme, &folded, Some(&[0.127, 0.635])).unwrap();
+        let weights = exact(Target::onnxruntime().weights());
+        let limited = quantize_weights(&weights, &folded, Some(&[0.127, 0.635])).unwrap();
         assert_eq!(limited.codes, [100.0, -127.0, 51.0, 0.0]);
         let poisoned = Folded { weight: vec![f32::NAN, 1.0, 1.0, 1.0], ..folded };
-        assert!(quantize_weights(&scheme, &poisoned, Some(&[1.0, 1.0])).is_err());
+        assert!(quantize_weights(&weights, &poisoned, Some(&[1.0, 1.0])).is_err());
     }
 
     #[test]
     fn a_channel_without_weights_gets_a_scale_that_holds_its_bias() {
         let folded = Folded { weight: vec![1e-9, 0.0, 0.5, -0.25], bias: vec![-5.9, 0.1] };
         for target in [Target::onnxruntime(), Target::tidl_pow2()] {
-            let plain = quantize_weights(&target.weights(), &folded, None).unwrap();
-            let weights = WeightQuantizer { scheme: target.weights(), bias_limit: BiasLimit::Off };
+            let weights = exact(target.weights());
+            let plain = quantize_weights(&weights, &folded, None).unwrap();
             let (weight, bias) = quantize_block("stem", &weights, &folded, None, &bytes(1e-4)).unwrap();
             assert!(bias.iter().all(|b| b.abs() <= LARGEST_BIAS_CODE));
             assert!((bias[0] as f32 * 1e-4 * weight.scale(0) + 5.9).abs() < 1e-5);
@@ -266,7 +263,7 @@ mod tests {
     fn sums_that_would_leave_32_bits_make_the_weights_coarser() {
         let folded = |count: usize| Folded { weight: vec![1.0; 2 * count], bias: vec![0.0, 100.0] };
         for target in [Target::onnxruntime(), Target::tidl_pow2()] {
-            let weights = WeightQuantizer { scheme: target.weights().with_bits(8), bias_limit: BiasLimit::Off };
+            let weights = exact(target.weights());
             let of = |count: usize| quantize_block("wide", &weights, &folded(count), None, &bytes(0.01)).unwrap();
             let (narrow, wide) = (of(1000), of(100_000));
             assert_eq!(wide.0.scale(0), 2.0 * narrow.0.scale(0));

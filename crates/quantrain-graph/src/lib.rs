@@ -35,6 +35,7 @@ mod levels;
 mod norm_block;
 pub mod op;
 mod own_parameters;
+pub mod pairs;
 mod parts;
 pub mod pass;
 mod passed;

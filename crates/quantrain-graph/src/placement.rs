@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use crate::block::{self, Unit};
 use crate::graph::{Graph, NodeId, Note, TensorId};
 use crate::levels::Levels;
+use crate::pairs::Pairs;
 use crate::pass;
 use crate::quant_graph::{ActivationQuantizer, FloatReason, QuantGraph, QuantizerId, WeightQuantizer};
 use crate::separation::Separation;
@@ -158,7 +159,7 @@ pub(crate) fn assign(
                 let bits = layer.and_then(|l| l.weight_bits).unwrap_or_else(|| widths.of_weights(placer.is_apart(unit)));
                 let all = layer.and_then(|l| l.per_channel).map(|all| if all { ChannelScales::All } else { ChannelScales::None });
                 let scheme = weight_scheme(graph, unit, widths.weights.with_bits(bits), all.or(settings.per_channel));
-                weights[u] = Some(WeightQuantizer { scheme, bias_limit });
+                weights[u] = Some(WeightQuantizer { scheme, bias_limit, pairs: Pairs::of(graph, unit, target) });
             }
             Ok(()) => {}
             Err(reason) => float.extend(unit.nodes().map(|n| (n, reason.clone()))),

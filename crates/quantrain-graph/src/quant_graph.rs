@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::block::Unit;
 use crate::fold::{self, BatchNorm, Folded, WeightCodes};
 use crate::graph::{Graph, NodeId, TensorId};
+use crate::pairs::Pairs;
 use crate::pass::Fusion;
 use crate::placement;
 use crate::separation::{self, AxisExtents, Separation, Spread};
@@ -81,6 +82,8 @@ pub struct WeightQuantizer {
     pub scheme: Scheme,
     /// What is done with a bias of more than 16 bits.
     pub bias_limit: BiasLimit,
+    /// The products that the target adds in pairs which saturate: scales are so large that none does. `None` where sums are exact.
+    pub pairs: Option<Pairs>,
 }
 
 /// Why a node runs in float.
@@ -290,7 +293,8 @@ impl QuantGraph {
     pub fn round_weights(&mut self, unit: usize, bits: u8) -> Result<bool, PlacementError> {
         let Some((weights, folded)) = self.weights[unit].zip(self.folded(unit)) else { return Ok(false) };
         let node = || format!("weights of {}", self.graph.node(self.units[unit].core).name);
-        let codes = fold::quantize_weights(&weights.scheme.with_bits(bits), &folded, self.weight_limits(unit))
+        let weights = WeightQuantizer { scheme: weights.scheme.with_bits(bits), ..weights };
+        let codes = fold::quantize_weights(&weights, &folded, self.weight_limits(unit))
             .map_err(|source| PlacementError::Quantizer { tensor: node(), source })?;
         let channels = folded.bias.len();
         let row = folded.weight.len() / channels;

@@ -93,7 +93,7 @@ pub(crate) fn take_over(graph: Graph, target: Target, file: &FileQuantizers, bia
         if let Some((scheme, block)) = quantizer.zip(block) {
             check(&target, &graph.tensor(block.weight).name, &scheme, &target.weights())?;
         }
-        weights.push(quantizer.map(|scheme| WeightQuantizer { scheme, bias_limit }));
+        weights.push(quantizer.map(|scheme| WeightQuantizer { scheme, bias_limit, pairs: None }));
         limits.push(limit.flatten());
     }
     let fusions = file.fusions.clone();

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use crate::op::{Activation, Interpolation};
-use crate::{BiasLimit, Op, Scheme, TargetError};
+use crate::pairs::ProductKernel;
+use crate::{BiasLimit, Op, Scheme, Sign, TargetError};
 
 /// The formula that turns an accumulator into an output code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -56,6 +57,8 @@ struct TargetFile {
     quantize_output: bool,
     #[serde(default)]
     bias_limit: BiasLimit,
+    #[serde(default)]
+    saturating_pairs: Vec<ProductKernel>,
     weights: Scheme,
     activations: Scheme,
 }
@@ -196,6 +199,10 @@ impl Target {
                 return Err(TargetError::Operator { name: name.into(), operator: operator.clone(), rule });
             }
         }
+        let has_signs = file.weights.symmetric && file.weights.sign == Sign::Signed;
+        if !file.saturating_pairs.is_empty() && !has_signs {
+            return Err(TargetError::PairsOfUnsigned { name: name.into() });
+        }
         Ok(Target { name: name.into(), file })
     }
 
@@ -232,6 +239,11 @@ impl Target {
     /// What is done with biases of more than 16 bits, where a run does not say otherwise.
     pub fn bias_limit(&self) -> BiasLimit {
         self.file.bias_limit
+    }
+
+    /// Whether a kernel adds products of bytes in pairs that saturate at 16 bits ([`crate::pairs`]).
+    pub fn adds_in_pairs(&self, kernel: ProductKernel) -> bool {
+        self.file.saturating_pairs.contains(&kernel)
     }
 
     /// What happens to the output of an operator.
@@ -315,6 +327,8 @@ mod tests {
         assert!(matches!(Target::named("tidk"), Err(TargetError::Unknown { .. })));
         assert!(matches!(broken("requantize", "requantise"), TargetError::Syntax { .. }));
         assert!(matches!(broken("\"MaxPool\"", "\"MaxPoool\""), TargetError::Operator { rule: "carried", .. }));
+        assert!(matches!(broken("\"product\"", "\"products\""), TargetError::Syntax { .. }));
+        assert!(matches!(broken("symmetric = true", "symmetric = false"), TargetError::PairsOfUnsigned { .. }));
         assert!(matches!(Target::onnxruntime().check_weight_bits(9), Err(TargetError::Bits { bits: 9, .. })));
     }
 }

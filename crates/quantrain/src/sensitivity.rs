@@ -151,7 +151,7 @@ pub fn measure(net: &QuantGraph, batches: &[Batch], progress: &mut dyn Progress)
     Ok(Sensitivity { float, quantized, kinds, costs, images: batches.iter().map(|b| b.size).sum() })
 }
 
-/// A width as weights of a unit get it: at 8 bits no more than the target's own, which has fewer where sums saturate, or than they have.
+/// A width as weights of a unit get it: at 8 bits no more than the target's own, which may have fewer, or than they have.
 fn of_weights(net: &QuantGraph, unit: usize, bits: u8) -> u8 {
     let own = net.target().weights().bits.max(net.weight_quantizer(unit).map_or(0, |w| w.scheme.bits));
     if bits == WIDTHS[0] { bits.min(own) } else { bits }

@@ -1,8 +1,10 @@
 //! The float masters of a block, their gradients, and the codes made of them for a step.
 
+use quantrain_graph::pairs::{self, Extent, Pairs};
 use quantrain_graph::{BlockCodes, Granularity, PlacementError, Quantizer, Range, WeightQuantizer};
 use quantrain_graph::{bias, fold};
 use quantrain_kernels::weights::{self as kernels, Grid};
+use rayon::prelude::*;
 
 use super::code_range;
 use super::coefficients::{Coefficients, Statistics};
@@ -43,6 +45,8 @@ pub(crate) struct Simulated {
     pub folded: Vec<f32>,
     /// Least and greatest of w̃, of each channel.
     limits: Vec<(f32, f32)>,
+    /// The largest sum of neighbours that a device adds in pairs, of each channel.
+    pairs: Vec<f32>,
     /// b̃.
     folded_bias: Vec<f32>,
     /// Centred codes of ŵ, in the order of the weights.
@@ -52,6 +56,8 @@ pub(crate) struct Simulated {
     /// The same as the kernels take them.
     pub grids: Vec<Grid>,
     pub bias: Vec<i32>,
+    /// The most that codes of neighbours may sum up to, where that counts.
+    pub largest_pair: Option<f32>,
     /// The largest code of the input, in magnitude.
     largest_input: f32,
 }
@@ -61,6 +67,7 @@ impl Simulated {
         Simulated {
             folded: vec![0.0; weights],
             limits: vec![(0.0, 0.0); channels],
+            pairs: vec![0.0; channels],
             folded_bias: vec![0.0; channels],
             codes: vec![0.0; weights],
             bias: vec![0; channels],
@@ -175,18 +182,26 @@ impl BlockParameters {
             to.bias.copy_from_slice(bias);
             return Ok(());
         }
-        let of_channels = to.limits.iter().map(|&(min, max)| Range::new(min, max));
+        let largest_sum = pairs::largest_sum_of_codes(&weights.scheme, pairs::largest_byte(&input)).filter(|_| weights.pairs.is_some());
+        to.largest_pair = largest_sum.map(|sum| sum as f32);
+        if largest_sum.is_some() {
+            let rows = to.folded.par_chunks_exact(to.folded.len() / self.channels);
+            to.pairs.par_iter_mut().zip(rows).for_each(|(pair, row)| *pair = Pairs::IN_ORDER.largest_sum(row));
+        }
+        let extent = |(&(min, max), &pair): (&(f32, f32), &f32)| Extent { range: Range::new(min, max), pair };
+        let of_channels = to.limits.iter().zip(&to.pairs).map(extent);
         let limit = |grid: usize| self.limits.as_ref().map(|l| l.values[grid]);
         let q = &mut to.quantizers;
         match weights.scheme.granularity {
             Granularity::PerChannel => {
-                let ranges = of_channels.enumerate().map(|(c, range)| fold::limited(range, limit(c)));
-                fold::block_quantizers(&self.name, weights, ranges, &to.folded_bias, &input, q)?
+                let extents = of_channels.enumerate().map(|(c, extent)| extent.limited(limit(c)));
+                fold::block_quantizers(&self.name, weights, extents, &to.folded_bias, &input, q)?
             }
             Granularity::PerTensor => {
                 // A comparison that lets NaN win, which `f32::min` does not.
-                let wider = |a: Range, b: Range| if a.min.is_nan() || b.min.is_nan() { Range::new(f32::NAN, f32::NAN) } else { a.union(b) };
-                let whole = of_channels.reduce(wider).into_iter().map(|all| fold::limited(all, limit(0)));
+                let nan = Extent { range: Range::new(f32::NAN, f32::NAN), pair: 0.0 };
+                let wider = |a: Extent, b: Extent| if a.range.min.is_nan() || b.range.min.is_nan() { nan } else { a.union(b) };
+                let whole = of_channels.reduce(wider).into_iter().map(|all| all.limited(limit(0)));
                 fold::block_quantizers(&self.name, weights, whole, &to.folded_bias, &input, q)?
             }
         }

@@ -140,6 +140,12 @@ impl BlockMut<'_> {
         self.parameters.simulated.as_ref().map(|s| s.grids.as_slice())
     }
 
+    /// The most that the codes of two neighbours, weights 0 and 1, 2 and 3, … of a channel, may sum up to, where a device adds their products in
+    /// pairs that saturate.
+    pub fn largest_pair(&self) -> Option<f32> {
+        self.parameters.simulated.as_ref()?.largest_pair
+    }
+
     /// Changes the masters so that their codes on the present grids are `codes`. Channels marked in `kept`, and those that BatchNorm
     /// switches off, keep their weights.
     ///

@@ -48,12 +48,12 @@ const LAST_BETA: f32 = 2.0;
 
 impl AdaRound {
     /// Learns the codes of weights `folded` on `grids` (one, or one for each channel), such that sums with the quantized network's patches
-    /// are near those of `float` with the float network's. The weight that a grid's range comes from keeps it. A channel for which learned
-    /// codes are no better than the nearest ones gets those.
-    pub fn learn(&self, moments: &Moments, float: &[f32], folded: &[f32], grids: &[Grid]) -> Learned {
+    /// are near those of `float` with the float network's. The weights that a grid's range comes from keep it. A channel for which learned
+    /// codes are no better than the nearest ones gets those. `largest_pair` as [`crate::BlockMut::largest_pair`] gives it.
+    pub fn learn(&self, moments: &Moments, float: &[f32], folded: &[f32], grids: &[Grid], largest_pair: Option<f32>) -> Learned {
         let patch = moments.patch();
         let objective = moments.objective(float);
-        let mut channels = channels(moments, &objective, folded, grids);
+        let mut channels = channels(moments, &objective, folded, grids, largest_pair);
         let nearest: Vec<f32> = channels.iter().flat_map(|c| c.weights.iter().map(|w| w.nearest)).collect();
         let mut codes = nearest.clone();
         let mut sums = vec![0.0; codes.len()];
@@ -69,7 +69,12 @@ impl AdaRound {
             let rows = channels.par_iter_mut().zip(sums.par_chunks_exact(patch));
             rows.for_each(|(channel, half)| channel.update(self.rate, drive, step, half));
         }
-        channels.par_iter().zip(codes.par_chunks_exact_mut(patch)).for_each(|(channel, codes)| channel.hard_codes(codes));
+        channels.par_iter().zip(codes.par_chunks_exact_mut(patch)).for_each(|(channel, codes)| {
+            channel.hard_codes(codes);
+            if let Some(largest) = largest_pair {
+                channel.keep_pairs_within(largest, codes);
+            }
+        });
         let after = objective.error(&scaled(&codes, &channels), &mut sums);
         for (c, (row, nearest)) in codes.chunks_exact_mut(patch).zip(nearest.chunks_exact(patch)).enumerate() {
             // Written so that NaN keeps the nearest codes.
@@ -102,6 +107,8 @@ struct Channel {
 }
 
 struct Weight {
+    /// `w/s`.
+    quotient: f32,
     /// `⌊w/s⌋`.
     floor: f32,
     nearest: f32,
@@ -130,6 +137,17 @@ impl Channel {
         }
     }
 
+    /// Takes back roundings away from zero where neighbours of one sign sum up to more than `largest`; their quotients do not.
+    fn keep_pairs_within(&self, largest: f32, codes: &mut [f32]) {
+        for (pair, weights) in codes.chunks_exact_mut(2).zip(self.weights.chunks_exact(2)) {
+            while pair[0] * pair[1] > 0.0 && (pair[0] + pair[1]).abs() > largest {
+                let excess = |i: usize| pair[i].abs() - weights[i].quotient.abs();
+                let farther = &mut pair[usize::from(excess(1) > excess(0))];
+                *farther -= farther.signum();
+            }
+        }
+    }
+
     /// A step of Adam on `∂E/∂h = 2·s·(Aŵ − Bw)` and the drive's derivative.
     fn update(&mut self, rate: f32, (strength, beta): (f32, f32), step: usize, half: &[f32]) {
         let corrections = (1.0 - 0.9f32.powi(step as i32), 1.0 - 0.999f32.powi(step as i32));
@@ -148,35 +166,87 @@ impl Channel {
     }
 }
 
-fn channels(moments: &Moments, objective: &Objective, folded: &[f32], grids: &[Grid]) -> Vec<Channel> {
+fn channels(moments: &Moments, objective: &Objective, folded: &[f32], grids: &[Grid], largest_pair: Option<f32>) -> Vec<Channel> {
     let patch = moments.patch();
     let count = folded.len() / patch;
     let grid = |c: usize| grids[if grids.len() == 1 { 0 } else { c }];
-    // The weight that each grid's range comes from, and how much of the grid it uses.
     let rows = if grids.len() == 1 { folded.len() } else { patch };
-    let largest: Vec<usize> = folded.chunks_exact(rows).enumerate().map(|(g, row)| g * rows + position_of_largest(row)).collect();
+    let settled: Vec<Settled> =
+        folded.chunks_exact(rows).zip(grids).map(|(rows, grid)| Settled::of(rows, patch, grid, largest_pair)).collect();
     let of = |c: usize| {
         let Grid { scale, range } = grid(c);
-        let largest = largest[if grids.len() == 1 { 0 } else { c }];
-        let kept = folded[largest].abs() / scale < 0.5 * range.hi - 1.0;
+        let (settled, offset) = if grids.len() == 1 { (&settled[0], c * patch) } else { (&settled[c], 0) };
+        let kept = settled.largest / scale < 0.5 * range.hi - 1.0;
         let diagonal = objective.mean_variance(c);
         let weight = |i: usize| {
-            let (at, t) = (c * patch + i, folded[c * patch + i] / scale);
-            let (floor, nearest) = (t.floor(), t.round_ties_even().clamp(range.lo, range.hi));
-            if at == largest {
-                // Away from zero: the range must not become narrower.
-                let code = ((t.abs() - 1e-3).ceil().copysign(t)).clamp(range.lo, range.hi);
-                return Weight { floor, nearest: code, learned: None };
+            let quotient = folded[c * patch + i] / scale;
+            let (floor, nearest) = (quotient.floor(), quotient.round_ties_even().clamp(range.lo, range.hi));
+            if let Some((_, code)) = settled.codes.iter().find(|(at, _)| *at == offset + i) {
+                return Weight { quotient, floor, nearest: *code, learned: None };
             }
             let settled = kept || floor < range.lo || floor >= range.hi || diagonal.is_nan() || diagonal <= 0.0;
-            let sigma = (t - floor - OFFSET) / STRETCH;
-            Weight { floor, nearest, learned: (!settled).then(|| [(sigma / (1.0 - sigma)).ln(), 0.0, 0.0]) }
+            let sigma = (quotient - floor - OFFSET) / STRETCH;
+            Weight { quotient, floor, nearest, learned: (!settled).then(|| [(sigma / (1.0 - sigma)).ln(), 0.0, 0.0]) }
         };
         Channel { scale, unit: scale * diagonal, kept, weights: (0..patch).map(weight).collect() }
     };
     (0..count).into_par_iter().map(of).collect()
 }
 
+/// The weights that a grid's range comes from: their codes keep it as it is.
+struct Settled {
+    /// The largest magnitude.
+    largest: f32,
+    /// Positions in the rows of the grid, and codes.
+    codes: Vec<(usize, f32)>,
+}
+
+impl Settled {
+    fn of(rows: &[f32], patch: usize, grid: &Grid, largest_pair: Option<f32>) -> Self {
+        let Grid { scale, range } = *grid;
+        let at = position_of_largest(rows);
+        let quotient = rows[at] / scale;
+        // Below one where something else made the scale larger: a power of two, a bias.
+        let share = (quotient.abs() / range.hi).max(0.99);
+        let pair = largest_pair.and_then(|largest| Some((largest, pair_of_largest_sum(rows, patch)?)));
+        let codes = match pair {
+            Some((largest, first)) if (rows[first] + rows[first + 1]).abs() / scale / largest > share => {
+                let code = (rows[first] / scale).round_ties_even();
+                vec![(first, code), (first + 1, largest.copysign(code) - code)]
+            }
+            // Away from zero: the range must not become narrower.
+            _ => vec![(at, ((quotient.abs() - 1e-3).ceil().copysign(quotient)).clamp(range.lo, range.hi))],
+        };
+        Settled { largest: rows[at].abs(), codes }
+    }
+}
+
+/// Where the two neighbours of one sign are that sum up to most.
+fn pair_of_largest_sum(rows: &[f32], patch: usize) -> Option<usize> {
+    let firsts = (0..rows.len() / patch).flat_map(|row| (row * patch..(row + 1) * patch - 1).step_by(2));
+    let sum = |first: &usize| (rows[*first] + rows[first + 1]).abs();
+    firsts.filter(|&first| rows[first] * rows[first + 1] > 0.0).max_by(|a, b| sum(a).total_cmp(&sum(b)))
+}
+
 fn position_of_largest(row: &[f32]) -> usize {
     (0..row.len()).fold(0, |best, i| if row[i].abs() > row[best].abs() { i } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_rounded_away_from_zero_goes_back_where_a_pair_is_too_large() {
+        let of = |quotients: &[f32], mut codes: Vec<f32>| {
+            let weight = |&quotient: &f32| Weight { quotient, floor: quotient.floor(), nearest: quotient.round_ties_even(), learned: None };
+            let channel = Channel { scale: 1.0, unit: 1.0, kept: false, weights: quotients.iter().map(weight).collect() };
+            channel.keep_pairs_within(128.0, &mut codes);
+            codes
+        };
+        assert_eq!(of(&[63.2, 64.7], vec![64.0, 65.0]), [63.0, 65.0]);
+        assert_eq!(of(&[-63.9, -64.05], vec![-64.0, -65.0]), [-64.0, -64.0]);
+        assert_eq!(of(&[126.9, 1.0001], vec![127.0, 2.0]), [127.0, 1.0]);
+        assert_eq!(of(&[100.4, -90.2, 120.0], vec![101.0, -91.0, 120.0]), [101.0, -91.0, 120.0], "two signs, and one without a neighbour");
+    }
 }

@@ -124,7 +124,7 @@ fn learned_rounding_is_up_or_down_and_better_than_the_nearest() {
         let moments = moments(&case);
         let grid = Grid { scale: 1.0 / 7.0, range: CodeRange { lo: -7.0, hi: 7.0, rounding: Rounding::HalfToEven } };
         for grids in [vec![grid], vec![grid; shape.out_channels]] {
-            let learned = AdaRound::default().learn(&moments, &case.weights, &case.weights, &grids);
+            let learned = AdaRound::default().learn(&moments, &case.weights, &case.weights, &grids, None);
             assert!(learned.moved > 0 && learned.kept.iter().all(|k| !k));
             let in_units = |codes: &[f32]| codes.iter().map(|q| q * grid.scale).collect::<Vec<f32>>();
             for (q, w) in learned.codes.iter().zip(&case.weights) {
@@ -134,6 +134,30 @@ fn learned_rounding_is_up_or_down_and_better_than_the_nearest() {
             let total = |codes: &[f32]| plain(&case, &in_units(codes)).iter().map(|p| p.1).sum::<f64>();
             let (before, after) = (total(&nearest), total(&learned.codes));
             assert!(after < 0.9 * before, "{shape:?}: {before} {after}");
+        }
+    }
+}
+
+/// On a grid that the largest pair of each channel makes, as [`quantrain_graph::pairs`] has it, where codes 0 and 1, 2 and 3, … may sum up to 12.
+#[test]
+fn learned_neighbours_of_one_sign_stay_within_their_sum() {
+    for shape in shapes() {
+        let case = case(shape);
+        let moments = moments(&case);
+        let patch = case.weights.len() / shape.out_channels;
+        let pairs = |row: &[f32]| row.chunks(2).map(|p| [p[0], *p.get(1).unwrap_or(&0.0)]).collect::<Vec<_>>();
+        let sum = |[a, b]: [f32; 2]| (a.max(0.0) + b.max(0.0)).max(-(a.min(0.0) + b.min(0.0)));
+        let largest = |row: &[f32]| pairs(row).into_iter().map(sum).fold(0.0, f32::max);
+        let single = |row: &[f32]| row.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+        let range = CodeRange { lo: -10.0, hi: 10.0, rounding: Rounding::HalfToEven };
+        let rows = || case.weights.chunks(patch);
+        let grids: Vec<Grid> = rows().map(|row| Grid { scale: (largest(row) / 12.0).max(single(row) / 10.0) * 1.000001, range }).collect();
+        let learned = AdaRound::default().learn(&moments, &case.weights, &case.weights, &grids, Some(12.0));
+        assert!(learned.moved > 0 && learned.kept.iter().all(|k| !k));
+        for ((codes, row), grid) in learned.codes.chunks(patch).zip(rows()).zip(&grids) {
+            assert!(largest(codes) <= 12.0 && single(codes) <= 10.0, "{codes:?}");
+            assert!(largest(codes) == 12.0 || single(codes) == 10.0, "the range stays: {codes:?}");
+            assert!(codes.iter().zip(row).all(|(q, w)| q.fract() == 0.0 && (q - w / grid.scale).abs() < 1.01));
         }
     }
 }

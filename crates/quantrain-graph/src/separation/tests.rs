@@ -338,7 +338,7 @@ fn a_layer_of_two_kinds_of_channels_on_an_output_has_integer_weights_and_a_float
     let classes: &[f32] = &[20.0, 12.0, 9.0, 7.0, 4.0, 2.0];
     let [onnxruntime, tidl] = [Target::onnxruntime(), Target::tidl_pow2()];
     let cases =
-        [(DIFFERENT, &onnxruntime, "layer: float", 7), (DIFFERENT, &tidl, "layer: float", 16), (classes, &tidl, "layer: 8 layer", 8)];
+        [(DIFFERENT, &onnxruntime, "layer: float", 8), (DIFFERENT, &tidl, "layer: float", 16), (classes, &tidl, "layer: 8 layer", 8)];
     for (channels, target, expected, weight_bits) in cases {
         let mut b = GraphBuilder::new("g");
         let layer = one_layer(&mut b);

@@ -74,4 +74,11 @@ fn pairs_of_products_saturate_where_the_arithmetic_says_so() {
     // 32767/127 = 258.008, in steps of 2.
     assert_eq!(sum(Products::SaturatingPairs, [255.0, 255.0]), 258.0);
     assert_eq!(sum(Products::SaturatingPairs, [100.0, 100.0]), 200.0);
+    // The target that knows of pairs has codes 64 and 64 there.
+    let mut net = QuantGraph::prepare(net.graph().clone(), Target::onnxruntime(), &Settings::default()).unwrap();
+    net.quantizers_mut().iter_mut().zip(ranges).for_each(|(q, range)| q.range = Some(range));
+    let arithmetic = Arithmetic { formula: Formula::Multiply, products: Products::SaturatingPairs };
+    let program = IntegerProgram::lower_with(&net, arithmetic).unwrap();
+    assert!(!program.may_saturate());
+    assert_eq!(program.run(1, &[&[255.0, 255.0]], &mut ()).unwrap()[0][0], 510.0);
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use quantrain_graph::{Settings, Target};
+use quantrain_integer::{Arithmetic, Formula, IntegerProgram, Products};
 
 use crate::compare::{Counts, calibrate, compare, prepare};
 use crate::random::Random;
@@ -43,6 +44,11 @@ fn check(name: &str, limits: (f32, f32), widths: &[(u8, u8)], batch: usize) {
             let settings = Settings { weight_bits: Some(weight_bits), activation_bits: Some(activation_bits), ..Settings::default() };
             let net = prepare(&graph, &Target::named(target).unwrap(), &settings);
             let net = calibrate(net, batch, &[x], 0.9);
+            if target == "onnxruntime" {
+                let paired = Arithmetic { formula: Formula::Multiply, products: Products::SaturatingPairs };
+                let program = IntegerProgram::lower_with(&net, paired).unwrap();
+                assert!(!program.may_saturate(), "{name}, {weight_bits}/{activation_bits} bits: a pair of products leaves 16 bits");
+            }
             counts.add(compare(&format!("{name}, {target}, {weight_bits}/{activation_bits} bits"), &net, batch, &[x]));
         }
     }

@@ -60,7 +60,7 @@ recipe_tables! {
         /// Whether the network is quantized; false trains and evaluates the float network.
         "enabled" enabled: bool, "true";
         /// Bits of weights: 2 to 8, or 16.
-        "weight-bits" weight_bits: u8, words "the target's, 7 for onnxruntime, else 8", example "8";
+        "weight-bits" weight_bits: u8, words "the target's, usually 8", example "8";
         /// Bits of activations: 2 to 8, or 16.
         "activation-bits" activation_bits: u8, words "the target's, usually 8", example "8";
         /// Bits of the weights and inputs of the first and the last layers, and of the network's outputs. Up to 8, their weights get no more than

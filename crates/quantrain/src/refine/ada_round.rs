@@ -12,7 +12,8 @@ pub(super) fn step(refiner: &mut Refiner, progress: &mut dyn Progress) -> Result
     walk::walk(refiner, "adaround", Wanted::Covariances, progress, |float, network, u, moments| {
         let Some((float_block, mut block)) = float.block_mut(u).zip(network.block_mut(u)) else { return Ok(()) };
         let Some(grids) = block.grids().map(<[_]>::to_vec) else { return Ok(()) };
-        let learned = settings.learn(moments, &float_block.folded_weights(), &block.folded_weights(), &grids);
+        let pairs = block.largest_pair();
+        let learned = settings.learn(moments, &float_block.folded_weights(), &block.folded_weights(), &grids, pairs);
         block.set_codes(&learned.codes, &learned.kept);
         moved += learned.moved;
         weights += learned.codes.len();

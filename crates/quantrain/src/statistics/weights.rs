@@ -43,7 +43,7 @@ impl WeightStatistics {
         let (Some(weights), Some(folded)) = (net.weight_quantizer(unit), net.folded(unit)) else { return Ok(None) };
         let node = || format!("weights of {}", net.graph().node(net.units()[unit].core).name);
         let stored = net.codes_of(unit).map(|codes| codes.weight.clone());
-        let quantized = stored.map_or_else(|| fold::quantize_weights(&weights.scheme, &folded, net.weight_limits(unit)), Ok);
+        let quantized = stored.map_or_else(|| fold::quantize_weights(&weights, &folded, net.weight_limits(unit)), Ok);
         let quantized = quantized.map_err(|source| PlacementError::Quantizer { tensor: node(), source })?;
         let row = folded.weight.len() / folded.bias.len().max(1);
         let extent = Range::of(&folded.weight);

@@ -43,7 +43,7 @@ impl Cause {
             Cause::TieRounding => "a QDQ file rounds half to even, the target does not; the integer program is the target's arithmetic",
             Cause::Saturation => {
                 "ONNX Runtime saturates pairs of products at 16 bits on this machine, which has no VNNI; \
-                 --exact-session does not, nor does it with weights of 7 bits (target onnxruntime)"
+                 --exact-session does not, nor does it with weights for the target onnxruntime"
             }
             Cause::WeightsQuantized => {
                 "a layer that is float in the file is not in ONNX Runtime, whose optimizer quantizes its weights, one scale a tensor, \
