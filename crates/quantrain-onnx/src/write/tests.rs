@@ -295,7 +295,7 @@ fn qdq_integers_are_the_codes_of_the_network() {
 fn weights_stored_channels_last_have_their_scales_on_axis_1() {
     let model =
         ModelFixture::new(13, &[0, 2]).floats("w", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).node("MatMul", &["x", "w"], "y", vec![]);
-    let net = prepared(model.read().unwrap(), Target::onnxruntime(), &with_bits(8, 8), Range::new(-1.0, 1.0));
+    let net = prepared(model.read().unwrap(), Target::named("onnxruntime-vnni").unwrap(), &with_bits(8, 8), Range::new(-1.0, 1.0));
     let model = qdq(&net, &QdqOptions::default());
     let graph = graph_of(&model);
     let weight = initializer(graph, "w_quantized");

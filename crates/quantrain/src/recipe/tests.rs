@@ -287,7 +287,7 @@ fn what_was_filled_in_follows_another_target_and_what_was_chosen_stays() {
         assert_eq!(recipe(text).unwrap().for_target("tidl-pow2").unwrap(), direct);
     }
     let narrow = kept("model = '/m'\n[quantization]\nweight-bits = 7\n", tidl());
-    assert_eq!(narrow.settings().weight_bits, Some(7), "the target's own width, but chosen");
+    assert_eq!(narrow.settings().weight_bits, Some(7), "fewer than the target has");
     assert_eq!(kept("model = '/m'\n", tidl()).settings().weight_bits, Some(8));
 }
 
@@ -295,8 +295,8 @@ fn what_was_filled_in_follows_another_target_and_what_was_chosen_stays() {
 fn what_a_hand_changed_in_a_kept_recipe_counts_as_chosen() {
     let effective = recipe("model = '/m'\n").unwrap().to_toml();
     assert!(effective.contains("explicit = [\"model\"]\n"), "{effective}");
-    assert!(effective.contains("weight-bits = 7\n") && effective.contains("epochs = 5\n"), "{effective}");
-    let changed = recipe(&effective.replace("weight-bits = 7\n", "weight-bits = 5\n").replace("epochs = 5\n", "epochs = 6\n")).unwrap();
+    assert!(effective.contains("weight-bits = 8\n") && effective.contains("epochs = 5\n"), "{effective}");
+    let changed = recipe(&effective.replace("weight-bits = 8\n", "weight-bits = 5\n").replace("epochs = 5\n", "epochs = 6\n")).unwrap();
     assert_eq!((changed.settings().weight_bits, changed.train().epochs), (Some(5), 6));
     assert!(["quantization.weight-bits", "train.epochs"].iter().all(|key| changed.explicit().iter().any(|k| k == key)), "{changed:?}");
     // What follows the number of epochs does not change with it where it is written.
