@@ -359,7 +359,7 @@ def check_accuracy(tally, programs, folder):
 
 
 def quantize(programs, model, images, target, run):
-    return programs.quantrain("quantize", "--model", model, *images.flags(), "--target", target, "--out", run)
+    return programs.quantrain("quantize", "--plain", "--model", model, *images.flags(), "--target", target, "--out", run)
 
 
 def simulated_and_exported(images, report):
@@ -390,7 +390,7 @@ def check_masks(tally, programs, folder):
     for name_of_target in ["onnxruntime", "tidl-pow2-even"]:
         flags = ["--model", model, "--data", training, "--eval-data", images, *mean, *std, "--crop", "176x240"]
         flags += ["--target", target(name_of_target, folder), "--out", folder / f"{name}-{name_of_target}"]
-        report = programs.quantrain("quantize", recipe, *flags)
+        report = programs.quantrain("quantize", "--plain", recipe, *flags)
         pairs = [("simulated and exported", report["ptq"]["mean_iou"], runtime(report["files"][0]))]
         if name_of_target == "onnxruntime":
             pairs.append(("float", report["float"]["mean_iou"], runtime(model)))
@@ -454,7 +454,7 @@ def check_exports(tally, programs, folder):
     for words, opset in [([], 17), (["--opset", 13], 13), (["--opset", 21], 21), (["--uint8", "--opset", 21], 21), (["--weight-bits", 4, "--int4"], 21)]:
         what = f"{name}: exported with {' '.join(map(str, words)) or 'nothing chosen'}"
         flags = ["--target", "tidl-pow2", *words, "--out", folder / f"export{len(words)}{opset}", "--eval-images", 1]
-        file = programs.quantrain("quantize", "--model", FASHION.model, *images.flags(), *flags)["files"][0]
+        file = programs.quantrain("quantize", "--plain", "--model", FASHION.model, *images.flags(), *flags)["files"][0]
         model = onnx.load(file)
         found = next(o.version for o in model.opset_import if not o.domain)
         options = ort.SessionOptions()

@@ -242,7 +242,7 @@ def judge(folder, form, batch, target, images):
     onnx.save(Network(batch).model(form), model)
     np.savez(folder / "calibration.npz", images=images[:CALIBRATION])
     np.savez(folder / "evaluation.npz", images=images[CALIBRATION:])
-    words = ["quantize", "--model", model, "--data", folder / "calibration.npz", "--eval-data", folder / "evaluation.npz"]
+    words = ["quantize", "--plain", "--model", model, "--data", folder / "calibration.npz", "--eval-data", folder / "evaluation.npz"]
     words += ["--mean", MEAN_PIXEL, "--std", DEVIATION_PIXEL, "--target", target, "--out", out, "--overwrite", "--json"]
     done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True)
     if done.returncode:

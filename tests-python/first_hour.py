@@ -253,7 +253,7 @@ def second_target(hour):
     code, out, err = hour.run("export", "first", "--target", "tidl-pow2")
     hour.judge(code == 0 and "int8 power of two" in out, "a second target has its own widths", out + err)
     later = re.search(r"exported: top-1 ([\d.]+)", out)
-    report, err = hour.json("quantize", "net.onnx", "--data", "photos", "--eval-data", "photos", "--target", "tidl-pow2", "--out", "direct", *NORMALIZE)
+    report, err = hour.json("quantize", "net.onnx", "--data", "photos", "--eval-data", "photos", "--target", "tidl-pow2", "--plain", "--out", "direct", *NORMALIZE)
     direct = (report.get("ptq") or {}).get("top1", 0)
     same = [hour.folder / "first/export/tidl-pow2/model.qdq.onnx", hour.folder / "direct/export/model.qdq.onnx"]
     hour.judge(all(p.exists() for p in same) and same[0].read_bytes() == same[1].read_bytes(), "and the bits of a run for it", err)

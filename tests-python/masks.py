@@ -318,7 +318,7 @@ def figure(folder, name, model, target, pixels):
     """The lowest SQNR of the exported file's output, or of its boxes and scores; None and a message where it fails."""
     onnx.save(model, folder / "model.onnx")
     np.savez(folder / "data.npz", images=pixels)
-    words = ["quantize", "--model", folder / "model.onnx", "--data", folder / "data.npz", "--mean", MEAN, "--std", DEVIATION]
+    words = ["quantize", "--plain", "--model", folder / "model.onnx", "--data", folder / "data.npz", "--mean", MEAN, "--std", DEVIATION]
     words += ["--target", target, "--out", folder / "run", "--overwrite", "-q"]
     done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True)
     if done.returncode:

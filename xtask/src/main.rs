@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+mod defaults;
 mod gradient_paths;
 mod links;
 mod lint;
@@ -23,6 +24,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   gradient-paths [--short] [--epochs N] [--seeds N] [--bits N] [--scales NAME] [--batch-norm NAME] [--train-images N] [--eval-images N]
           [--out DIR]
           resnet20 at W8A8 to W2A2 along both gradient paths, a table; hours, or minutes with --short; see docs/gradient-paths.md
+  defaults [--folds N] [--images N] [--network NAME]... [--target NAME]... [--way NAME]...
+          what quantize may do where nothing is said, over disjoint folds of the data, a table; see docs/defaults.md
   seeds RECIPE... [--seeds N]
           trains recipes from several seeds, a table of mean and spread";
 
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         ["pictures", "--check"] => pictures::run(&root, true),
         ["gradient-paths", ref options @ ..] => gradient_paths::run(&root, options),
         ["seeds", ref options @ ..] => seeds::run(&root, options),
+        ["defaults", ref options @ ..] => defaults::run(&root, options),
         ["compare", ref options @ ..] => compare::run(&root, options),
         _ => Err(USAGE.into()),
     };

@@ -77,6 +77,18 @@ impl Job {
         Job::of(recipe, datasets, model, graph)
     }
 
+    /// As [`Job::open`], with the usual refinement where none was chosen; a file that is quantized already has its ranges, and gets none.
+    ///
+    /// # Errors
+    /// As [`Job::open`].
+    pub fn for_quantizing(recipe: Recipe) -> Result<Self, RunError> {
+        let mut job = Job::open(recipe)?;
+        if job.file_quantizers.is_empty() {
+            job.recipe = job.recipe.refined_as_usual();
+        }
+        Ok(job)
+    }
+
     /// As [`Job::open`], with what training wants before it starts: new weights where the recipe says so, and BatchNormalization restored
     /// where it was folded away. Weights are quantized for their own ranges, also those of a file that is quantized already, unless these are
     /// learned.

@@ -382,6 +382,26 @@ impl Recipe {
         Recipe::try_from(said)
     }
 
+    /// The recipe of a run that only quantizes: where no refinement was chosen, the usual one of its target and widths.
+    pub fn refined_as_usual(&self) -> Self {
+        match self.said.refine.steps {
+            Some(_) => self.clone(),
+            None => self.with_steps(defaults::usual_refinement(&self.file, &self.target)),
+        }
+    }
+
+    /// The recipe without refinement, whatever was chosen.
+    pub fn without_refinement(&self) -> Self {
+        self.with_steps(Vec::new())
+    }
+
+    fn with_steps(&self, steps: Vec<RefineStep>) -> Self {
+        let mut recipe = self.clone();
+        recipe.file.refine.steps = Some(steps.clone());
+        recipe.refine.steps = steps;
+        recipe
+    }
+
     /// The keys that ask for other quantizers than the target's default ones; a file that is quantized already has its own.
     pub fn other_quantizers(&self) -> Vec<&'static str> {
         let (given, usual) = (&self.file.quantization, defaults::usual_quantization(&self.target));

@@ -21,6 +21,9 @@ use crate::report::{self, Exported, JudgedOn, seconds};
 pub struct Quantize {
     #[command(flatten)]
     flags: RecipeFlags,
+    /// Calibrate only, without any refinement, which may take minutes
+    #[arg(long, help_heading = "Quantization")]
+    plain: bool,
 }
 
 /// A calibrated network.
@@ -61,7 +64,7 @@ impl Quantize {
         }
         super::check_out(&recipe, self.flags.overwrite)?;
         super::start(&recipe)?;
-        let mut job = Job::open(recipe.clone())?;
+        let mut job = if self.plain { Job::open(recipe.without_refinement())? } else { Job::for_quantizing(recipe)? };
         job.check_data(false)?;
         let recipe = job.recipe().clone();
         let mut prepared = job.prepare(console)?;

@@ -320,7 +320,7 @@ fn an_export_for_another_target_is_that_of_a_run_for_it() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "");
     fixture.json(&["quantize", "recipe.toml"]);
-    let direct = fixture.json(&["quantize", "recipe.toml", "--target", "tidl-pow2", "--out", "direct"]);
+    let direct = fixture.json(&["quantize", "recipe.toml", "--target", "tidl-pow2", "--plain", "--out", "direct"]);
     let output = fixture.run(&["export", "run", "--target", "tidl-pow2", "--json"]);
     let later: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(later["quantized"]["weights"].to_string().contains("int8 power of two"), "the target's own width: {later}");

@@ -5,7 +5,7 @@ use quantrain_graph::{ChannelScales, Granularity, ScaleKind, Target};
 use super::RecipeFile;
 use super::channel_scales::PerChannelWeights;
 use super::check::{given, target};
-use super::choice::{BatchNorm, ClipWeights, GradientPath, RangeLearning, TrainObserver};
+use super::choice::{BatchNorm, ClipWeights, GradientPath, RangeLearning, RefineStep, TrainObserver};
 use super::file::{QuantizationFile, TABLES};
 use crate::CheckError;
 use crate::observe::ObserverKind;
@@ -31,13 +31,38 @@ pub(super) fn chosen(mut file: RecipeFile) -> Result<RecipeFile, CheckError> {
     }
     let standard = RecipeFile::standard();
     let target = target(given("target", file.target.as_deref().or(standard.target.as_deref()))?)?;
-    let usual = dependent_defaults(&file.clone().or(standard.clone()), &target).or(standard);
+    let whole = file.clone().or(standard.clone());
+    let mut usual = dependent_defaults(&whole, &target).or(standard);
+    // A run that only quantized has these filled in.
+    let refined = usual_refinement(&whole, &target);
+    if file.refine.steps.as_ref() == Some(&refined) {
+        usual.refine.steps = Some(refined);
+    }
     Ok(file.without(usual, &explicit))
 }
 
 /// The table `[quantization]` of a recipe that says nothing of it.
 pub(super) fn usual_quantization(target: &Target) -> QuantizationFile {
     dependent_defaults(&RecipeFile::standard(), target).quantization
+}
+
+/// The refinement of a network that is not trained, where none was chosen: what docs/defaults.md shows to be worth its time.
+pub(super) fn usual_refinement(file: &RecipeFile, target: &Target) -> Vec<RefineStep> {
+    let q = &file.quantization;
+    let has_own_widths = [(q.weight_bits, target.weights().bits), (q.activation_bits, target.activations().bits)]
+        .iter()
+        .all(|(given, own)| given.is_none_or(|bits| bits == *own));
+    match has_own_widths && shares_power_of_two(q, target) {
+        true => vec![RefineStep::Equalization, RefineStep::WeightClipping, RefineStep::BiasCorrection, RefineStep::AdaRound],
+        false => Vec::new(),
+    }
+}
+
+/// Whether the weights of a layer share one power of two.
+fn shares_power_of_two(given: &QuantizationFile, target: &Target) -> bool {
+    let of_target = target.weights().granularity == Granularity::PerChannel;
+    let of_channels = given.per_channel.map_or(of_target, |scales| scales == PerChannelWeights(ChannelScales::All));
+    target.weights().scale == ScaleKind::PowerOfTwo && !of_channels
 }
 
 /// The defaults that depend on the target and on other keys.
@@ -59,9 +84,7 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     }));
     q.quantize_output = Some(target.quantizes_output());
     q.bias_limit = Some(target.bias_limit());
-    let one_power = target.weights().scale == ScaleKind::PowerOfTwo
-        && given.per_channel.or(q.per_channel) != Some(PerChannelWeights(ChannelScales::All));
-    q.clip_weights = Some(if one_power { ClipWeights::Outliers } else { ClipWeights::Off });
+    q.clip_weights = Some(if shares_power_of_two(given, target) { ClipWeights::Outliers } else { ClipWeights::Off });
     (q.observer, q.train_observer) = match (activation_bits <= FEW_BITS, powers_of_two) {
         (true, _) => (Some(ObserverKind::MeanSquaredError), Some(TrainObserver::None)),
         (false, true) => (Some(ObserverKind::Pact2), Some(TrainObserver::Pact2)),
@@ -80,6 +103,7 @@ fn dependent_defaults(file: &RecipeFile, target: &Target) -> RecipeFile {
     let normalized = given.enabled != Some(false) && quantized_path;
     q.batch_norm = Some(if normalized { BatchNorm::Corrected } else { BatchNorm::Running });
     q.learn_weight_ranges = Some(given.learn_ranges.is_some_and(|method| method != RangeLearning::Pact));
+    defaults.refine.steps = Some(Vec::new());
     defaults.data.calibration = file.data.train.clone();
     let freeze = file.train.epochs.map(FreezeSchedule::over);
     defaults.train.freeze_batch_norm_epoch = freeze.map(|f| f.batch_norm);

@@ -205,7 +205,7 @@ recipe_tables! {
         /// weights across layers; the float function stays), weight-clipping (once, to the range with the least squared error),
         /// bias-correction (by the mean error of each layer's sums), bias-calibration (the devkit's, by the means of layers' outputs), adaround
         /// (rounding of weights learned layer by layer; corrects biases too).
-        "steps" steps: Vec<RefineStep>, "[]";
+        "steps" steps: Vec<RefineStep>, words "none; where nothing is trained and a layer's weights share one power of two, with the target's own widths, equalization, weight-clipping, bias-correction and adaround", example "[]";
         /// Share of the calibration images that no step sees, above 0 to below 1; at least one image.
         "held-out" held_out: f64, "0.2";
         /// Passes of bias-calibration, 1 or more.

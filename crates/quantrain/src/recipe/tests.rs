@@ -292,6 +292,32 @@ fn what_was_filled_in_follows_another_target_and_what_was_chosen_stays() {
 }
 
 #[test]
+fn what_is_only_quantized_is_refined_where_a_layer_shares_a_power_of_two() {
+    let steps = |text: &str| recipe(&format!("model = '/m'\n{text}")).unwrap().refined_as_usual().refine().steps.clone();
+    let all = [RefineStep::Equalization, RefineStep::WeightClipping, RefineStep::BiasCorrection, RefineStep::AdaRound];
+    assert_eq!(steps("target = 'tidl-pow2'\n"), all);
+    for other in [
+        "",
+        "target = 'tidl-pow2'\n[quantization]\nweight-bits = 4\n",
+        "target = 'tidl-pow2'\n[quantization]\nper-channel = true\n",
+        "target = 'tidl-pow2'\n[refine]\nsteps = []\n",
+    ] {
+        assert_eq!(steps(other), [], "{other}");
+    }
+    assert_eq!(steps("target = 'tidl-pow2'\n[refine]\nsteps = ['adaround']\n"), [RefineStep::AdaRound]);
+    let usual = recipe("model = '/m'\ntarget = 'tidl-pow2'\n").unwrap().refined_as_usual();
+    assert_eq!(usual.without_refinement().refine().steps, []);
+    // What a run keeps of it says what was done, and that nobody chose it.
+    assert!(usual.to_toml().contains("\"adaround\"") && !usual.to_toml().contains("\"refine.steps\""), "{}", usual.to_toml());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    fs::write(&path, usual.to_toml()).unwrap();
+    let other = Overrides { target: Some("onnxruntime".into()), ..Overrides::default() };
+    assert_eq!(Recipe::load(Some(&path), other).unwrap().refined_as_usual().refine().steps, []);
+    assert_eq!(Recipe::load(Some(&path), Overrides::default()).unwrap().refined_as_usual().refine(), usual.refine());
+}
+
+#[test]
 fn what_a_hand_changed_in_a_kept_recipe_counts_as_chosen() {
     let effective = recipe("model = '/m'\n").unwrap().to_toml();
     assert!(effective.contains("explicit = [\"model\"]\n"), "{effective}");
