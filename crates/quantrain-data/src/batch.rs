@@ -163,6 +163,14 @@ impl Loader {
         self.work.batches()
     }
 
+    /// The first batch of the first epoch, and no other.
+    ///
+    /// # Errors
+    /// A sample of it cannot be read.
+    pub fn first(&self) -> Result<Batch, DataError> {
+        self.work.fill(0, &self.work.order(0), 0, Batch::default())
+    }
+
     /// Starts `threads` threads (at least one) on the batches of `epoch`, from number `first` on.
     pub fn batches(&self, epoch: u64, first: usize, threads: usize) -> Batches {
         let end = self.work.batches();

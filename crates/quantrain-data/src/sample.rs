@@ -1,5 +1,6 @@
 //! What a dataset gives: images and what is known about them
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::DataError;
@@ -120,6 +121,11 @@ pub trait Dataset: Send + Sync {
     /// What people should know of the files: what was left out, what is missing.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Gives memory back that only samples outside `rows` need; nobody asks for these any more.
+    fn keep_only(&mut self, rows: Range<usize>) {
+        let _ = rows;
     }
 }
 

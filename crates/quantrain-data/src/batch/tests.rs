@@ -87,6 +87,13 @@ fn any_thread_count_and_any_resume_point_give_the_same_bits() {
 }
 
 #[test]
+fn the_first_batch_is_that_of_the_first_epoch() {
+    let plan = BatchPlan { batch_size: 7, shuffle: true, seed: 5, ..BatchPlan::default() };
+    let loader = Loader::new(Arc::new(Numbered::new(100)), &gray(), Some(&everything_on()), plan).expect("good parameters");
+    assert_eq!(loader.first().expect("good samples"), collect(loader.batches(0, 0, 1))[0]);
+}
+
+#[test]
 fn a_shuffled_epoch_holds_each_sample_once() {
     let plan = BatchPlan { batch_size: 8, shuffle: true, ..BatchPlan::default() };
     let batches = collect(loader(Numbered::new(50), plan).batches(0, 0, 2));

@@ -5,6 +5,7 @@
 //! slices of the decompressed pages, so nothing is copied, and a file costs about its own size.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use parquet::basic::Compression;
@@ -106,6 +107,11 @@ impl Dataset for Parquet {
 
     fn glance(&self, index: usize) -> Result<Glance, DataError> {
         Ok(self.image.header(&self.path, index)?.glance(self.exif))
+    }
+
+    fn keep_only(&mut self, rows: Range<usize>) {
+        self.image.keep_only(&rows);
+        self.mask.iter_mut().for_each(|mask| mask.keep_only(&rows));
     }
 }
 

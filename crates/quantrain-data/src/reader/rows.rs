@@ -22,9 +22,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(all: Box<dyn Dataset>, rows: Range<usize>) -> Self {
+    pub(super) fn new(mut all: Box<dyn Dataset>, rows: Range<usize>) -> Self {
         let end = rows.end.min(all.len());
-        Self { rows: rows.start.min(end)..end, all }
+        let rows = rows.start.min(end)..end;
+        all.keep_only(rows.clone());
+        Self { rows, all }
     }
 
     /// The index in the whole dataset.

@@ -1,6 +1,7 @@
 //! A column of encoded images: their bytes, or the files that they lie in
 
 use std::io::Cursor;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use parquet::data_type::ByteArray;
@@ -35,6 +36,18 @@ impl Stored {
         let path = self.paths.get(row).and_then(Option::as_ref).ok_or_else(missing)?;
         let path = std::str::from_utf8(path.data()).ok().filter(|path| !path.is_empty()).ok_or_else(missing)?;
         Ok(Place::File(table.parent().unwrap_or(Path::new("")).join(path)))
+    }
+
+    /// Lets go of all other rows. Those that stay are copied: they are slices of pages, which hold others too.
+    pub(super) fn keep_only(&mut self, rows: &Range<usize>) {
+        if *rows == (0..self.bytes.len()) {
+            return;
+        }
+        for values in [&mut self.bytes, &mut self.paths] {
+            for (row, value) in values.iter_mut().enumerate() {
+                *value = value.take().filter(|_| rows.contains(&row)).map(|value| ByteArray::from(value.data().to_vec()));
+            }
+        }
     }
 
     /// What `decode` makes of a row.

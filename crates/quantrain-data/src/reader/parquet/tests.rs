@@ -41,6 +41,25 @@ fn images_and_labels_come_row_by_row_across_row_groups() {
 }
 
 #[test]
+fn rows_of_a_file_are_its_own_samples_and_the_others_are_not_held() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("some.parquet");
+    write_parquet(&path, &[images("img", 3), masks("mask", 3)]);
+    let some = folder.path().join("some.parquet#2..5");
+    let dataset = open(&some, &ReadOptions::default()).expect("a dataset");
+    assert_eq!(dataset.len(), 3);
+    for index in 0..3 {
+        let (sample, height) = (dataset.sample(index).expect("a sample"), (index + 2) % 3 + 1);
+        assert_eq!((sample.image, sample.annotation), (patterned(height, 4, 3), Annotation::Mask(patterned(height, 4, 1))));
+    }
+    let mut whole = Parquet::open(&path, &ReadOptions::default()).expect("a file");
+    whole.keep_only(2..5);
+    let held = |stored: &Stored| stored.bytes.iter().map(Option::is_some).collect::<Vec<_>>();
+    let expected = [false, false, true, true, true, false];
+    assert_eq!((held(&whole.image), whole.mask.as_ref().map(held)), (expected.to_vec(), Some(expected.to_vec())));
+}
+
+#[test]
 fn a_mask_goes_before_labels_unless_labels_are_named() {
     let columns = [images("img", 2), masks("mask", 2), labels("label", 2)];
     let masked = opened(&columns, &Columns::default()).expect("a dataset");
