@@ -21,6 +21,7 @@
 //! | [`elementwise`] | Add, Mul, Clip, sums of gradients |
 //! | [`activation`] | float functions of each element |
 //! | [`normalize`] | layer and instance normalisation |
+//! | [`rounding`] | AdaRound's steps |
 //! | [`pooling`], [`resize`], [`softmax`], [`permute`] | the rest |
 //!
 //! This crate knows slices and shapes; it must not know graphs, files or quantizers.
@@ -42,6 +43,7 @@ pub mod pooling;
 mod product;
 pub mod range_sums;
 pub mod resize;
+pub mod rounding;
 mod scratch;
 mod simd;
 pub mod softmax;
@@ -50,5 +52,6 @@ mod test_data;
 mod vector;
 pub mod weights;
 
+pub use parallel::extrema;
 pub use scratch::Scratch;
 pub use simd::{ENVIRONMENT_VARIABLE, Simd, SimdError, simd};

@@ -1,5 +1,6 @@
 //! How work is split. Every split depends on shapes alone, so a result is the same at any number of threads.
 
+use crate::simd::{simd, simd_kernel};
 use rayon::iter::MaxLen;
 use rayon::prelude::*;
 use std::marker::PhantomData;
@@ -89,6 +90,20 @@ impl Extrema {
     }
 }
 
+/// The least and greatest of all values, NaN left out; `(∞, −∞)` where there is none.
+pub fn extrema(x: &[f32]) -> (f32, f32) {
+    let simd = simd();
+    x.par_chunks(TASK).one_by_one().map(|x| extrema_task(simd, x)).reduce(Extrema::default, Extrema::union).limits()
+}
+
+simd_kernel! {
+    fn extrema_task(x: &[f32]) -> Extrema {
+        let mut extrema = Extrema::default();
+        extrema.include(x);
+        extrema
+    }
+}
+
 /// A slice that several tasks write at once, each its own places.
 pub(crate) struct Shared<'a> {
     start: *mut f32,
@@ -121,5 +136,21 @@ impl<'a> Shared<'a> {
     pub(crate) fn from(&self, start: usize) -> *mut f32 {
         assert!(start <= self.length, "a task stays inside its slice");
         self.start.wrapping_add(start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::extrema;
+
+    #[test]
+    fn extrema_leave_nan_out() {
+        let mut x: Vec<f32> = (0..3 * super::TASK + 5).map(|i| (i * 7919 % 40_009) as f32 - 20_000.0).collect();
+        let plain = x.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+        assert_eq!(extrema(&x), plain);
+        (x[3], x[40_000]) = (f32::NAN, 1e6);
+        assert_eq!(extrema(&x), (plain.0, 1e6));
+        assert_eq!(extrema(&[]), (f32::INFINITY, f32::NEG_INFINITY));
+        assert_eq!(extrema(&[f32::NAN; 3]), (f32::INFINITY, f32::NEG_INFINITY));
     }
 }

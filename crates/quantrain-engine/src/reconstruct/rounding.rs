@@ -5,6 +5,7 @@
 //! `E[(ŵ·x̂ − w·x)²] + λ·Σ(1 − |2h − 1|^β)` is minimised over V by Adam, β falling from 20 to 2. The expectation comes from [`Moments`]; a
 //! channel's is measured in units of `s²·mean(diag A)`, what an error of one step in one weight costs.
 
+use quantrain_kernels::rounding::{self, Learned as Moving, OFFSET, STRETCH, Step};
 use quantrain_kernels::weights::Grid;
 use rayon::prelude::*;
 
@@ -39,8 +40,6 @@ pub struct Learned {
     pub moved: usize,
 }
 
-const STRETCH: f32 = 1.2;
-const OFFSET: f32 = -0.1;
 /// Share of the steps before h is driven to 0 or 1.
 const WARM_UP: f32 = 0.2;
 const FIRST_BETA: f32 = 20.0;
@@ -54,20 +53,23 @@ impl AdaRound {
         let patch = moments.patch();
         let objective = moments.objective(float);
         let mut channels = channels(moments, &objective, folded, grids, largest_pair);
-        let nearest: Vec<f32> = channels.iter().flat_map(|c| c.weights.iter().map(|w| w.nearest)).collect();
+        let nearest: Vec<f32> = channels.iter().flat_map(|c| c.nearest.iter().copied()).collect();
         let mut codes = nearest.clone();
         let mut sums = vec![0.0; codes.len()];
-        let scaled = |codes: &[f32], channels: &[Channel]| -> Vec<f32> {
-            codes.chunks_exact(patch).zip(channels).flat_map(|(row, c)| row.iter().map(move |q| q * c.scale)).collect()
+        let mut weights = vec![0.0; codes.len()];
+        let scale = |codes: &[f32], channels: &[Channel], to: &mut [f32]| {
+            let rows = to.par_chunks_exact_mut(patch).zip(codes.par_chunks_exact(patch)).zip(channels);
+            rows.for_each(|((to, row), c)| to.iter_mut().zip(row).for_each(|(to, q)| *to = q * c.scale));
         };
-        let before = objective.error(&scaled(&nearest, &channels), &mut sums);
+        scale(&nearest, &channels, &mut weights);
+        let before = objective.error(&weights, &mut sums);
         for step in 1..=self.iterations {
             channels.par_iter().zip(codes.par_chunks_exact_mut(patch)).for_each(|(channel, codes)| channel.soft_codes(codes));
-            let weights = scaled(&codes, &channels);
+            scale(&codes, &channels, &mut weights);
             objective.half_gradient(&weights, &mut sums);
             let drive = self.drive(step);
             let rows = channels.par_iter_mut().zip(sums.par_chunks_exact(patch));
-            rows.for_each(|(channel, half)| channel.update(self.rate, drive, step, half));
+            rows.for_each(|(channel, half)| channel.update(self.rate, drive, step as i32, half));
         }
         channels.par_iter().zip(codes.par_chunks_exact_mut(patch)).for_each(|(channel, codes)| {
             channel.hard_codes(codes);
@@ -75,7 +77,8 @@ impl AdaRound {
                 channel.keep_pairs_within(largest, codes);
             }
         });
-        let after = objective.error(&scaled(&codes, &channels), &mut sums);
+        scale(&codes, &channels, &mut weights);
+        let after = objective.error(&weights, &mut sums);
         for (c, (row, nearest)) in codes.chunks_exact_mut(patch).zip(nearest.chunks_exact(patch)).enumerate() {
             // Written so that NaN keeps the nearest codes.
             if after[c].is_nan() || after[c] >= before[c] {
@@ -103,45 +106,32 @@ struct Channel {
     /// `s·mean(diag A)`: turns gradients by ŵ into gradients by h in the channel's unit of error.
     unit: f32,
     kept: bool,
-    weights: Vec<Weight>,
-}
-
-struct Weight {
     /// `w/s`.
-    quotient: f32,
-    /// `⌊w/s⌋`.
-    floor: f32,
-    nearest: f32,
-    /// V with Adam's moments; `None` where the code is settled.
-    learned: Option<[f32; 3]>,
-}
-
-fn sigmoid(v: f32) -> f32 {
-    1.0 / (1.0 + (-v).exp())
-}
-
-fn soft(v: f32) -> f32 {
-    (sigmoid(v) * STRETCH + OFFSET).clamp(0.0, 1.0)
+    quotient: Vec<f32>,
+    /// `⌊w/s⌋`, or of a settled weight one below its code.
+    floor: Vec<f32>,
+    nearest: Vec<f32>,
+    /// V, infinite where the code is settled, and Adam's moments of it.
+    v: Vec<f32>,
+    mean: Vec<f32>,
+    square: Vec<f32>,
 }
 
 impl Channel {
     fn soft_codes(&self, codes: &mut [f32]) {
-        for (code, w) in codes.iter_mut().zip(&self.weights) {
-            *code = w.learned.map_or(w.nearest, |[v, ..]| w.floor + soft(v));
-        }
+        rounding::soft_codes(&self.floor, &self.v, codes);
     }
 
     fn hard_codes(&self, codes: &mut [f32]) {
-        for (code, w) in codes.iter_mut().zip(&self.weights) {
-            *code = w.learned.map_or(w.nearest, |[v, ..]| w.floor + f32::from(u8::from(soft(v) >= 0.5)));
-        }
+        self.soft_codes(codes);
+        codes.iter_mut().zip(&self.floor).for_each(|(code, floor)| *code = floor + f32::from(u8::from(*code - floor >= 0.5)));
     }
 
     /// Takes back roundings away from zero where neighbours of one sign sum up to more than `largest`; their quotients do not.
     fn keep_pairs_within(&self, largest: f32, codes: &mut [f32]) {
-        for (pair, weights) in codes.chunks_exact_mut(2).zip(self.weights.chunks_exact(2)) {
+        for (pair, quotients) in codes.chunks_exact_mut(2).zip(self.quotient.chunks_exact(2)) {
             while pair[0] * pair[1] > 0.0 && (pair[0] + pair[1]).abs() > largest {
-                let excess = |i: usize| pair[i].abs() - weights[i].quotient.abs();
+                let excess = |i: usize| pair[i].abs() - quotients[i].abs();
                 let farther = &mut pair[usize::from(excess(1) > excess(0))];
                 *farther -= farther.signum();
             }
@@ -149,20 +139,9 @@ impl Channel {
     }
 
     /// A step of Adam on `∂E/∂h = 2·s·(Aŵ − Bw)` and the drive's derivative.
-    fn update(&mut self, rate: f32, (strength, beta): (f32, f32), step: usize, half: &[f32]) {
-        let corrections = (1.0 - 0.9f32.powi(step as i32), 1.0 - 0.999f32.powi(step as i32));
-        for (i, w) in self.weights.iter_mut().enumerate() {
-            let Some([v, mean, square]) = &mut w.learned else { continue };
-            let (sigma, h) = (sigmoid(*v), soft(*v));
-            let inside = h > 0.0 && h < 1.0;
-            let away = 2.0 * h - 1.0;
-            let driven = -strength * 2.0 * beta * away.abs().powf(beta - 1.0) * away.signum();
-            let by_h = 2.0 * half[i] / self.unit + driven;
-            let gradient = if inside { by_h * STRETCH * sigma * (1.0 - sigma) } else { 0.0 };
-            *mean = 0.9 * *mean + 0.1 * gradient;
-            *square = 0.999 * *square + 0.001 * gradient * gradient;
-            *v -= rate * (*mean / corrections.0) / ((*square / corrections.1).sqrt() + 1e-8);
-        }
+    fn update(&mut self, rate: f32, drive: (f32, f32), number: i32, half: &[f32]) {
+        let learned = Moving { v: &mut self.v, mean: &mut self.mean, square: &mut self.square };
+        rounding::update(&Step { rate, drive, number, unit: self.unit }, half, learned);
     }
 }
 
@@ -178,17 +157,34 @@ fn channels(moments: &Moments, objective: &Objective, folded: &[f32], grids: &[G
         let (settled, offset) = if grids.len() == 1 { (&settled[0], c * patch) } else { (&settled[c], 0) };
         let kept = settled.largest / scale < 0.5 * range.hi - 1.0;
         let diagonal = objective.mean_variance(c);
-        let weight = |i: usize| {
-            let quotient = folded[c * patch + i] / scale;
-            let (floor, nearest) = (quotient.floor(), quotient.round_ties_even().clamp(range.lo, range.hi));
+        let zeros = || vec![0.0; patch];
+        let mut channel = Channel {
+            scale,
+            unit: scale * diagonal,
+            kept,
+            quotient: folded[c * patch..(c + 1) * patch].iter().map(|w| w / scale).collect(),
+            floor: zeros(),
+            nearest: zeros(),
+            v: vec![f32::INFINITY; patch],
+            mean: zeros(),
+            square: zeros(),
+        };
+        for i in 0..patch {
+            let t = channel.quotient[i];
+            let (floor, nearest) = (t.floor(), t.round_ties_even().clamp(range.lo, range.hi));
             if let Some((_, code)) = settled.codes.iter().find(|(at, _)| *at == offset + i) {
-                return Weight { quotient, floor, nearest: *code, learned: None };
+                (channel.floor[i], channel.nearest[i]) = (code - 1.0, *code);
+                continue;
             }
             let settled = kept || floor < range.lo || floor >= range.hi || diagonal.is_nan() || diagonal <= 0.0;
-            let sigma = (quotient - floor - OFFSET) / STRETCH;
-            Weight { quotient, floor, nearest, learned: (!settled).then(|| [(sigma / (1.0 - sigma)).ln(), 0.0, 0.0]) }
-        };
-        Channel { scale, unit: scale * diagonal, kept, weights: (0..patch).map(weight).collect() }
+            channel.nearest[i] = nearest;
+            channel.floor[i] = if settled { nearest - 1.0 } else { floor };
+            if !settled {
+                let sigma = (t - floor - OFFSET) / STRETCH;
+                channel.v[i] = (sigma / (1.0 - sigma)).ln();
+            }
+        }
+        channel
     };
     (0..count).into_par_iter().map(of).collect()
 }
