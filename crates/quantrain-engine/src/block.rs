@@ -13,6 +13,7 @@
 mod coefficients;
 mod limits;
 mod parameters;
+mod sums;
 
 use quantrain_graph::Quantizer;
 use quantrain_kernels::block_pass::{self, BlockPass};
@@ -24,8 +25,9 @@ use rayon::prelude::*;
 pub(crate) use coefficients::Statistics;
 pub(crate) use limits::Limits;
 pub(crate) use parameters::{BlockParameters, NormParameters, Trained};
+pub use sums::Sums;
 
-use crate::op::{LARGEST_F32_SUM, Scaled};
+use crate::op::Scaled;
 
 /// Which path's derivative the backward takes; the value is always the quantized path's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,12 +130,13 @@ pub(crate) fn forward(
     unquantized: Option<&mut [f32]>,
     y: &mut [f32],
 ) -> (f32, f32) {
-    let wide = p.simulated.as_ref().filter(|_| pass.training.is_none() && p.accumulator_bound() > Some(LARGEST_F32_SUM));
-    let is_wide = wide.is_some();
-    match wide {
-        Some(codes) => convolution::forward_wide(&pass.shape, x, &codes.codes, &codes.bias, pass.wide_rounding, accumulator),
-        None => convolution::forward(&pass.shape, x, p.used_weights(), accumulator),
-    }
+    let has_bias = match p.simulated.as_mut().filter(|_| pass.training.is_none()) {
+        Some(codes) => sums::sum(codes, &pass.shape, x, pass.wide_rounding, accumulator),
+        None => {
+            convolution::forward(&pass.shape, x, p.used_weights(), accumulator);
+            false
+        }
+    };
     let on_float_path = p.is_simulated() && matches!(pass.training, Some((GradientPath::Float, _)));
     let float_accumulator = float_accumulator.filter(|_| on_float_path);
     let two_paths = float_accumulator.is_some();
@@ -157,7 +160,7 @@ pub(crate) fn forward(
         Some(_) => Statistics::Batch,
         None => Statistics::Running,
     };
-    coefficients::of_forward(p, pass, two_paths, is_wide);
+    coefficients::of_forward(p, pass, two_paths, has_bias);
     if measures.is_some() {
         p.update_running_statistics(pass.input_scale, two_paths, rows);
     }

@@ -30,7 +30,7 @@ mod op;
 mod plan;
 mod reconstruct;
 
-pub use block::{BatchNormMode, GradientPath};
+pub use block::{BatchNormMode, GradientPath, Sums};
 pub use constants::evaluate;
 pub use error::EngineError;
 pub use layout::{in_memory_order, in_onnx_order, physical_shape};

@@ -59,8 +59,12 @@ pub struct BlockReport {
     pub node: String,
     /// The largest `Σ|w|·max|x| + |b|` of a channel, over centred codes: no sum is larger.
     pub bound: i64,
+    /// The largest `Σ|w|·max|x|` of a channel.
+    pub products: i64,
     /// The largest `|b|` of a channel, in codes.
     pub bias: i64,
+    /// Whether bytes hold inputs and weights.
+    pub are_bytes: bool,
     /// What sums are made in.
     pub accumulator: Accumulator,
 }
@@ -84,7 +88,9 @@ pub struct IntegerBlock {
     pub codes: Codes,
     /// What sums become.
     pub output: Output,
-    /// No sum of products of centred codes and bias is larger.
+    /// No sum of products of centred codes is larger.
+    pub products: i64,
+    /// No sum of products and bias is larger.
     pub bound: i64,
     has_signed_weights: bool,
 }
@@ -125,7 +131,7 @@ pub(crate) fn data(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula: 
     };
     let weights: Vec<i32> = quantized.weight.codes.iter().map(|&w| w as i32).collect();
     let codes = Codes { weights: to_memory_order(&weights, weight_extents(net, &unit)), bias: quantized.bias, input };
-    let bound = codes.bound(shape.out_channels);
+    let (products, bound) = codes.bounds(shape.out_channels);
     let weight_scales = (0..shape.out_channels).map(|c| quantized.weight.scale(c));
     let output = match ends.output {
         Some(grid) => {
@@ -138,7 +144,7 @@ pub(crate) fn data(net: &QuantGraph, u: usize, grids: &[Option<Grid>], formula: 
         None => Output::Reals { factors: weight_scales.map(|w| accumulator_scale(input.scale(), w)).collect(), clip: ends.clip },
     };
     let has_signed_weights = quantized.weight.quantizers.iter().all(|q| q.qmin() < 0 && q.zero_point() == 0);
-    Ok(Some(OfUnit::Integers(IntegerBlock { shape, codes, output, bound, has_signed_weights })))
+    Ok(Some(OfUnit::Integers(IntegerBlock { shape, codes, output, products, bound, has_signed_weights })))
 }
 
 /// Lowers unit `u`; `None` where it is no block.
@@ -152,7 +158,7 @@ pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], arithmet
     };
     let node = net.graph().node(net.units()[u].core).name.clone();
     let bias = block.codes.bias.iter().map(|b| i64::from(b.unsigned_abs())).max().unwrap_or(0);
-    let (is_narrow, bound) = (block.is_narrow(), block.bound);
+    let (is_narrow, are_bytes, products, bound) = (block.is_narrow(), block.are_bytes(), block.products, block.bound);
     let IntegerBlock { shape, codes, output, has_signed_weights, .. } = block;
     let is_paired = arithmetic.products == Products::SaturatingPairs && has_signed_weights && paired::Paired::applies(&shape, &codes);
     let block = if is_narrow && is_paired {
@@ -163,7 +169,7 @@ pub(crate) fn lower(net: &QuantGraph, u: usize, grids: &[Option<Grid>], arithmet
         Block::Wide(wide::Wide::new(shape, codes, output))
     };
     let accumulator = if matches!(block, Block::Narrow(_) | Block::Paired(_)) { Accumulator::I32 } else { Accumulator::I64 };
-    Ok(Some((Arc::new(block), Some(BlockReport { node, bound, bias, accumulator }))))
+    Ok(Some((Arc::new(block), Some(BlockReport { node, bound, products, bias, are_bytes, accumulator }))))
 }
 
 /// A block for batches of one size.
@@ -191,20 +197,26 @@ impl OfBatch {
 impl IntegerBlock {
     /// Whether codes and weights are bytes, and 32 bits hold sums and every step of the formula.
     pub fn is_narrow(&self) -> bool {
-        let bytes = self.codes.input.kind == crate::buffer::Kind::Bytes && self.codes.weights.iter().all(|w| i8::try_from(*w).is_ok());
-        bytes && self.output.fits_32_bits(self.bound)
+        self.are_bytes() && self.output.fits_32_bits(self.bound)
+    }
+
+    /// Whether bytes hold inputs and weights.
+    fn are_bytes(&self) -> bool {
+        self.codes.input.kind == crate::buffer::Kind::Bytes && self.codes.weights.iter().all(|w| i8::try_from(*w).is_ok())
     }
 }
 
 impl Codes {
-    /// The largest sum: [`BlockReport::bound`].
-    fn bound(&self, channels: usize) -> i64 {
+    /// The largest sum of products, and the largest sum: [`BlockReport::products`], [`BlockReport::bound`].
+    fn bounds(&self, channels: usize) -> (i64, i64) {
         let (lo, hi) = self.input.limits();
         let largest = i64::from(hi.max(-lo));
         let rows = self.weights.chunks_exact(self.weights.len() / channels);
-        let sum = |row: &[i32]| row.iter().map(|w| i64::from(w.abs())).sum::<i64>();
-        let bound = |(row, b): (&[i32], &i32)| sum(row).saturating_mul(largest).saturating_add(i64::from(b.unsigned_abs()));
-        rows.zip(&self.bias).map(bound).max().unwrap_or(0)
+        let of = |row: &[i32]| row.iter().map(|w| i64::from(w.abs())).sum::<i64>().saturating_mul(largest);
+        rows.zip(&self.bias).fold((0, 0), |(products, sums), (row, bias)| {
+            let sum = of(row);
+            (products.max(sum), sums.max(sum.saturating_add(bias.unsigned_abs().into())))
+        })
     }
 }
 

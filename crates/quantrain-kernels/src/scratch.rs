@@ -54,6 +54,18 @@ pub(crate) fn aligned(length: usize) -> usize {
     length.next_multiple_of(16)
 }
 
+/// The same memory as bytes.
+pub(crate) fn as_bytes(floats: &mut [f32]) -> &mut [u8] {
+    // SAFETY: a f32 is four bytes of less alignment, and any bits are a value of either.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), size_of_val(floats)) }
+}
+
+/// The same memory as sums.
+pub(crate) fn as_sums(floats: &mut [f32]) -> &mut [i32] {
+    // SAFETY: f32 and i32 have one size and alignment, and any bits are a value of either.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len()) }
+}
+
 /// The same memory as integers, for tables of offsets.
 pub(crate) fn as_integers(floats: &mut [f32]) -> &mut [u32] {
     // SAFETY: f32 and u32 have one size and alignment, and any bits are a value of either.

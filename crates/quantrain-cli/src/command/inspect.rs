@@ -133,8 +133,8 @@ struct Sums {
     bias: i64,
     /// Bits of the integers that sums are made in.
     bits: u8,
-    /// Bits of the floats that the simulation makes them in, exactly.
-    simulated: u8,
+    /// What the simulation makes them in, exactly: `f32`, with the bias added behind the products, `i32` or `f64`.
+    simulated: String,
 }
 
 impl Sums {
@@ -143,7 +143,8 @@ impl Sums {
         let program = net.is_calibrated().then(|| IntegerProgram::lower(net).ok()).flatten();
         let sums = |b: &BlockReport| {
             let bits = if b.accumulator == Accumulator::I32 { 32 } else { 64 };
-            Sums { largest: b.bound, bias: b.bias, bits, simulated: if b.bound <= 1 << 24 { 32 } else { 64 } }
+            let simulated = quantrain_engine::Sums::of(b.products as f64, b.bound as f64, b.are_bytes).to_string();
+            Sums { largest: b.bound, bias: b.bias, bits, simulated }
         };
         program.iter().flat_map(|p| p.blocks()).map(|b| (b.node.clone(), sums(b))).collect()
     }
@@ -152,7 +153,7 @@ impl Sums {
 impl fmt::Display for Sums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let power = |n: i64| if n == 0 { "0".to_owned() } else { format!("2^{:.1}", (n as f64).log2()) };
-        write!(f, "{} (bias {}), i{}, simulated f{}", power(self.largest), power(self.bias), self.bits, self.simulated)
+        write!(f, "{} (bias {}), i{}, simulated {}", power(self.largest), power(self.bias), self.bits, self.simulated)
     }
 }
 

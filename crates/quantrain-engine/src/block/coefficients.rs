@@ -106,8 +106,8 @@ fn normalised(p: &BlockParameters, pass: &Pass, c: usize, simulated: bool) -> No
     Normalised { mean, deviation, gamma: norm.gamma.value[c], beta: norm.beta.value[c] }
 }
 
-/// Fills `value` and `gradient`. `two_paths`: the gradient path has float accumulators of its own; `wide`: accumulators hold the bias.
-pub(super) fn of_forward(p: &mut BlockParameters, pass: &Pass, two_paths: bool, wide: bool) {
+/// Fills `value` and `gradient`. `two_paths`: the gradient path has float accumulators of its own; `has_bias`: accumulators hold the bias.
+pub(super) fn of_forward(p: &mut BlockParameters, pass: &Pass, two_paths: bool, has_bias: bool) {
     let s_y = pass.output_scale();
     let corrected = matches!(pass.training, Some((_, BatchNormMode::Corrected))) && p.statistics == Statistics::Batch;
     for c in 0..p.channels {
@@ -126,8 +126,7 @@ pub(super) fn of_forward(p: &mut BlockParameters, pass: &Pass, two_paths: bool, 
                 (0.0, unit * correction / s_y, ((p.bias_of(c) - n.mean) * n.gamma / n.deviation + n.beta) / s_y)
             }
             // The device's own formula: integer bias, then one multiplication.
-            // Wide sums have it already.
-            Some(_) if wide => (0.0, accumulator_scale(pass.input_scale, p.weight_scale(c)) / s_y, 0.0),
+            Some(_) if has_bias => (0.0, accumulator_scale(pass.input_scale, p.weight_scale(c)) / s_y, 0.0),
             Some(s) => (s.bias[c] as f32, accumulator_scale(pass.input_scale, p.weight_scale(c)) / s_y, 0.0),
         };
         let gradient = if two_paths { float(p) } else { value };

@@ -3,12 +3,14 @@
 use quantrain_graph::pairs::{self, Extent, Pairs};
 use quantrain_graph::{BlockCodes, Granularity, PlacementError, Quantizer, Range, WeightQuantizer};
 use quantrain_graph::{bias, fold};
+use quantrain_kernels::integer::Convolution;
 use quantrain_kernels::weights::{self as kernels, Grid};
 use rayon::prelude::*;
 
 use super::code_range;
 use super::coefficients::{Coefficients, Statistics};
 use super::limits::Limits;
+use super::sums::Reach;
 
 /// Values a channel from which on a batch has its whole share in the running statistics.
 const WHOLE_SHARE: usize = 16;
@@ -58,8 +60,12 @@ pub(crate) struct Simulated {
     pub bias: Vec<i32>,
     /// The most that codes of neighbours may sum up to, where that counts.
     pub largest_pair: Option<f32>,
-    /// The largest code of the input, in magnitude.
-    largest_input: f32,
+    /// Least and greatest centred code of the input.
+    pub input_limits: (f32, f32),
+    /// How far sums reach, once an evaluation has asked.
+    pub reach: Option<Reach>,
+    /// The weights for the kernels of bytes, once an evaluation has needed them.
+    pub packed: Option<Convolution>,
 }
 
 impl Simulated {
@@ -173,8 +179,7 @@ impl BlockParameters {
             let beta = self.norm.as_ref().map_or(0.0, |norm| norm.beta.value[c]);
             to.folded_bias[c] = (self.bias_of(c) - self.running.0[c]) * self.factors[c] + beta;
         }
-        let (low, high) = input.centred_limits();
-        to.largest_input = high.max(-low);
+        (to.input_limits, to.reach, to.packed) = (input.centred_limits(), None, None);
         if let Some(BlockCodes { weight, bias }) = &self.fixed {
             to.quantizers.clone_from(&weight.quantizers);
             to.set_grids();
@@ -221,10 +226,7 @@ impl BlockParameters {
 
     /// The largest sum that an accumulator of this step can reach, `Σ|w_q|·max|x_q| + |b_q|`; f32 holds sums below 2^24 exactly.
     pub fn accumulator_bound(&self) -> Option<f64> {
-        let Simulated { codes, bias, largest_input, .. } = self.simulated.as_ref()?;
-        let row = |row: &[f32]| row.iter().map(|w| f64::from(w.abs())).sum::<f64>() * f64::from(*largest_input);
-        let rows = codes.chunks_exact(codes.len() / self.channels);
-        Some(rows.zip(bias).map(|(w, &b)| row(w) + f64::from(b).abs()).fold(0.0, f64::max))
+        self.simulated.as_ref().map(|codes| Reach::of(codes).sums)
     }
 
     /// Whether this step computes with codes.

@@ -1,7 +1,16 @@
-//! Sums that f32 does not hold: plain loops in f64, exact for codes of up to 16 bits.
+//! Sums that f32 does not hold, each rounded to a f32 once.
+//!
+//! | what is too large | who sums |
+//! |---|---|
+//! | the bias alone | the fast kernel, and [`add_bias`] behind it |
+//! | sums of bytes that 32 bits hold | [`forward_bytes`]: the kernels of the integer program |
+//! | other sums | [`forward_wide`]: plain loops in f64, exact for codes of up to 16 bits |
 
 use super::ConvolutionShape;
-use crate::parallel::LANES;
+use crate::fake_quantize::CodeRange;
+use crate::integer::{Convolution, quantize};
+use crate::parallel::{LANES, OneByOne, TASK};
+use crate::scratch::{Scratch, as_bytes, as_sums};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
@@ -24,6 +33,50 @@ impl SumRounding {
         }
         let is_beyond = f64::from(near).abs() > sum.abs();
         f32::from_bits((near.to_bits() - u32::from(is_beyond)) | 1)
+    }
+}
+
+/// `y = y + bias[o]` of exact sums of products, rounded once.
+///
+/// # Panics
+/// `y` is no rows of one sum for each bias.
+pub fn add_bias(bias: &[i32], rounding: SumRounding, y: &mut [f32]) {
+    let channels = bias.len().max(1);
+    assert_eq!(y.len() % channels, 0, "add_bias: whole rows of channels");
+    let simd = simd();
+    let rows = (TASK / channels).max(1);
+    y.par_chunks_mut(rows * channels).one_by_one().for_each(|y| bias_task(simd, bias, rounding, y));
+}
+
+simd_kernel! {
+    fn bias_task(bias: &[i32], rounding: SumRounding, y: &mut [f32]) {
+        for row in y.chunks_exact_mut(bias.len()) {
+            for (y, &bias) in row.iter_mut().zip(bias) {
+                *y = rounding.round(f64::from(*y) + f64::from(bias));
+            }
+        }
+    }
+}
+
+/// `y = bias[o] + Σ x·w` by the kernels for bytes: `x` are centred codes within `range`, which a byte holds, and `convolution` has biases, weights
+/// and `−range.lo` as the code of 0.0. No sum may leave 32 bits.
+///
+/// # Panics
+/// Lengths do not fit the shape of `convolution` with `batch` samples.
+pub fn forward_bytes(convolution: &Convolution, range: &CodeRange, batch: usize, x: &[f32], rounding: SumRounding, y: &mut [f32]) {
+    let mut scratch = Scratch::take(x.len().div_ceil(size_of::<f32>()));
+    let bytes = &mut as_bytes(scratch.as_mut_slice())[..x.len()];
+    quantize(range, -range.lo as i32, 1.0, x, bytes);
+    convolution.accumulate(batch, bytes, as_sums(y));
+    let simd = simd();
+    y.par_chunks_mut(TASK).one_by_one().for_each(|y| sums_task(simd, rounding, y));
+}
+
+simd_kernel! {
+    fn sums_task(rounding: SumRounding, y: &mut [f32]) {
+        for y in y {
+            *y = rounding.round(f64::from(y.to_bits() as i32));
+        }
     }
 }
 
@@ -124,6 +177,43 @@ mod tests {
             let at = ((n * 7 + 2 * oh) * 6 + 2 * ow) * 12;
             let exact: i64 = (0..12).map(|c| x[at + c] as i64 * w[o * 12 + c] as i64).sum::<i64>() + 3;
             assert_eq!(*y, exact as f32);
+        }
+    }
+
+    #[test]
+    fn a_large_bias_is_added_behind_the_products() {
+        let shape = ConvolutionShape { groups: 3, ..SHAPE };
+        let (x, w) = (codes(shape.input_len(), 127), codes(shape.weight_len(), 63));
+        let bias = [1 << 30, -(1 << 24) - 1, 3, -(1 << 27) + 5, (1 << 24) - 9, 0];
+        for rounding in [SumRounding::ToNearest, SumRounding::ToOdd] {
+            let (mut fast, mut wide) = (vec![0.0; shape.output_len()], vec![0.0; shape.output_len()]);
+            forward(&shape, &x, &w, &mut fast);
+            add_bias(&bias, rounding, &mut fast);
+            forward_wide(&shape, &x, &w, &bias, rounding, &mut wide);
+            assert_eq!(fast, wide);
+        }
+    }
+
+    #[test]
+    fn sums_of_bytes_are_those_of_f64() {
+        let wide = ConvolutionShape { in_channels: 600, in_height: 3, in_width: 3, out_height: 2, out_width: 2, ..SHAPE };
+        for shape in [wide, ConvolutionShape { groups: 12, out_channels: 12, ..SHAPE }] {
+            for (lo, hi) in [(0.0f32, 255.0f32), (-128.0, 127.0), (-3.0, 200.0)] {
+                let range = CodeRange { lo, hi, rounding: crate::fake_quantize::Rounding::HalfToEven };
+                let x: Vec<f32> = (0..shape.input_len()).map(|i| (hi - (i * 7 % 40) as f32).max(lo)).collect();
+                let w: Vec<i8> = (0..shape.weight_len()).map(|i| (127 - i * 5 % 23) as i8).collect();
+                let bias: Vec<i32> = (0..shape.out_channels as i32).map(|o| o * 77_777_777 - 400_000_001).collect();
+                let parameters =
+                    crate::integer::ConvolutionParameters { shape, weights: &w, bias: &bias, zero: -lo as u8, requantize: None };
+                let convolution = Convolution::new(&parameters);
+                let w: Vec<f32> = w.iter().map(|&w| w.into()).collect();
+                for rounding in [SumRounding::ToNearest, SumRounding::ToOdd] {
+                    let (mut found, mut expected) = (vec![0.0; shape.output_len()], vec![0.0; shape.output_len()]);
+                    forward_bytes(&convolution, &range, shape.batch, &x, rounding, &mut found);
+                    forward_wide(&shape, &x, &w, &bias, rounding, &mut expected);
+                    assert_eq!(found, expected, "{lo} {hi} {rounding:?}");
+                }
+            }
         }
     }
 
