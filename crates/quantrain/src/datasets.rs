@@ -17,7 +17,10 @@ use crate::{RunError, image_size};
 const EVALUATION_BATCH: usize = 64;
 
 /// Of larger images there are fewer in a batch: several batches are in memory at once.
-const BATCH_BYTES: usize = 128 << 20;
+const BATCH_BYTES: usize = 5 << 20;
+
+/// As [`BATCH_BYTES`], where a batch has statistics of its own.
+const STATISTICS_BYTES: usize = 128 << 20;
 
 /// Samples left out that are named one by one.
 const NAMED: usize = 20;
@@ -183,8 +186,12 @@ impl Datasets {
 
     /// Images that are run at once, of so many, without training.
     fn batch_size(&self, images: usize) -> usize {
-        let bytes = self.image.into_iter().fold(size_of::<f32>(), usize::saturating_mul);
-        let of_memory = (BATCH_BYTES / bytes.max(1)).max(1);
+        self.batch_within(BATCH_BYTES, images)
+    }
+
+    fn batch_within(&self, bytes: usize, images: usize) -> usize {
+        let image = self.image.into_iter().fold(size_of::<f32>(), usize::saturating_mul);
+        let of_memory = (bytes / image.max(1)).max(1);
         self.fixed_batch.unwrap_or(EVALUATION_BATCH.min(images).min(of_memory))
     }
 
@@ -232,7 +239,7 @@ impl Datasets {
             }
             Purpose::Statistics => {
                 let limit = data.train_images.map_or(data.calibration_images, |all| all.min(data.calibration_images));
-                BatchPlan { batch_size: self.batch_size(limit).min(limit), ..drawn(limit) }
+                BatchPlan { batch_size: self.batch_within(STATISTICS_BYTES, limit).min(limit), ..drawn(limit) }
             }
             Purpose::Calibration => BatchPlan { drop_last: whole, ..drawn(data.calibration_images) },
             Purpose::Evaluation => judging(data.eval_images),

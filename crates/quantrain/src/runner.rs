@@ -10,15 +10,20 @@ pub struct Runner {
     planned: Vec<(Plan, Workspace)>,
     /// The largest part that memory allows, where a batch was too large.
     most: Option<usize>,
+    /// The most samples whose buffers the caches hold, once that is known.
+    cached: Option<usize>,
 }
 
 /// A full batch and the rest of an epoch: more sizes do not come along at once.
 const MOST_PLANS: usize = 2;
 
+/// Bytes of buffers that a part of a batch may have without training: larger ones are written to memory and read again by each layer.
+const PART_BYTES: usize = 16 << 20;
+
 impl Runner {
-    /// A runner without plans yet.
+    /// A runner without plans yet, for one network.
     pub fn new(purpose: Purpose) -> Self {
-        Runner { purpose, input_gradients: false, planned: Vec::new(), most: None }
+        Runner { purpose, input_gradients: false, planned: Vec::new(), most: None, cached: None }
     }
 
     /// A runner of training steps that give the gradients of the inputs too.
@@ -51,12 +56,14 @@ impl Runner {
         Ok(&mut self.planned[at])
     }
 
-    /// Samples that are run at once, of a batch of so many: all, or as many as memory allows where samples do not touch each other.
+    /// Samples that are run at once, of a batch of so many: all, or as many as memory allows, and without training the caches, where samples do
+    /// not touch each other. What is computed does not depend on it.
     ///
     /// # Errors
     /// As [`Runner::plan`], for a single sample.
     pub fn at_once(&mut self, network: &Network, batch: usize) -> Result<usize, EngineError> {
-        let mut size = batch.min(self.most.unwrap_or(batch)).max(1);
+        let cached = if self.purpose == Purpose::Inference { self.in_caches(network)? } else { batch };
+        let mut size = batch.min(cached).min(self.most.unwrap_or(batch)).max(1);
         while let Err(error) = self.plan(network, size) {
             if !matches!(error, EngineError::Memory(_)) || size == 1 || !network.quant_graph().graph().splits_by_sample() {
                 return Err(error);
@@ -65,6 +72,20 @@ impl Runner {
             self.most = Some(size);
         }
         Ok(size)
+    }
+
+    /// The most samples whose buffers the caches hold; no limit where samples touch each other.
+    fn in_caches(&mut self, network: &Network) -> Result<usize, EngineError> {
+        if let Some(cached) = self.cached {
+            return Ok(cached);
+        }
+        let net = network.quant_graph();
+        let cached = match net.graph().splits_by_sample() {
+            true => (PART_BYTES / Plan::new(net, 1, self.purpose)?.bytes().max(1)).max(1),
+            false => usize::MAX,
+        };
+        self.cached = Some(cached);
+        Ok(cached)
     }
 
     /// Runs a batch, whose values are given for each input as they lie in memory, part by part; after each, `read` may look at what it left.
@@ -91,7 +112,11 @@ impl Runner {
             let size = at_once.min(batch - first);
             let parts: Vec<&[f32]> = inputs.iter().map(|x| &x[first * (x.len() / batch)..][..size * (x.len() / batch)]).collect();
             let (plan, workspace) = self.plan(network, size)?;
-            network.forward(plan, workspace, mode, &parts, monitor)?;
+            if first == 0 {
+                network.forward(plan, workspace, mode, &parts, monitor)?;
+            } else {
+                network.forward_prepared(plan, workspace, mode, &parts, monitor)?;
+            }
             read(network, plan, workspace);
         }
         Ok(())
@@ -171,7 +196,7 @@ mod tests {
     fn a_batch_that_memory_does_not_hold_is_run_in_parts() {
         // 16 MiB a sample, several times over while a kernel runs, of 256 MiB.
         let mut network = tiled(1 << 18);
-        let mut runner = Runner::new(Purpose::Inference);
+        let mut runner = Runner::new(Purpose::Inspection);
         assert!(matches!(runner.plan(&network, 20), Err(EngineError::Memory(_))));
         assert_eq!(runner.at_once(&network, 20).unwrap(), 3);
         // Powers of two: their sums are exact.
@@ -185,6 +210,19 @@ mod tests {
         // The rest of an epoch.
         runner.outputs(&mut network, Mode::FLOAT, 2, &[&images[..32]], &mut outputs).unwrap();
         assert_eq!(outputs[0], expected[..2]);
+    }
+
+    #[test]
+    fn without_training_a_part_stays_in_the_caches() {
+        let mut network = tiled(1 << 15);
+        let mut runner = Runner::new(Purpose::Inference);
+        let at_once = runner.at_once(&network, 64).unwrap();
+        assert!((2..64).contains(&at_once), "2 MiB a sample: {at_once}");
+        assert!(runner.plan(&network, at_once).unwrap().0.bytes() <= PART_BYTES);
+        assert_eq!(Runner::new(Purpose::Inspection).at_once(&network, 64).unwrap(), 64);
+        let images = vec![2.0; 64 * 16];
+        let output = runner.output(&mut network, Mode::FLOAT, 64, &images, 0, &mut ()).unwrap();
+        assert_eq!(output, vec![32.0 * (1 << 15) as f32; 64]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use quantrain_graph::TensorId;
 use quantrain_kernels::elementwise::{self, AddPass};
-use quantrain_kernels::fake_quantize;
+use quantrain_kernels::{extrema, fake_quantize};
 
 use super::{Mode, Network, Workspace};
 use crate::block::{self, code_range};
@@ -23,9 +23,29 @@ impl Network {
         inputs: &[&[f32]],
         monitor: &mut dyn Monitor,
     ) -> Result<(), EngineError> {
+        plan.check(mode)?;
+        self.prepare(mode)?;
+        self.forward_prepared(plan, workspace, mode, inputs, monitor)
+    }
+
+    /// As [`Network::forward`], with the quantizers and codes that the last one made: for another part of a batch, where neither parameters
+    /// nor ranges nor the mode have changed.
+    ///
+    /// # Errors
+    /// An input has the wrong length, or the plan is for another kind of step.
+    pub fn forward_prepared(
+        &mut self,
+        plan: &Plan,
+        workspace: &mut Workspace,
+        mode: Mode,
+        inputs: &[&[f32]],
+        monitor: &mut dyn Monitor,
+    ) -> Result<(), EngineError> {
+        plan.check(mode)?;
         // On a thread of the pool every parallel pass starts without waking one.
         rayon::scope(|_| {
-            self.forward_begin(plan, workspace, mode, inputs, monitor)?;
+            monitor.begin(plan.batch());
+            self.feed(plan, workspace, inputs, monitor)?;
             for u in 0..plan.units.len() {
                 self.forward_unit(u, plan, workspace, mode, monitor);
             }
@@ -107,13 +127,16 @@ impl Network {
                 };
                 let mut accumulator = workspace.memory.take(*accumulator);
                 let mut float = float.map(|b| workspace.memory.take(*b));
-                let mut unquantized = (want == Want::Values).then(|| self.take_observed(y.len()));
+                // What is not quantized is what a monitor wants to see.
+                let shows_result = want == Want::Values && pass.output.is_none();
+                let mut unquantized = (want == Want::Values && !shows_result).then(|| self.take_observed(y.len()));
                 let x = self.values(plan, workspace, unit.inputs[0]);
                 let p = self.blocks[u].as_mut().expect("a block has parameters");
                 let (min, max) = block::forward(p, &pass, x, &mut accumulator, float.as_deref_mut(), unquantized.as_deref_mut(), &mut y);
                 if let Some(id) = id {
                     match (want, &unquantized) {
                         (Want::Values, Some(values)) => monitor.values(id, values),
+                        (Want::Values, None) => monitor.values(id, &y),
                         (Want::Extrema, _) => monitor.extrema(id, min, max),
                         _ => {}
                     }
@@ -173,8 +196,4 @@ fn show_extent(tensor: TensorId, values: &[f32], unit: f32, monitor: &mut dyn Mo
     if monitor.wants_all(tensor) {
         monitor.all(tensor, values, unit);
     }
-}
-
-fn extrema(x: &[f32]) -> (f32, f32) {
-    x.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &v| (min.min(v), max.max(v)))
 }
