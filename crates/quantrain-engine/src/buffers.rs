@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
+use rayon::prelude::*;
+
 /// A buffer of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BufferId(usize);
@@ -102,6 +104,11 @@ impl Memory {
     /// Allocates every slot.
     pub fn new(slots: &Slots) -> Self {
         Memory { data: slots.sizes.iter().map(|&n| vec![0.0; n]).collect(), slots: slots.clone() }
+    }
+
+    /// Takes the values of memory of the same layout.
+    pub fn copy_from(&mut self, other: &Memory) {
+        self.data.par_iter_mut().zip(&other.data).for_each(|(to, from)| to.copy_from_slice(from));
     }
 
     /// The values of a buffer.

@@ -91,6 +91,15 @@ impl Workspace {
     pub fn new(plan: &Plan) -> Self {
         Workspace { memory: Memory::new(&plan.slots), scales: vec![1.0; plan.values.len()] }
     }
+
+    /// Takes the values of another workspace of the same plan.
+    ///
+    /// # Panics
+    /// The plans have other buffers.
+    pub fn copy_from(&mut self, other: &Workspace) {
+        self.memory.copy_from(&other.memory);
+        self.scales.copy_from_slice(&other.scales);
+    }
 }
 
 /// A network with float master parameters.

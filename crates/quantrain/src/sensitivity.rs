@@ -5,22 +5,22 @@
 //! Biases stay float.
 
 mod search;
+mod walk;
 
 pub use crate::sqnr::EQUAL;
 pub use search::{Budget, Choice, Mix, search};
 
 use quantrain_data::Batch;
 use quantrain_engine::{Mode, Network, Purpose};
-use quantrain_graph::{QuantGraph, QuantizerId, Range};
+use quantrain_graph::{QuantGraph, Range};
 use serde::Serialize;
 
-use crate::metric::Tally;
 use crate::observe::{ObserverKind, ObserverSettings};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
 use crate::runner::Runner;
-use crate::sqnr::OutputNoise;
 use crate::{RunError, check_images};
+use walk::{OfQuantizer, Samples, Walk, Which};
 
 /// Widths at which a quantizer is tried alone.
 pub const WIDTHS: [u8; 2] = [8, 4];
@@ -90,168 +90,63 @@ pub struct Kinds {
     pub with_biases: Nearness,
 }
 
-/// Which quantizers are on.
-enum Switches {
-    Nothing,
-    /// Those of one kind.
-    Kind(Kind),
-    All,
-    /// One of the list alone, at a width.
-    Alone(usize, u8),
-    /// All but one of the list.
-    Without(usize),
-}
-
-/// A quantizer in the list.
-#[derive(Clone, Copy)]
-enum Which {
-    Weights(usize),
-    Activations(QuantizerId),
-}
-
-impl Which {
-    fn kind(self) -> Kind {
-        match self {
-            Which::Weights(_) => Kind::Weights,
-            Which::Activations(_) => Kind::Activations,
-        }
-    }
-}
-
 /// Measures every quantizer of a calibrated network on `batches`.
 ///
 /// # Errors
 /// Images do not fit, there are none, or values are not finite.
 pub fn measure(net: &QuantGraph, batches: &[Batch], progress: &mut dyn Progress) -> Result<Sensitivity, RunError> {
-    let mut bench = Bench::new(net, batches)?;
-    let count = bench.list.len();
-    progress.begin("sensitivity", (count * (WIDTHS.len() + 1)) as u64);
-    let mut measured = |bench: &Bench, switches| -> Result<Nearness, RunError> {
-        let found = bench.run(&switches)?;
-        progress.advance(1, "");
-        if progress.stop_requested() { Err(RunError::Stopped { stage: "sensitivity" }) } else { Ok(found) }
-    };
-    bench.float = bench.outputs(&Switches::Nothing)?;
-    let (float, quantized) = (bench.run(&Switches::Nothing)?, bench.run(&Switches::All)?);
-    let kinds = Kinds {
-        weights: bench.run(&Switches::Kind(Kind::Weights))?,
-        activations: bench.run(&Switches::Kind(Kind::Activations))?,
-        without_biases: quantized,
-        with_biases: bench.nearness(&bench.outputs_of(net.clone())?)?,
-    };
-    let mut costs = Vec::with_capacity(count);
-    for i in 0..count {
-        let [alone_8, alone_4] = [measured(&bench, Switches::Alone(i, WIDTHS[0]))?, measured(&bench, Switches::Alone(i, WIDTHS[1]))?];
-        let left_in_float = measured(&bench, Switches::Without(i))?;
-        let (name, kind, unit) = bench.describe(i);
-        costs.push(Cost { name, kind, alone_8, alone_4, left_in_float, unit });
+    let mut walk = Walk::new(net, [ranges(net, batches, WIDTHS[0])?, ranges(net, batches, WIDTHS[1])?])?;
+    let images: usize = batches.iter().map(|batch| batch.size).sum();
+    progress.begin("sensitivity", (images * walk.list.len() * (WIDTHS.len() + 1)) as u64);
+    for batch in batches {
+        check_images(walk.network(), batch)?;
+        let (at_once, image) = (walk.at_once(batch.size)?, batch.images.len() / batch.size.max(1));
+        for first in (0..batch.size).step_by(at_once) {
+            let size = at_once.min(batch.size - first);
+            let labels = batch.labels.get(first..first + size);
+            let samples = Samples { size, values: &batch.images[first * image..][..size * image], labels };
+            walk.take_up(&samples, &mut || {
+                progress.advance(size as u64, "");
+                if progress.stop_requested() { Err(RunError::Stopped { stage: "sensitivity" }) } else { Ok(()) }
+            })?;
+        }
     }
     progress.end();
+    let labelled = batches.iter().all(|b| b.labels.len() == b.size);
+    Ok(told(net, &walk, images, labelled))
+}
+
+/// What a walk has found, in order.
+fn told(net: &QuantGraph, walk: &Walk, images: usize, labelled: bool) -> Sensitivity {
+    let found = &walk.of_networks;
+    let kinds = Kinds {
+        weights: found.weights.nearness(labelled),
+        activations: found.activations.nearness(labelled),
+        without_biases: found.quantized.nearness(labelled),
+        with_biases: found.with_biases.nearness(labelled),
+    };
+    let mut costs: Vec<Cost> = walk.list.iter().zip(&walk.of_quantizers).map(|(which, found)| cost(net, *which, found, labelled)).collect();
     costs.sort_by(|a, b| a.alone_8.sqnr.total_cmp(&b.alone_8.sqnr));
-    Ok(Sensitivity { float, quantized, kinds, costs, images: batches.iter().map(|b| b.size).sum() })
+    Sensitivity { float: found.float.nearness(labelled), quantized: kinds.without_biases, kinds, costs, images }
+}
+
+fn cost(net: &QuantGraph, which: Which, found: &OfQuantizer, labelled: bool) -> Cost {
+    let (graph, units) = (net.graph(), net.units());
+    let (name, kind, unit) = match which {
+        Which::Weights(u) => (graph.node(units[u].core).name.clone(), Kind::Weights, Some(u)),
+        Which::Activations(q) => {
+            let unit = units.iter().position(|unit| net.quantizer_of(unit.output(graph)) == Some(q));
+            (net.quantizers()[q.0].tensor.clone(), Kind::Activations, unit)
+        }
+    };
+    let [alone_8, alone_4] = [0, 1].map(|width| found.alone[width].nearness(labelled));
+    Cost { name, kind, alone_8, alone_4, left_in_float: found.left_in_float.nearness(labelled), unit }
 }
 
 /// A width as weights of a unit get it: at 8 bits no more than the target's own, which may have fewer, or than they have.
 fn of_weights(net: &QuantGraph, unit: usize, bits: u8) -> u8 {
     let own = net.target().weights().bits.max(net.weight_quantizer(unit).map_or(0, |w| w.scheme.bits));
     if bits == WIDTHS[0] { bits.min(own) } else { bits }
-}
-
-/// The network, the images, and what the float network answers.
-struct Bench<'b> {
-    net: &'b QuantGraph,
-    batches: &'b [Batch],
-    list: Vec<Which>,
-    /// Every output of each batch.
-    float: Vec<Vec<Vec<f32>>>,
-    /// The range of each activation quantizer at each of [`WIDTHS`].
-    ranges: [Vec<Range>; 2],
-}
-
-impl<'b> Bench<'b> {
-    fn new(net: &'b QuantGraph, batches: &'b [Batch]) -> Result<Self, RunError> {
-        let weights = (0..net.units().len()).filter(|&u| net.weight_quantizer(u).is_some()).map(Which::Weights);
-        let activations = (0..net.quantizers().len()).map(|q| Which::Activations(QuantizerId(q)));
-        let list = weights.chain(activations).collect();
-        let ranges = [ranges(net, batches, WIDTHS[0])?, ranges(net, batches, WIDTHS[1])?];
-        Ok(Bench { net, batches, list, float: Vec::new(), ranges })
-    }
-
-    fn describe(&self, i: usize) -> (String, Kind, Option<usize>) {
-        let (graph, units) = (self.net.graph(), self.net.units());
-        match self.list[i] {
-            Which::Weights(u) => (graph.node(units[u].core).name.clone(), Kind::Weights, Some(u)),
-            Which::Activations(q) => {
-                let unit = units.iter().position(|unit| self.net.quantizer_of(unit.output(graph)) == Some(q));
-                (self.net.quantizers()[q.0].tensor.clone(), Kind::Activations, unit)
-            }
-        }
-    }
-
-    /// The network with some quantizers.
-    fn switched(&self, switches: &Switches) -> Result<QuantGraph, RunError> {
-        let mut net = self.net.clone();
-        let mut keep = vec![false; net.quantizers().len()];
-        for (i, which) in self.list.iter().enumerate() {
-            let (on, width) = match *switches {
-                Switches::Nothing => (false, None),
-                Switches::Kind(kind) => (kind == which.kind(), None),
-                Switches::All => (true, None),
-                Switches::Alone(one, bits) => (i == one, Some(bits)),
-                Switches::Without(one) => (i != one, None),
-            };
-            match *which {
-                Which::Weights(u) if on => {
-                    let own = net.weight_quantizer(u).map_or(WIDTHS[0], |w| w.scheme.bits);
-                    let bits = width.map_or(own, |bits| of_weights(&net, u, bits));
-                    net.round_weights(u, bits).map_err(quantrain_engine::EngineError::from)?;
-                }
-                Which::Weights(_) => {}
-                Which::Activations(q) => {
-                    keep[q.0] = on;
-                    if let Some(at) = width.filter(|_| on).and_then(|bits| WIDTHS.iter().position(|w| *w == bits)) {
-                        let quantizer = &mut net.quantizers_mut()[q.0];
-                        quantizer.scheme = quantizer.scheme.with_bits(WIDTHS[at]);
-                        quantizer.range = Some(self.ranges[at][q.0]);
-                    }
-                }
-            }
-        }
-        net.release_weights();
-        net.retain_quantizers(|q| keep[q.0]);
-        Ok(net)
-    }
-
-    fn outputs(&self, switches: &Switches) -> Result<Vec<Vec<Vec<f32>>>, RunError> {
-        self.outputs_of(self.switched(switches)?)
-    }
-
-    fn outputs_of(&self, net: QuantGraph) -> Result<Vec<Vec<Vec<f32>>>, RunError> {
-        let mut network = Network::new(net);
-        let mut runner = Runner::new(Purpose::Inference);
-        let run = |batch: &Batch| {
-            let mut outputs = Vec::new();
-            runner.outputs(&mut network, Mode::SIMULATE, batch.size, &[&batch.images], &mut outputs)?;
-            Ok(outputs)
-        };
-        self.batches.iter().map(run).collect()
-    }
-
-    fn run(&self, switches: &Switches) -> Result<Nearness, RunError> {
-        self.nearness(&self.outputs(switches)?)
-    }
-
-    fn nearness(&self, outputs: &[Vec<Vec<f32>>]) -> Result<Nearness, RunError> {
-        let (mut sqnr, mut tally) = (OutputNoise::of(self.net.graph()), Tally::default());
-        let labelled = self.batches.iter().all(|b| b.labels.len() == b.size);
-        for ((y, float), batch) in outputs.iter().zip(&self.float).zip(self.batches) {
-            sqnr.add(batch.size, float, y.iter());
-            if let Some(scores) = y.first().filter(|_| labelled) {
-                tally.add(scores, &batch.labels)?;
-            }
-        }
-        Ok(Nearness { sqnr: sqnr.decibels(), top1: labelled.then(|| tally.accuracy().top1) })
-    }
 }
 
 /// The ranges of all activation quantizers at a width, by squared error.

@@ -1,5 +1,6 @@
 //! A forward that stops before each unit, so that refinement can look at what a block reads and change the block.
 
+use quantrain_graph::{Quantizer, QuantizerId};
 use quantrain_kernels::convolution::ConvolutionShape;
 use quantrain_kernels::weights::Grid;
 
@@ -53,6 +54,39 @@ impl Network {
         self.prepare_codes(u)?;
         rayon::scope(|_| self.forward_unit(u, plan, workspace, mode, monitor));
         Ok(())
+    }
+
+    /// Runs unit `u` and all that follow, in a forward that stands before `u`.
+    ///
+    /// # Errors
+    /// A unit's weights or bias have no codes.
+    pub fn forward_rest(
+        &mut self,
+        u: usize,
+        plan: &Plan,
+        workspace: &mut Workspace,
+        mode: Mode,
+        monitor: &mut dyn Monitor,
+    ) -> Result<(), EngineError> {
+        rayon::scope(|_| {
+            for u in u..self.blocks.len() {
+                self.prepare_codes(u)?;
+                self.forward_unit(u, plan, workspace, mode, monitor);
+            }
+            Ok(())
+        })
+    }
+
+    /// Replaces a quantizer in the forward under way, `None` by nothing; gives the one that was there. The next forward has the network's own.
+    pub fn use_quantizer(&mut self, quantizer: QuantizerId, by: Option<Quantizer>) -> Option<Quantizer> {
+        std::mem::replace(&mut self.quantizers[quantizer.0], by)
+    }
+
+    /// Exchanges the master weights of block `u` with those of the same network in another form; nothing where the unit is no block.
+    pub fn swap_weights(&mut self, u: usize, other: &mut Network) {
+        if let Some((own, other)) = self.blocks[u].as_mut().zip(other.blocks[u].as_mut()) {
+            std::mem::swap(&mut own.weight.value, &mut other.weight.value);
+        }
     }
 
     /// Makes the codes of unit `u` anew where it is a block, by the quantizers of the forward under way.
