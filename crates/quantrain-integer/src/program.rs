@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quantrain_graph::{QuantGraph, Quantizer, TensorId};
+use quantrain_graph::{NodeId, Op, QuantGraph, Quantizer, TensorId};
 use rayon::prelude::*;
 
 use crate::block::{Arithmetic, Block, BlockReport};
@@ -97,6 +97,18 @@ impl IntegerProgram {
     /// Whether some sum may saturate: pairs of products are added in 16 bits, and the weights of a block reach that far.
     pub fn may_saturate(&self) -> bool {
         self.lowered.blocks.iter().flatten().any(|block| matches!(**block, Block::Paired(_)))
+    }
+
+    /// Whether all work is what the fast kernels are for: every block has bytes and sums of 32 bits, nothing before the last of them is left in
+    /// float, and no two activations are multiplied as matrices. Other programs give the same codes, but the simulation is the faster one.
+    pub fn is_whole(&self) -> bool {
+        let (graph, blocks) = (self.net.graph(), &self.lowered.blocks);
+        let before_last = blocks.iter().rposition(Option::is_some).unwrap_or(0);
+        let is_float = |core: NodeId| self.net.float_nodes().iter().any(|(node, _)| *node == core);
+        self.net.units().iter().zip(blocks).enumerate().all(|(u, (unit, block))| match block.as_deref() {
+            Some(block) => matches!(block, Block::Narrow(_)),
+            None => !matches!(graph.node(unit.core).op, Op::MatMul(_)) && (u > before_last || !is_float(unit.core)),
+        })
     }
 
     /// Of each block with integer weights, the bound of its sums and what they are made in; in the order they run.

@@ -1,14 +1,24 @@
 //! A network over a data set.
 
 use quantrain_data::{Batch, DataError};
-use quantrain_engine::{Mode, Network, Purpose, physical_shape};
+use quantrain_engine::{Mode, Network, physical_shape};
 
+use crate::execution::{Execution, Executor};
 use crate::metric::{Metric, Output, Score};
 use crate::progress::Progress;
-use crate::runner::Runner;
 use crate::{RunError, check_images};
 
-/// What the network is worth over `batches`, or `None` where the metric cannot tell.
+/// What a network is worth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// By the metric; `None` where it cannot tell.
+    pub score: Option<Score>,
+    /// What ran the network.
+    pub execution: Execution,
+}
+
+/// What the network is worth over `batches`. Quantized networks are run by the integer program where it is whole, which gives the codes of the
+/// simulation.
 ///
 /// # Errors
 /// A batch cannot be read or does not fit the network, annotations do not fit the metric, or there is no image.
@@ -18,16 +28,16 @@ pub fn evaluate(
     batches: impl Iterator<Item = Result<Batch, DataError>>,
     metric: &mut dyn Metric,
     progress: &mut dyn Progress,
-) -> Result<Option<Score>, RunError> {
-    let mut runner = Runner::new(Purpose::Inference);
+) -> Result<Evaluation, RunError> {
+    let mut executor = Executor::new(network, mode);
     let mut values = Vec::new();
     let mut images = 0;
     metric.start();
     for batch in batches {
         let batch = batch?;
-        check_images(network, &batch)?;
-        runner.outputs(network, mode, batch.size, &[&batch.images], &mut values)?;
-        let graph = network.quant_graph().graph();
+        check_images(executor.network(), &batch)?;
+        executor.outputs(batch.size, &[&batch.images], &mut values)?;
+        let graph = executor.network().quant_graph().graph();
         let tensors: Vec<_> = graph.outputs().iter().map(|&t| graph.tensor(t)).collect();
         let shapes: Vec<_> = tensors.iter().map(|t| physical_shape(&t.shape, batch.size)).collect();
         let outputs = tensors.iter().zip(&shapes).zip(&values);
@@ -42,5 +52,5 @@ pub fn evaluate(
     if images == 0 {
         return Err(RunError::NoImages);
     }
-    Ok(metric.score())
+    Ok(Evaluation { score: metric.score(), execution: executor.execution() })
 }

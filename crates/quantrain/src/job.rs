@@ -13,12 +13,13 @@ use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 use crate::checkpoint::{DataFingerprint, Identity, network_fingerprint};
 use crate::clip_weights::ClippedWeights;
 use crate::datasets::{Datasets, Purpose, training_images};
-use crate::evaluate::evaluate;
+use crate::evaluate::{Evaluation, evaluate};
+use crate::execution::Execution;
 use crate::export::{ExportFiles, write_network};
 use crate::export_check::{ExportCheck, check_exports};
 use crate::images::check_annotations;
 use crate::loss::Loss;
-use crate::metric::{ByAnnotation, Fidelity, Metric, Score, Sqnr, WithFidelity};
+use crate::metric::{ByAnnotation, Fidelity, Keeping, KeptOutputs, Metric, Score, Sqnr, WithFidelity};
 use crate::model::Model;
 use crate::observe::ObserverSettings;
 use crate::onnxruntime::OnnxRuntime;
@@ -43,6 +44,10 @@ pub struct Job {
     network: Option<Network>,
     /// The network before calibration, refinement and training: what these are measured by, and the teacher.
     float: QuantGraph,
+    /// Outputs of `float` for the images that judge, as far as they are known.
+    float_outputs: KeptOutputs,
+    /// Whether the network still computes in float what `float` does.
+    is_untouched: bool,
     /// The observers of the calibration.
     ranges: Option<Ranges>,
     /// What finds ranges: the recipe's, or what calibration has chosen.
@@ -60,6 +65,8 @@ pub struct Job {
     worth: Option<Score>,
     /// Its output SQNR, where that was measured beside.
     sqnr: Option<Sqnr>,
+    /// What ran the network that was judged last.
+    execution: Option<Execution>,
     calibration_warnings: Vec<Warning>,
     /// What the last calibration clipped.
     clipped: Vec<ClippedWeights>,
@@ -74,7 +81,7 @@ impl Job {
         let model = read(&recipe)?;
         let datasets = Datasets::new(&recipe, &model.graph)?;
         let graph = model.graph.clone();
-        Job::of(recipe, datasets, model, graph)
+        Ok(Job { is_untouched: true, ..Job::of(recipe, datasets, model, graph)? })
     }
 
     /// As [`Job::open`], with the usual refinement where none was chosen; a file that is quantized already has its ranges, and gets none.
@@ -132,13 +139,16 @@ impl Job {
         let identity = Identity { network: network_fingerprint(&model.place(&recipe, file.clone())?), recipe: recipe.fingerprint() };
         let restored = graph.nodes().len() - file.nodes().len();
         let compares = recipe.quantization().enabled;
-        let reference = compares.then(|| Fidelity::new(QuantGraph::float(file.clone())));
+        let float_outputs = KeptOutputs::default();
+        let reference = compares.then(|| Fidelity::new(QuantGraph::float(file.clone())).knowing(float_outputs.clone()));
         let metric = Box::new(ByAnnotation::new(recipe.data().ignored_label, reference));
         let net = model.place(&recipe, graph)?;
         Ok(Job {
             datasets,
             input: None,
             float: net.clone(),
+            float_outputs,
+            is_untouched: false,
             network: Some(Network::new(net)),
             ranges: None,
             observer: recipe.quantization().observer,
@@ -150,6 +160,7 @@ impl Job {
             trains: false,
             worth: None,
             sqnr: None,
+            execution: None,
             calibration_warnings: Vec::new(),
             clipped: Vec::new(),
             recipe,
@@ -204,13 +215,14 @@ impl Job {
 
     /// The network as it stands.
     pub fn net(&mut self) -> &QuantGraph {
-        let network = self.network_mut();
+        let network = self.network.as_mut().expect("a trainer gives the network back");
         network.store();
         network.quant_graph()
     }
 
     /// The network with its master parameters.
     pub fn network_mut(&mut self) -> &mut Network {
+        self.is_untouched = false;
         self.network.as_mut().expect("a trainer gives the network back")
     }
 
@@ -278,7 +290,7 @@ impl Job {
         for (loader, reads_labels, needs_labels) in
             [(train, learns_labels, learns_labels), (calibration, false, false), (eval, true, false)]
         {
-            let Some(batch) = loader.and_then(|l| l.batches(0, 0, 1).next()).transpose()? else { continue };
+            let Some(batch) = loader.map(|loader| loader.first()).transpose()? else { continue };
             self.input = Some(InputStatistics::of(&batch));
             check_images(network, &batch)?;
             if needs_labels && batch.labels.is_empty() && batch.masks.is_none() {
@@ -304,7 +316,7 @@ impl Job {
     /// # Errors
     /// The network is not calibrated, images cannot be read or do not fit.
     pub fn simulated_score(&mut self, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
-        let mut fidelity = (!self.trains).then(|| Fidelity::new(self.float.clone()));
+        let mut fidelity = (!self.trains).then(|| Fidelity::new(self.float.clone()).knowing(self.float_outputs.clone()));
         self.worth = self.score(Mode::SIMULATE, fidelity.as_mut(), progress)?;
         self.sqnr = fidelity.and_then(|f| f.sqnr());
         Ok(self.worth.clone())
@@ -315,13 +327,25 @@ impl Job {
         self.sqnr.as_ref()
     }
 
+    /// What ran the network that was judged last: the integer program, where the network lowers whole.
+    pub fn execution(&self) -> Option<Execution> {
+        self.execution
+    }
+
     fn score(&mut self, mode: Mode, fidelity: Option<&mut Fidelity>, progress: &mut dyn Progress) -> Result<Option<Score>, RunError> {
         let Some(loader) = self.datasets.judging()? else { return Ok(None) };
         let batches = loader.batches(0, 0, self.recipe.data().loader_threads);
         progress.begin(if mode == Mode::FLOAT { "float network" } else { "simulated integers" }, loader.samples() as u64);
         let network = self.network.as_mut().expect("a trainer gives the network back");
         let mut metric = WithFidelity { metric: &mut *self.metric, fidelity };
-        let score = evaluate(network, mode, batches, &mut metric, progress)?;
+        let is_reference = mode == Mode::FLOAT && self.is_untouched && self.recipe.quantization().enabled;
+        let Evaluation { score, execution } = if is_reference {
+            let mut metric = Keeping { metric: &mut metric, outputs: &self.float_outputs };
+            evaluate(network, mode, batches, &mut metric, progress)?
+        } else {
+            evaluate(network, mode, batches, &mut metric, progress)?
+        };
+        self.execution = Some(execution);
         progress.end();
         Ok(score)
     }
@@ -383,6 +407,7 @@ impl Job {
         let loader = self.datasets.needed(Purpose::Training)?;
         let eval = self.datasets.judging()?;
         let recipe = self.recipe.clone();
+        self.is_untouched = false;
         let mut net = self.network.take().expect("a trainer gives the network back").into_quant_graph();
         if let Some(state) = &resume {
             net.place_by(state.position.separations.clone()).map_err(EngineError::from)?;

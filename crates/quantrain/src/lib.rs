@@ -59,6 +59,7 @@ mod datasets;
 mod dry_run;
 mod error;
 mod evaluate;
+mod execution;
 mod export;
 mod export_check;
 mod held_out;
@@ -115,7 +116,8 @@ pub use dry_run::dry_run;
 pub use error::{
     CheckError, CheckpointError, FileError, Location, LossError, ObserveError, OptimizerError, RecipeError, RunDirectoryError, RunError,
 };
-pub use evaluate::evaluate;
+pub use evaluate::{Evaluation, evaluate};
+pub use execution::Execution;
 pub use export_check::ExportCheck;
 use images::check_images;
 pub use images::image_size;

@@ -3,13 +3,13 @@
 //! How much of a tail is noise and how much is signal, its values alone do not tell: docs/foreign-files.md has networks that lose 2 dB where
 //! 0.01 % is cut, and others that lose 1 dB where nothing is. The outputs tell.
 
-use quantrain_engine::{Mode, Network, Purpose};
+use quantrain_engine::{Mode, Network};
 use quantrain_graph::Range;
 
 use crate::RunError;
+use crate::execution::Executor;
 use crate::images::fixed_batch;
 use crate::ranges::Ranges;
-use crate::runner::Runner;
 use crate::sqnr::OutputNoise;
 
 /// Percent of the values that ranges may keep; the first is what most networks want.
@@ -48,6 +48,17 @@ impl Kept {
         let inputs = inputs.iter().map(|values| values[..values.len() / size * kept].to_vec()).collect();
         self.batches.push(KeptBatch { size: kept, counted, inputs });
         self.counted += counted;
+    }
+}
+
+impl KeptBatch {
+    fn inputs(&self) -> Vec<&[f32]> {
+        self.inputs.iter().map(Vec::as_slice).collect()
+    }
+
+    /// Of the values of an output, those of the samples that count.
+    fn counted_of(&self, values: &[f32]) -> usize {
+        values.len() / self.size * self.counted
     }
 }
 
@@ -91,18 +102,22 @@ fn best(measured: &[(f32, f64)]) -> f32 {
 
 /// Compares the outputs with those of the float network.
 fn measure(network: &mut Network, kept: &Kept, candidates: &mut [Candidate]) -> Result<(), RunError> {
-    let mut runner = Runner::new(Purpose::Inference);
-    let (mut expected, mut found) = (Vec::new(), Vec::new());
+    let mut expected = Vec::with_capacity(kept.batches.len());
+    let mut float = Executor::new(network, Mode::FLOAT);
     for batch in &kept.batches {
-        let inputs: Vec<&[f32]> = batch.inputs.iter().map(Vec::as_slice).collect();
-        let counts = |values: &Vec<f32>| values.len() / batch.size * batch.counted;
-        runner.outputs(network, Mode::FLOAT, batch.size, &inputs, &mut expected)?;
-        expected.iter_mut().for_each(|values| values.truncate(counts(values)));
-        for candidate in &mut *candidates {
-            let quantizers = network.quant_graph_mut().quantizers_mut().iter_mut();
-            quantizers.zip(&candidate.ranges).for_each(|(q, range)| q.range = *range);
-            runner.outputs(network, Mode::SIMULATE, batch.size, &inputs, &mut found)?;
-            candidate.noise.add(batch.counted, &expected, found.iter().map(|values| &values[..counts(values)]));
+        let mut outputs = Vec::new();
+        float.outputs(batch.size, &batch.inputs(), &mut outputs)?;
+        outputs.iter_mut().for_each(|values| values.truncate(batch.counted_of(values)));
+        expected.push(outputs);
+    }
+    let mut found = Vec::new();
+    for candidate in candidates {
+        let quantizers = network.quant_graph_mut().quantizers_mut().iter_mut();
+        quantizers.zip(&candidate.ranges).for_each(|(q, range)| q.range = *range);
+        let mut quantized = Executor::new(network, Mode::SIMULATE);
+        for (batch, expected) in kept.batches.iter().zip(&expected) {
+            quantized.outputs(batch.size, &batch.inputs(), &mut found)?;
+            candidate.noise.add(batch.counted, expected, found.iter().map(|values| &values[..batch.counted_of(values)]));
         }
     }
     Ok(())

@@ -7,6 +7,7 @@
 mod accuracy;
 mod fall;
 mod fidelity;
+mod kept_outputs;
 mod segmentation;
 
 pub use accuracy::{Accuracy, Tally};
@@ -15,6 +16,7 @@ pub use fidelity::{Fidelity, OutputSqnr, PartSqnr, Sqnr};
 pub use segmentation::{Confusion, Segmentation};
 
 pub(crate) use accuracy::first_of;
+pub(crate) use kept_outputs::{Keeping, KeptOutputs};
 
 use std::fmt;
 

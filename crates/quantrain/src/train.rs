@@ -363,7 +363,7 @@ impl<'r> Trainer<'r> {
         let batches = eval.batches(0, 0, self.recipe.data().loader_threads);
         let score = evaluate(&mut self.network, mode, batches, *metric, progress);
         progress.end();
-        score
+        Ok(score?.score)
     }
 
     fn keep(&mut self, best: bool, keeper: &mut dyn Keeper) -> Result<(), RunError> {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use quantrain::Job;
 use quantrain::metric::Score;
 use quantrain::recipe::Overrides;
+use quantrain::{Execution, Job};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -50,6 +50,8 @@ pub struct EvaluateReport {
     data: PathBuf,
     #[serde(flatten)]
     score: Score,
+    /// What ran the network.
+    execution: Option<Execution>,
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
@@ -57,7 +59,8 @@ pub struct EvaluateReport {
 }
 
 impl Evaluate {
-    /// Runs the network as its file says, pairs of QuantizeLinear and DequantizeLinear included.
+    /// Runs the network as its file says: a quantized one by the integers that its pairs of QuantizeLinear and DequantizeLinear stand for,
+    /// where it lowers whole, else pairs included in float.
     pub fn run(self, console: &mut Console) -> Result<EvaluateReport, CliError> {
         let started = Instant::now();
         let mut flags = Overrides { eval_data: self.data, eval_images: self.images, enabled: Some(false), ..Overrides::default() };
@@ -72,15 +75,16 @@ impl Evaluate {
         self.against.as_deref().map_or(Ok(()), |float| job.compare_with(float))?;
         let score = job.float_score(console)?.ok_or_else(|| CliError::Unlabelled { data: data.clone() })?;
         let warnings = job.warnings_of(&score);
-        let notes = super::told(&job, console);
-        Ok(EvaluateReport { model, data, score, warnings, notes, seconds: seconds(started.elapsed()) })
+        let (notes, execution) = (super::told(&job, console), job.execution());
+        Ok(EvaluateReport { model, data, score, execution, warnings, notes, seconds: seconds(started.elapsed()) })
     }
 }
 
 impl fmt::Display for EvaluateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} on {}", self.model.display(), self.data.display())?;
-        writeln!(f, "{}, {} images, {:.1} s", self.score, grouped(self.score.images()), self.seconds)?;
+        let how = self.execution.map_or_else(String::new, |execution| format!(" {execution}"));
+        writeln!(f, "{}, {} images{how}, {:.1} s", self.score, grouped(self.score.images()), self.seconds)?;
         report::data(f, None, &self.notes)?;
         if !self.warnings.is_empty() {
             writeln!(f)?;

@@ -26,9 +26,13 @@ fn evaluate_gives_accuracies_in_percent() {
     let fixture = Fixture::new();
     let arguments = ["evaluate", "net.onnx", "--data", "test-images-idx3-ubyte", "--mean", "0.3", "--std", "0.25"];
     let report = fixture.json(&arguments);
-    assert_eq!(keys(&report), ["data", "images", "model", "seconds", "top1", "top1_interval", "top5", "top5_interval", "warnings"]);
+    assert_eq!(
+        keys(&report),
+        ["data", "execution", "images", "model", "seconds", "top1", "top1_interval", "top5", "top5_interval", "warnings"]
+    );
     assert!(report["warnings"][0].as_str().unwrap().contains("near that of guessing, 25.00 %"), "the weights are random: {report}");
     assert_eq!(report["top5"], 100.0, "there are four classes");
+    assert_eq!(report["execution"], "float");
     assert_eq!(report["images"], 40);
     let table = text(&fixture.run(&arguments).stdout);
     assert!(table.contains(&format!("top-1 {:.2} ± ", report["top1"].as_f64().unwrap())), "{table}");
@@ -43,8 +47,7 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
     let fixture = Fixture::new();
     fixture.recipe("recipe.toml", "run", "[export]\nencodings = true\n");
     let report = fixture.json(&["quantize", "recipe.toml"]);
-    let expected =
-        "calibration_images exported files float input judged_on model onnxruntime percentile ptq quantized run seconds sqnr warnings";
+    let expected = "calibration_images execution exported files float input judged_on model onnxruntime percentile ptq quantized run seconds sqnr warnings";
     assert_eq!(keys(&report), expected.split(' ').collect::<Vec<_>>());
     assert_eq!(report["exported"], json!({ "network": "calibrated", "score": report["ptq"] }));
     assert_eq!(report["judged_on"], "evaluation");
@@ -66,6 +69,7 @@ fn quantize_writes_a_run_and_its_file_has_the_simulated_accuracy() {
 
     let evaluated = fixture.json(&["evaluate", "run/export/model.qdq.onnx", "--recipe", "run/recipe.toml"]);
     assert_eq!(evaluated["top1"], report["ptq"]["top1"]);
+    assert_eq!((&evaluated["execution"], &report["execution"]), (&json!("integer-program"), &json!("integer-program")));
     let again = fixture.json(&["quantize", "recipe.toml"]);
     assert_eq!(again["ptq"], report["ptq"], "a run without training is replaced");
 }

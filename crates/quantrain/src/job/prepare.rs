@@ -11,6 +11,7 @@ use crate::RunError;
 use crate::calibrate::{Calibrated, calibrate};
 use crate::clip_weights::{ClippedWeights, clip_weights};
 use crate::datasets::Purpose;
+use crate::execution::Execution;
 use crate::metric::{Score, Sqnr};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
@@ -42,6 +43,9 @@ pub struct Prepared {
     pub refined: Option<Score>,
     /// Of the network that is exported without training, or trained: after the last of these.
     pub ptq: Option<Score>,
+    /// What ran the quantized network; `None` where none was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Execution>,
     /// What the user should know.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -86,6 +90,7 @@ impl Job {
             prepared.ptq.clone_from(&prepared.refined);
             warnings.extend(self.undo_if_worse(before, &mut prepared));
         }
+        prepared.execution = self.execution().filter(|_| prepared.ptq.is_some());
         if !self.trains && self.recipe().quantization().enabled {
             warnings.extend(self.saturated_biases()?);
         }
@@ -101,6 +106,7 @@ impl Job {
         if !self.file_quantizers.is_empty() {
             return Ok(0);
         }
+        self.is_untouched = false;
         self.clip_weights()?;
         let loader = self.calibration_images()?;
         let (threads, observer) = (self.recipe.data().loader_threads, self.recipe.quantization().observer);
@@ -131,10 +137,11 @@ impl Job {
     /// # Errors
     /// There are fewer than two calibration images, or see [`refine()`].
     pub fn refine(&mut self, progress: &mut dyn Progress) -> Result<Vec<StepReport>, RunError> {
-        let settings = self.recipe.refine();
-        if settings.steps.is_empty() {
+        if self.recipe.refine().steps.is_empty() {
             return Ok(Vec::new());
         }
+        self.is_untouched = false;
+        let settings = self.recipe.refine();
         let loader = self.datasets.needed(Purpose::Calibration)?;
         let graph = self.graph();
         let input =

@@ -5,7 +5,7 @@ use quantrain_engine::{Mode, Network, Purpose};
 use quantrain_graph::QuantGraph;
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, Output, Score};
+use super::{KeptOutputs, Metric, Output, Score};
 use crate::RunError;
 use crate::runner::Runner;
 use crate::sqnr::{self, JoinedNoise, Noise, OutputNoise};
@@ -74,8 +74,11 @@ fn text(decibels: Option<f64>) -> String {
 
 /// Compares all outputs with those of a float network on the same images.
 pub struct Fidelity {
-    reference: Network,
-    runner: Runner,
+    reference: QuantGraph,
+    /// The reference with what runs it, once a batch asks for that.
+    running: Option<(Network, Runner)>,
+    /// Its outputs, as far as they are known.
+    kept: KeptOutputs,
     expected: Vec<Vec<f32>>,
     /// Of the outputs; empty before the first batch.
     noise: OutputNoise,
@@ -85,8 +88,13 @@ pub struct Fidelity {
 impl Fidelity {
     /// Compares with `reference`, which runs in float.
     pub fn new(reference: QuantGraph) -> Self {
-        let runner = Runner::new(Purpose::Inference);
-        Fidelity { reference: Network::new(reference), runner, expected: Vec::new(), noise: OutputNoise::default(), images: 0 }
+        let (kept, noise) = (KeptOutputs::default(), OutputNoise::default());
+        Fidelity { reference, running: None, kept, expected: Vec::new(), noise, images: 0 }
+    }
+
+    /// Takes the outputs of `reference` from those kept, where they are.
+    pub(crate) fn knowing(self, kept: KeptOutputs) -> Self {
+        Fidelity { kept, ..self }
     }
 
     /// What was seen; `None` before the first batch.
@@ -109,7 +117,11 @@ impl Metric for Fidelity {
     }
 
     fn add(&mut self, batch: &Batch, outputs: &[Output<'_>]) -> Result<(), RunError> {
-        self.runner.outputs(&mut self.reference, Mode::FLOAT, batch.size, &[&batch.images], &mut self.expected)?;
+        if !self.kept.read(batch, &mut self.expected) {
+            let running = || (Network::new(self.reference.clone()), Runner::new(Purpose::Inference));
+            let (network, runner) = self.running.get_or_insert_with(running);
+            runner.outputs(network, Mode::FLOAT, batch.size, &[&batch.images], &mut self.expected)?;
+        }
         let lengths = |values: &[f32]| values.len();
         let expected: Vec<usize> = self.expected.iter().map(|t| lengths(t)).collect();
         let found: Vec<usize> = outputs.iter().map(|y| lengths(y.values)).collect();
@@ -117,7 +129,7 @@ impl Metric for Fidelity {
             return Err(RunError::OtherOutputs { found, expected });
         }
         if self.images == 0 {
-            self.noise = OutputNoise::of(self.reference.quant_graph().graph());
+            self.noise = OutputNoise::of(self.reference.graph());
         }
         self.noise.add(batch.size, &self.expected, outputs.iter().map(|y| y.values));
         self.images += batch.size;
