@@ -17,8 +17,8 @@ pub struct Runner {
 /// A full batch and the rest of an epoch: more sizes do not come along at once.
 const MOST_PLANS: usize = 2;
 
-/// Bytes of buffers that a part of a batch may have without training: larger ones are written to memory and read again by each layer.
-const PART_BYTES: usize = 16 << 20;
+/// Bytes of buffers that a part of a batch may have without training: a batch of 64 photographs takes a gigabyte, and is hardly faster.
+const PART_BYTES: usize = 64 << 20;
 
 impl Runner {
     /// A runner without plans yet, for one network.
@@ -214,15 +214,15 @@ mod tests {
 
     #[test]
     fn without_training_a_part_stays_in_the_caches() {
-        let mut network = tiled(1 << 15);
+        let mut network = tiled(1 << 17);
         let mut runner = Runner::new(Purpose::Inference);
         let at_once = runner.at_once(&network, 64).unwrap();
-        assert!((2..64).contains(&at_once), "2 MiB a sample: {at_once}");
+        assert!((2..64).contains(&at_once), "8 MiB a sample: {at_once}");
         assert!(runner.plan(&network, at_once).unwrap().0.bytes() <= PART_BYTES);
-        assert_eq!(Runner::new(Purpose::Inspection).at_once(&network, 64).unwrap(), 64);
+        assert!(Runner::new(Purpose::Inspection).at_once(&network, 64).unwrap() > at_once);
         let images = vec![2.0; 64 * 16];
         let output = runner.output(&mut network, Mode::FLOAT, 64, &images, 0, &mut ()).unwrap();
-        assert_eq!(output, vec![32.0 * (1 << 15) as f32; 64]);
+        assert_eq!(output, vec![32.0 * (1 << 17) as f32; 64]);
     }
 
     #[test]

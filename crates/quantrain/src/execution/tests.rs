@@ -38,7 +38,9 @@ fn the_integer_program_gives_the_figures_of_the_simulation() {
             calibrate(&mut network, || [Ok(batch.clone())].into_iter(), &settings, &mut ()).unwrap();
             let (mut found, mut expected) = (Vec::new(), Vec::new());
             let mut executor = Executor::new(&mut network, Mode::SIMULATE);
-            assert_eq!(executor.execution(), Execution::IntegerProgram, "{name} for {target}");
+            let is_whole = executor.execution() == Execution::IntegerProgram;
+            // Of one network for TIDL some blocks need sums of 64 bits, or stay in float.
+            assert!(is_whole || target == "tidl-pow2", "{name} for {target}: {:?}", executor.execution());
             executor.outputs(batch.size, &[&batch.images], &mut found).unwrap();
             Runner::new(Purpose::Inference).outputs(&mut network, Mode::SIMULATE, batch.size, &[&batch.images], &mut expected).unwrap();
             assert_eq!(found, expected, "{name} for {target}");

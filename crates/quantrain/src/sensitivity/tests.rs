@@ -83,3 +83,57 @@ fn a_budget_is_kept_and_spent_where_it_helps() {
     assert!(some[0] > 4 && some[1] == 4, "the large layer does not fit: {some:?}");
     assert!(search(&net, &found, Budget::Size(1.0)).expected_sqnr > search(&net, &found, Budget::Size(0.5)).expected_sqnr);
 }
+
+/// Output SQNR of a network made for one variant, beside the float network.
+fn decibels(net: &QuantGraph) -> f64 {
+    let [batch] = images();
+    let outputs = |net: QuantGraph, mode| {
+        let mut outputs = Vec::new();
+        let mut runner = Runner::new(Purpose::Inference);
+        runner.outputs(&mut Network::new(net), mode, batch.size, &[&batch.images], &mut outputs).unwrap();
+        outputs
+    };
+    let mut noise = crate::sqnr::OutputNoise::of(net.graph());
+    let float = outputs(network(), Mode::FLOAT);
+    noise.add(batch.size, &float, outputs(net.clone(), Mode::SIMULATE).iter());
+    noise.decibels()
+}
+
+#[test]
+fn a_branch_gives_what_a_network_of_its_own_gives() {
+    let net = network();
+    let found = measure(&net, &images(), &mut ()).unwrap();
+    let at = WIDTHS.map(|bits| ranges(&net, &images(), bits).unwrap());
+    let units = net.units().len();
+    // The weights of a unit alone, and left out.
+    for u in (0..units).filter(|&u| net.weight_quantizer(u).is_some()) {
+        let name = &net.graph().node(net.units()[u].core).name;
+        let cost = found.costs.iter().find(|c| c.kind == Kind::Weights && c.name == *name).unwrap();
+        let mut alone = net.clone();
+        alone.round_weights(u, 4).unwrap();
+        alone.release_weights();
+        alone.retain_quantizers(|_| false);
+        assert_eq!(decibels(&alone), cost.alone_4.sqnr, "{name}");
+        let mut without = net.clone();
+        (0..units).filter(|&other| other != u).for_each(|other| drop(without.round_weights(other, 8).unwrap()));
+        without.release_weights();
+        assert_eq!(decibels(&without), cost.left_in_float.sqnr, "{name}");
+    }
+    for q in 0..net.quantizers().len() {
+        let name = &net.quantizers()[q].tensor;
+        let cost = found.costs.iter().find(|c| c.kind == Kind::Activations && c.name == *name).unwrap();
+        for ((bits, ranges), expected) in WIDTHS.into_iter().zip(&at).zip([&cost.alone_8, &cost.alone_4]) {
+            let mut alone = net.clone();
+            let quantizer = &mut alone.quantizers_mut()[q];
+            (quantizer.scheme, quantizer.range) = (quantizer.scheme.with_bits(bits), Some(ranges[q]));
+            alone.release_weights();
+            alone.retain_quantizers(|kept| kept.0 == q);
+            assert_eq!(decibels(&alone), expected.sqnr, "{name} at {bits} bits");
+        }
+        let mut without = net.clone();
+        (0..units).for_each(|u| drop(without.round_weights(u, 8).unwrap()));
+        without.release_weights();
+        without.retain_quantizers(|kept| kept.0 != q);
+        assert_eq!(decibels(&without), cost.left_in_float.sqnr, "{name}");
+    }
+}
