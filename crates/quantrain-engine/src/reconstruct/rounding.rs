@@ -235,8 +235,18 @@ mod tests {
     #[test]
     fn what_was_rounded_away_from_zero_goes_back_where_a_pair_is_too_large() {
         let of = |quotients: &[f32], mut codes: Vec<f32>| {
-            let weight = |&quotient: &f32| Weight { quotient, floor: quotient.floor(), nearest: quotient.round_ties_even(), learned: None };
-            let channel = Channel { scale: 1.0, unit: 1.0, kept: false, weights: quotients.iter().map(weight).collect() };
+            let none = || vec![0.0; quotients.len()];
+            let channel = Channel {
+                scale: 1.0,
+                unit: 1.0,
+                kept: false,
+                quotient: quotients.to_vec(),
+                floor: none(),
+                nearest: none(),
+                v: none(),
+                mean: none(),
+                square: none(),
+            };
             channel.keep_pairs_within(128.0, &mut codes);
             codes
         };
