@@ -70,10 +70,12 @@ pub struct Answer {
     pub is_yes: bool,
 }
 
-/// Readies the process for long work: threads, Ctrl-C.
-fn start(recipe: &Recipe) -> Result<(), CliError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(recipe.threads());
-    pool.build_global().map_err(|e| CliError::Threads { message: e.to_string() })?;
+/// Readies the process for long work: threads, unless a caller has given some; Ctrl-C, until the result is dropped.
+fn start(recipe: &Recipe) -> Result<stop::Listening, CliError> {
+    if rayon::current_thread_index().is_none() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(recipe.threads());
+        pool.build_global().map_err(|e| CliError::Threads { message: e.to_string() })?;
+    }
     stop::listen()
 }
 

@@ -6,6 +6,8 @@ use quantrain::checkpoint::{self, DataFingerprint, Identity};
 use quantrain::{CheckpointError, FileError, Job, Keeper, LogLine, MetricsLog, Position, RunDirectory, RunError, TrainState};
 use serde::{Deserialize, Serialize};
 
+use crate::embedded::EpochListener;
+
 /// What a checkpoint of a run says beside its tensors.
 #[derive(Serialize, Deserialize)]
 struct Record<P, C> {
@@ -91,6 +93,7 @@ pub struct RunKeeper<'r> {
     log: MetricsLog,
     /// Steps done in the newest checkpoint.
     kept: Option<u64>,
+    on_epoch: Option<EpochListener>,
 }
 
 impl<'r> RunKeeper<'r> {
@@ -102,7 +105,13 @@ impl<'r> RunKeeper<'r> {
         from: Option<&Checkpoint>,
     ) -> Result<Self, FileError> {
         let log = from.map_or_else(|| run.start_metrics(), |checkpoint| run.resume_metrics(checkpoint.log))?;
-        Ok(RunKeeper { run, identity, circumstances, log, kept: from.map(|checkpoint| checkpoint.state.position.step) })
+        Ok(RunKeeper { run, identity, circumstances, log, kept: from.map(|checkpoint| checkpoint.state.position.step), on_epoch: None })
+    }
+
+    /// Tells somebody of each epoch.
+    pub fn heard_by(mut self, on_epoch: Option<EpochListener>) -> Self {
+        self.on_epoch = on_epoch;
+        self
     }
 
     /// Steps done in the newest checkpoint.
@@ -113,7 +122,11 @@ impl<'r> RunKeeper<'r> {
 
 impl Keeper for RunKeeper<'_> {
     fn log(&mut self, line: &LogLine) -> Result<(), RunError> {
-        Ok(self.log.append(line)?)
+        self.log.append(line)?;
+        match &mut self.on_epoch {
+            Some(hear) if matches!(line, LogLine::Epoch { .. }) => hear(line),
+            _ => Ok(()),
+        }
     }
 
     fn keep(&mut self, state: &TrainState, best: bool) -> Result<(), RunError> {

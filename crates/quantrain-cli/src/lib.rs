@@ -7,6 +7,7 @@
 
 mod command;
 mod coverage;
+pub mod embedded;
 mod error;
 mod flags;
 mod keeper;
@@ -107,9 +108,13 @@ fn shortened(message: &str) -> Cow<'_, str> {
 }
 
 fn fail(error: &CliError) -> u8 {
-    // One line, whatever a library put into its message.
-    let message = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
     // Where standard error is closed nobody can be told.
-    let _ = writeln!(io::stderr(), "quantrain: {}", printable(&shortened(&message)));
+    let _ = writeln!(io::stderr(), "quantrain: {}", one_line(error));
     error.exit_code()
+}
+
+/// An error in one line, whatever a library put into its message.
+fn one_line(error: &CliError) -> String {
+    let message = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    printable(&shortened(&message)).into_owned()
 }

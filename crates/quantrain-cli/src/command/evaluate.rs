@@ -69,7 +69,7 @@ impl Evaluate {
         self.machine.over(&mut flags);
         let recipe = super::of_subject(&self.subject, self.recipe.as_deref(), flags, &self.set)?;
         let data = recipe.data().eval.clone().ok_or(quantrain::RunError::NoData { what: "evaluation", key: "data.eval" })?;
-        super::start(&recipe)?;
+        let _listening = super::start(&recipe)?;
         let model = recipe.model().to_owned();
         let mut job = Job::open(recipe)?;
         self.against.as_deref().map_or(Ok(()), |float| job.compare_with(float))?;

@@ -87,7 +87,7 @@ impl Export {
             }
         };
         let recipe = Recipe::load(Some(&run.recipe()), flags)?;
-        super::start(&recipe)?;
+        let _listening = super::start(&recipe)?;
         let other = self.target.as_deref().map(|name| recipe.for_target(name)).transpose()?;
         let other = other.filter(|other| other.target() != recipe.target() && recipe.quantization().enabled);
         let name = other.as_ref().map_or("", |other| other.target().name()).to_owned();

@@ -63,7 +63,7 @@ impl Quantize {
             return Err(CliError::NothingToQuantize);
         }
         super::check_out(&recipe, self.flags.overwrite)?;
-        super::start(&recipe)?;
+        let _listening = super::start(&recipe)?;
         let mut job = if self.plain { Job::open(recipe.without_refinement())? } else { Job::for_quantizing(recipe)? };
         job.check_data(false)?;
         let recipe = job.recipe().clone();

@@ -63,7 +63,7 @@ impl Sensitivity {
         if !recipe.quantization().enabled {
             return Err(CliError::NothingToQuantize);
         }
-        super::start(&recipe)?;
+        let _listening = super::start(&recipe)?;
         // Of a run the network that training made.
         let (mut job, has_ranges) = match self.flags.run()? {
             Some(run) => Stored::open(&run, recipe, None).map(|stored| (stored.job, stored.has_ranges))?,

@@ -13,6 +13,7 @@ use quantrain::{CheckpointError, Divergence, EpochScore, ExportCheck, InputStati
 use serde::Serialize;
 
 use crate::coverage::{Coverage, TakenOver, ranges_from};
+use crate::embedded::{EpochListener, Parts};
 use crate::error::CliError;
 use crate::flags::RecipeFlags;
 use crate::keeper::{Checkpoint, Circumstances, RunKeeper};
@@ -84,16 +85,32 @@ pub struct TrainReport {
 }
 
 impl Train {
+    /// The number of threads that the recipe asks for; 0 for as many as there are cores.
+    pub fn threads(&self) -> Result<usize, CliError> {
+        Ok(self.flags.load()?.threads())
+    }
+
     /// Measures, calibrates, trains and exports.
     pub fn run(self, console: &mut Console) -> Result<TrainReport, CliError> {
+        self.run_with(console, Parts::default())
+    }
+
+    /// The same, with parts of the caller's.
+    pub fn run_with(self, console: &mut Console, parts: Parts) -> Result<TrainReport, CliError> {
         let started = Instant::now();
         let recipe = self.flags.load()?;
         let interrupted = match self.resume {
             true => RunDirectory::find(recipe.out())?,
             false => super::check_out(&recipe, self.flags.overwrite).map(|()| None)?,
         };
-        super::start(&recipe)?;
+        let _listening = super::start(&recipe)?;
         let mut job = Job::for_training(recipe.clone())?;
+        if let Some(loss) = parts.loss {
+            job.set_loss(loss);
+        }
+        if let Some(metric) = parts.metric {
+            job.set_metric(metric);
+        }
         let identity = job.identity();
         let last = |run| Checkpoint::last(run, &identity).map_err(|error| explained(error, run, &recipe));
         let checkpoint = interrupted.as_ref().map_or(Ok(None), last)?;
@@ -124,7 +141,8 @@ impl Train {
             None => {}
         }
         let kept = checkpoint.as_ref().map(|from| from.state.position.step);
-        let mut work = Work { run: &run, recipe: &recipe, job, identity, circumstances, started, kept };
+        let on_epoch = parts.on_epoch;
+        let mut work = Work { run: &run, recipe: &recipe, job, identity, circumstances, started, kept, on_epoch };
         match (work.train(&mut report, checkpoint, console), work.kept) {
             (Ok(()), _) => Ok(report),
             (Err(CliError::Run(source)), Some(step)) => Err(CliError::Training { source: Box::new(source), step, run: run.path().into() }),
@@ -176,6 +194,7 @@ struct Work<'w> {
     started: Instant,
     /// Steps done in the newest checkpoint.
     kept: Option<u64>,
+    on_epoch: Option<EpochListener>,
 }
 
 impl Work<'_> {
@@ -184,7 +203,7 @@ impl Work<'_> {
             self.run.write_recipe(&self.recipe.to_toml())?;
         }
         report.write_summary(self.run, self.started)?;
-        let mut keeper = RunKeeper::new(self.run, self.identity, self.circumstances.clone(), from.as_ref())?;
+        let mut keeper = RunKeeper::new(self.run, self.identity, self.circumstances.clone(), from.as_ref())?.heard_by(self.on_epoch.take());
         let trained = self.job.train(from.map(|f| f.state), &mut keeper, console);
         self.kept = keeper.kept();
         let trained = trained?;

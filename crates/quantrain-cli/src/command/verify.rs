@@ -90,7 +90,7 @@ impl Verify {
         self.machine.over(&mut flags);
         let recipe = super::of_subject(&self.subject, self.recipe.as_deref(), flags, &self.set)?;
         let data = recipe.data().eval.clone().ok_or(RunError::NoData { what: "evaluation", key: "data.eval" })?;
-        super::start(&recipe)?;
+        let _listening = super::start(&recipe)?;
         let (model, target) = (recipe.model().to_owned(), chosen.then(|| recipe.target().clone()));
         let job = Job::open(recipe)?;
         let options = SessionOptions { threads: rayon::current_num_threads(), exact: self.exact_session };
