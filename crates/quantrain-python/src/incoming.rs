@@ -16,7 +16,11 @@ pub struct Incoming {
 
 enum Values {
     /// Somebody else's memory, and what keeps it.
-    Borrowed { start: *const f32, count: usize, _keeper: Keeper },
+    Borrowed {
+        start: *const f32,
+        count: usize,
+        _keeper: Keeper,
+    },
     Owned(Vec<f32>),
 }
 
@@ -180,7 +184,8 @@ impl Strided {
                 _ => Element::Other,
             };
             let shape: Vec<usize> = view.shape().iter().map(|&extent| extent as usize).collect();
-            let strides: Vec<isize> = view.strides_or_compact().map_err(broken)?.iter().map(|&s| s as isize * element.size() as isize).collect();
+            let strides: Vec<isize> =
+                view.strides_or_compact().map_err(broken)?.iter().map(|&s| s as isize * element.size() as isize).collect();
             // The descriptor is the producer's word for its memory.
             let start = unsafe { view.offset_bytes_ptr() }.map_err(broken)?;
             (start, shape, strides, element, format!("{bits} bits of kind {}", code.0))

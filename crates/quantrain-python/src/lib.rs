@@ -7,6 +7,7 @@
 //! | `settings` | keyword arguments as a recipe |
 //! | `session` | a network in a training loop |
 //! | `optimizer` | the recipe's optimizers |
+//! | `training` | the command `train` with a loss, a metric and a listener in Python |
 //! | `failure` | errors as the exceptions of `quantrain.errors` |
 
 mod failure;
@@ -15,6 +16,7 @@ mod optimizer;
 mod outgoing;
 mod session;
 mod settings;
+mod training;
 
 use std::ffi::OsString;
 
@@ -35,5 +37,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<optimizer::Optimizer>()?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(settings::setting_names, module)?)?;
+    module.add_function(wrap_pyfunction!(training::train, module)?)?;
     Ok(())
 }

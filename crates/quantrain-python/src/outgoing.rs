@@ -47,6 +47,16 @@ impl Array {
         Array { memory: Arc::new(memory), shape, strides }
     }
 
+    /// Values as a network has them in memory, seen with the extents of ONNX: an image's `[N, H, W, C]` as `[N, C, H, W]`.
+    pub fn of_memory_order(extents: &[usize], values: Vec<f32>) -> Self {
+        let array = Array::of(Tensor { shape: extents.to_vec(), values });
+        let in_onnx_order = |of: &[usize]| match *of {
+            [n, h, w, c] => vec![n, c, h, w],
+            ref other => other.to_vec(),
+        };
+        Array { shape: in_onnx_order(&array.shape), strides: in_onnx_order(&array.strides), ..array }
+    }
+
     /// A view of memory that a session keeps in its place for as long as it lives.
     pub fn view(session: Py<Session>, start: *mut f32, shape: Vec<usize>, strides: Vec<usize>) -> Self {
         Array { memory: Arc::new(Memory { start, _keeper: Keeper::Session { _session: session } }), shape, strides }

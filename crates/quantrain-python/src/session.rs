@@ -276,7 +276,8 @@ impl Session {
         let (shape, classes) = integers(labels, "labels")?;
         let pixels: Vec<u8> = match shape.len() {
             3 => {
-                let byte = |&class: &i64| u8::try_from(class).map_err(|_| raise(Kind::Input, format!("label {class} found, 0 to 255 expected")));
+                let byte =
+                    |&class: &i64| u8::try_from(class).map_err(|_| raise(Kind::Input, format!("label {class} found, 0 to 255 expected")));
                 classes.iter().map(byte).collect::<PyResult<_>>()?
             }
             1 => Vec::new(),
@@ -286,7 +287,8 @@ impl Session {
         if shape[0] != images {
             return Err(raise(Kind::Input, format!("{} labels found for {images} images", shape[0])));
         }
-        let labels = if shape.len() == 3 { Labels::Pixels { classes: &pixels, size: [shape[1], shape[2]] } } else { Labels::Classes(&classes) };
+        let labels =
+            if shape.len() == 3 { Labels::Pixels { classes: &pixels, size: [shape[1], shape[2]] } } else { Labels::Classes(&classes) };
         let metric = &self.metric;
         self.run(py, |s| {
             let mut metric = locked(metric);

@@ -1,6 +1,7 @@
 """A loop of one's own against the command's trainer: the same images in the same order give the same weights.
 
-An epoch is one step of all images, so that its order does not matter but for the last bits of sums.
+Few steps, and in one order: where sums over a batch, or NumPy's cross entropy, have other last bits, a value falls to the other side of a rounding
+sooner or later, and weights are 1e-4 to 1e-3 apart from then on.
 """
 
 import json
@@ -15,8 +16,6 @@ import quantrain
 
 IMAGES = 64
 MEAN, STD = 0.3, 0.4
-# 3e-4 after four steps, 4e-3 after twenty: more than last bits, and not understood yet.
-APART = pytest.mark.xfail(reason="differs by more than 1e-4, the cause is not known", strict=True)
 
 
 def checkpoint(path) -> dict[str, numpy.ndarray]:
@@ -33,8 +32,8 @@ def checkpoint(path) -> dict[str, numpy.ndarray]:
     "model, shape, steps, settings",
     [
         (MODEL, (28, 28), 4, {"target": "tidl-pow2"}),
-        pytest.param(MODEL, (28, 28), 4, {"target": "onnxruntime", "gradient_path": "float"}, marks=APART),
-        pytest.param(SHARED / "models" / "resnet20_cifar10.onnx", (32, 32, 3), 4, {"target": "tidl-pow2"}, marks=APART),
+        (MODEL, (28, 28), 4, {"target": "onnxruntime", "gradient_path": "float"}),
+        (SHARED / "models" / "resnet20_cifar10.onnx", (32, 32, 3), 4, {"target": "tidl-pow2"}),
     ],
     ids=["fashion-w4", "fashion-float-path", "resnet20"],
 )
@@ -49,7 +48,7 @@ def test_the_same_weights_as_the_commands(model, shape, steps, settings, tmp_pat
     (tmp_path / "recipe.toml").write_text(
         f"model = '{model}'\ntarget = '{settings['target']}'\nout = 'run'\n[quantization]\n{quantization}[data]\ntrain = 'data.npz'\n"
         f"eval = 'data.npz'\nmean = [{MEAN}]\nstd = [{STD}]\ncalibration-images = {IMAGES}\n[train]\nepochs = {steps}\nbatch-size = {IMAGES}\n"
-        "learning-rate = 0.001\nschedule = 'constant'\n[export]\ncheckpoint = 'last'\ncheck = false\n"
+        "shuffle = false\nlearning-rate = 0.001\nschedule = 'constant'\n[export]\ncheckpoint = 'last'\ncheck = false\n"
     )
     subprocess.run([sys.executable, "-m", "quantrain", "train", str(tmp_path / "recipe.toml"), "--quiet"], check=True, capture_output=True)
     expected = checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors")

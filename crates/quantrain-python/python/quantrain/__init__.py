@@ -17,10 +17,11 @@
 """
 
 from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from ._native import Array, __version__
-from .commands import evaluate, inspect, quantize, sensitivity, train, verify
+from .batch import Batch, Box
 from .errors import (
     CheckpointError,
     CommandError,
@@ -37,11 +38,16 @@ from .network import Calibration, Evaluation, Network, Port, Verification, setti
 from .optimizers import SGD, Adam, AdamW
 from .straight_through import StraightThrough, ste
 
+if _TYPE_CHECKING:
+    from .commands import evaluate, inspect, quantize, sensitivity, train, verify
+
 __all__ = [
     "SGD",
     "Adam",
     "AdamW",
     "Array",
+    "Batch",
+    "Box",
     "Calibration",
     "CheckpointError",
     "CommandError",
@@ -70,8 +76,13 @@ __all__ = [
 ]
 
 
+_COMMANDS = ("evaluate", "inspect", "quantize", "sensitivity", "train", "verify")
+
+
 def __getattr__(name: str) -> _Any:
-    """Imports `quantrain.torch`, and with it PyTorch, when it is first asked for."""
+    """Imports `quantrain.torch`, and with it PyTorch, when it is first asked for; the commands too, which want `subprocess`."""
     if name == "torch":
         return _import_module(".torch", __name__)
+    if name in _COMMANDS:
+        return getattr(_import_module(".commands", __name__), name)
     raise AttributeError(f"module `quantrain` has no attribute `{name}`")

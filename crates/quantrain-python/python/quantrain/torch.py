@@ -14,10 +14,28 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from .batch import Batch
+from .commands import Loss
 from .errors import InputError, ModelError, StateError
 from .network import Network
 
-__all__ = ["Module", "QuantTrainModule", "straight_through"]
+__all__ = ["Module", "QuantTrainModule", "loss", "straight_through"]
+
+
+def loss(function: Callable[[Any, Batch], torch.Tensor]) -> Loss:
+    """A loss for `quantrain.train` of a function of tensors, whose gradients PyTorch finds.
+
+    The function takes the network's output, or a dictionary of several by name, and the annotations of the batch; it returns one number.
+    """
+
+    def with_gradients(outputs: Mapping[str, Any], batch: Batch) -> tuple[float, dict[str, torch.Tensor]]:
+        tensors = {name: torch.from_dlpack(array).requires_grad_() for name, array in outputs.items()}
+        with torch.enable_grad():
+            value = function(next(iter(tensors.values())) if len(tensors) == 1 else tensors, batch)
+            gradients = torch.autograd.grad(value, list(tensors.values()), allow_unused=True)
+        return float(value), {name: gradient for name, gradient in zip(tensors, gradients) if gradient is not None}
+
+    return with_gradients
 
 
 class Module(torch.nn.Module):
