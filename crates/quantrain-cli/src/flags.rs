@@ -244,7 +244,7 @@ pub struct QuantizationFlags {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Export")]
 pub struct ExportFlags {
-    /// Form of the model: QuantizeLinear and DequantizeLinear, or float with Clip at the ranges, for TIDL [default: qdq]
+    /// Form of the model: QuantizeLinear and DequantizeLinear, float with Clip at the ranges, for TIDL, or C99 [default: qdq]
     #[arg(long, value_name = "NAME", value_parser = one_of::<ExportStyle>())]
     style: Option<ExportStyle>,
     /// Write the quantized values as the float weights, with --style clip

@@ -227,6 +227,7 @@ pub fn export_check(f: &mut fmt::Formatter<'_>, check: &ExportCheck) -> fmt::Res
             wrapped(f, "opened", "   ", &format!("in ONNX Runtime: outputs as the float network's ({})", library.display()))
         }
         ExportCheck::NotFound => wrapped(f, "not opened:", "   ", WITHOUT_ONNXRUNTIME),
+        ExportCheck::NoModel => Ok(()),
         ExportCheck::LeftOut => writeln!(f, "not opened in ONNX Runtime, as export.check says"),
     }
 }

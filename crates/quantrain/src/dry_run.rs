@@ -1,16 +1,14 @@
 //! What [`crate::Job`] would refuse of a network, before there are images.
 
 use quantrain_engine::{Plan, Purpose};
-use quantrain_graph::{PlacementError, QuantGraph, Range};
+use quantrain_graph::{PlacementError, QuantGraph};
 use quantrain_integer::{IntegerProgram, LowerError};
 use quantrain_onnx::{WriteError, check_clip, check_float, check_qdq};
 
 use crate::RunError;
+use crate::export::{c_footprint, with_any_ranges};
 use crate::images::{fixed_batch, image_size};
 use crate::recipe::{ExportStyle, Recipe};
-
-/// Ranges of a dry run: any will do where only the kind of a network matters.
-const ANY_RANGE: Range = Range { min: 0.0, max: 1.0 };
 
 /// Plans a network, lowers it to integers and makes its file, without images and without writing; gives why integers cannot run it, if they
 /// cannot, which `verify` alone needs.
@@ -27,10 +25,14 @@ pub fn dry_run(net: &QuantGraph, recipe: &Recipe) -> Result<Option<LowerError>, 
         return Ok(None);
     }
     let mut net = net.clone();
-    net.quantizers_mut().iter_mut().filter(|q| q.range.is_none()).for_each(|q| q.range = Some(ANY_RANGE));
+    with_any_ranges(&mut net);
     let written = match export.style {
         ExportStyle::Qdq => check_qdq(&net, &export.qdq()),
         ExportStyle::Clip => check_clip(&net, &export.clip()),
+        ExportStyle::C => {
+            c_footprint(&net)?;
+            Ok(())
+        }
     };
     match written {
         // What depends on the ranges is not known yet.

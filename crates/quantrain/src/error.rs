@@ -193,6 +193,9 @@ pub enum RunError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] quantrain_onnx::WriteError),
+    /// The network has no C form.
+    #[error(transparent)]
+    C(#[from] quantrain_c::CError),
     /// Quantizers cannot be placed as the recipe says.
     #[error(transparent)]
     Placement(#[from] quantrain_graph::PlacementError),

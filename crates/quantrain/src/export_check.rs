@@ -22,6 +22,8 @@ pub enum ExportCheck {
     NotFound,
     /// The recipe leaves it out.
     LeftOut,
+    /// No file that was written is one of ONNX.
+    NoModel,
 }
 
 /// Images of the batch that is run, where the network does not fix it: what holds for a single one only shows.

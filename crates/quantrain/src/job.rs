@@ -7,6 +7,7 @@ pub use prepare::Prepared;
 
 use std::path::{Path, PathBuf};
 
+use quantrain_c::Footprint;
 use quantrain_engine::{EngineError, Mode, Network};
 use quantrain_graph::{FileQuantizers, Graph, QuantGraph, Target};
 
@@ -15,7 +16,7 @@ use crate::clip_weights::ClippedWeights;
 use crate::datasets::{Datasets, Purpose, training_images};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::execution::Execution;
-use crate::export::{ExportFiles, write_network};
+use crate::export::{ExportFiles, c_footprint, write_network};
 use crate::export_check::{ExportCheck, check_exports};
 use crate::images::check_annotations;
 use crate::loss::Loss;
@@ -25,7 +26,7 @@ use crate::observe::ObserverSettings;
 use crate::onnxruntime::OnnxRuntime;
 use crate::progress::Progress;
 use crate::ranges::Ranges;
-use crate::recipe::{Initialization, Recipe};
+use crate::recipe::{ExportStyle, Initialization, Recipe};
 use crate::restore::restore_structure;
 use crate::sensitivity::{self, Sensitivity};
 use crate::stated::differences;
@@ -432,6 +433,15 @@ impl Job {
         Ok((!layers.is_empty()).then_some(Warning::SaturatedBiases { layers }))
     }
 
+    /// What the network takes as C, where the recipe exports it so.
+    ///
+    /// # Errors
+    /// It has no C form.
+    pub fn c_footprint(&mut self) -> Result<Option<Footprint>, RunError> {
+        let exports_c = self.recipe.quantization().enabled && self.recipe.export().style == ExportStyle::C;
+        exports_c.then(|| c_footprint(self.net())).transpose()
+    }
+
     /// Writes the network into `folder` as the recipe says; returns the files written.
     ///
     /// # Errors
@@ -439,7 +449,10 @@ impl Job {
     pub fn export(&mut self, folder: &Path) -> Result<Vec<PathBuf>, RunError> {
         let (export, quantized) = (*self.recipe.export(), self.recipe.quantization().enabled);
         let files = ExportFiles {
-            model: folder.join(self.recipe.exported_model()),
+            model: match (quantized, export.style) {
+                (true, ExportStyle::C) => folder.join(self.recipe.exported_source()),
+                _ => folder.join(self.recipe.exported_model()),
+            },
             import_settings: folder.join("tidl-import.txt"),
             encodings: folder.join("encodings.json"),
         };
@@ -455,6 +468,9 @@ impl Job {
             return Ok(ExportCheck::LeftOut);
         }
         let models: Vec<PathBuf> = files.iter().filter(|file| file.extension().is_some_and(|e| e == "onnx")).cloned().collect();
+        if models.is_empty() {
+            return Ok(ExportCheck::NoModel);
+        }
         let float = self.recipe.model().to_owned();
         check_exports(self.net(), &float, &models)
     }

@@ -104,6 +104,7 @@ pub mod verify;
 mod warning;
 mod whole_file;
 
+pub use quantrain_c::Footprint;
 pub use quantrain_data as data;
 pub use quantrain_engine as engine;
 pub use quantrain_graph as graph;
@@ -118,6 +119,7 @@ pub use error::{
 };
 pub use evaluate::{Evaluation, evaluate};
 pub use execution::Execution;
+pub use export::c_footprint;
 pub use export_check::ExportCheck;
 use images::check_images;
 pub use images::image_size;

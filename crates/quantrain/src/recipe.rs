@@ -467,13 +467,18 @@ impl Recipe {
         file
     }
 
-    /// The name of the exported model in the folder of exports.
+    /// The name of the exported ONNX file in the folder of exports. A run that is exported as C may have a QDQ file beside.
     pub fn exported_model(&self) -> &'static str {
         match (self.quantization.enabled, self.export.style) {
             (false, _) => "model.float.onnx",
-            (true, ExportStyle::Qdq) => "model.qdq.onnx",
+            (true, ExportStyle::Qdq | ExportStyle::C) => "model.qdq.onnx",
             (true, ExportStyle::Clip) => "model.clip.onnx",
         }
+    }
+
+    /// The name of the exported C source: that of the float network's file.
+    pub fn exported_source(&self) -> String {
+        format!("{}.c", quantrain_c::identifier(&self.model.file_stem().unwrap_or_default().to_string_lossy()))
     }
 
     /// The float network's file.

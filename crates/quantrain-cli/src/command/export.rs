@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use quantrain::metric::Score;
 use quantrain::recipe::{Overrides, Recipe, Which};
-use quantrain::{ExportCheck, FileError, Job, RunDirectory, RunError};
+use quantrain::{ExportCheck, FileError, Footprint, Job, RunDirectory, RunError};
 use serde::Serialize;
 
 use crate::coverage::{Coverage, ranges_from};
@@ -64,6 +64,9 @@ pub struct ExportReport {
     /// Why it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_judged: Option<String>,
+    /// What it takes as C.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    c: Option<Footprint>,
     files: Vec<PathBuf>,
     /// What ONNX Runtime says of them.
     onnxruntime: ExportCheck,
@@ -107,6 +110,7 @@ impl Export {
         if job.recipe().quantization().enabled {
             job.saturated_biases()?.into_iter().for_each(|warning| console.warn(&warning.to_string()));
         }
+        let c = job.c_footprint()?;
         let folder = self.out.unwrap_or_else(|| run.export(&name));
         fs::create_dir_all(&folder).map_err(|source| FileError::new(&folder, source))?;
         let written = job.export(&folder);
@@ -126,6 +130,7 @@ impl Export {
             score,
             judged_on: JudgedOn::of(&job),
             not_judged,
+            c,
             files,
             onnxruntime,
             seconds: seconds(started.elapsed()),
@@ -169,6 +174,9 @@ impl fmt::Display for ExportReport {
             (Some(score), _) => writeln!(f, "  exported: {score}, {} images{on}", grouped(score.images()))?,
             (None, Some(reason)) => report::wrapped(f, "  what it is worth is not known:", "   ", reason)?,
             (None, None) => writeln!(f, "  what it is worth is not known, as no images judge it")?,
+        }
+        if let Some(footprint) = &self.c {
+            report::wrapped(f, "  as C:", "   ", &footprint.to_string())?;
         }
         report::files(f, &self.run, &self.files)?;
         report::export_check(f, &self.onnxruntime)?;

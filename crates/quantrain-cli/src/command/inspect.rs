@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quantrain::recipe::{GradientPath, Overrides, Recipe, Which};
-use quantrain::{Model, RunDirectory, dry_run};
+use quantrain::{Footprint, Model, RunDirectory, c_footprint, dry_run};
 use quantrain_engine::{Plan, Purpose};
 use quantrain_graph::{Dim, FloatReason, Fusion, Graph, NodeId, Op, Passed, PassedOutput, QuantGraph, QuantizerId, Shape, TensorId, Unit};
 use quantrain_integer::{Accumulator, BlockReport, IntegerProgram};
@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::coverage::{Coverage, TakenOver};
 use crate::error::CliError;
 use crate::flags::{NetworkFlags, QuantizationFlags, SetFlags, one_of};
+use crate::report;
 use crate::scheme;
 use crate::stored::Stored;
 use crate::subject::Subject;
@@ -73,6 +74,12 @@ pub struct InspectReport {
     /// Why `verify` cannot run it in integers, where it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     without_integers: Option<String>,
+    /// What it takes as C.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    c: Option<Footprint>,
+    /// Why it cannot be written as C.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_c: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<String>,
 }
@@ -196,7 +203,11 @@ impl Inspect {
             }
         };
         let plan = self.plan.then(|| plan(&net, &recipe)).transpose()?;
-        Ok(InspectReport { taken_over, without_integers, ..report(&net, &recipe, plan) })
+        let (c, without_c) = match recipe.quantization().enabled.then(|| c_footprint(&net)).transpose() {
+            Ok(c) => (c, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Ok(InspectReport { taken_over, without_integers, c, without_c, ..report(&net, &recipe, plan) })
     }
 }
 
@@ -250,6 +261,8 @@ fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectRep
         quantized: Coverage::of(net),
         taken_over: None,
         without_integers: None,
+        c: None,
+        without_c: None,
         units,
         plan,
     }
@@ -349,6 +362,11 @@ impl fmt::Display for InspectReport {
         write!(f, "{}", self.quantized)?;
         if let Some(reason) = &self.without_integers {
             writeln!(f, "`quantrain verify` cannot run it in integers: {reason}")?;
+        }
+        match (&self.c, &self.without_c) {
+            (Some(footprint), _) => report::wrapped(f, "as C:", " ", &footprint.to_string())?,
+            (None, Some(reason)) => report::wrapped(f, "not as C:", " ", reason)?,
+            (None, None) => {}
         }
         self.plan.as_ref().map_or(Ok(()), |plan| write!(f, "\n{plan}"))
     }

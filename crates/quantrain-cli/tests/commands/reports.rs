@@ -300,6 +300,18 @@ fn export_writes_other_forms_and_targets() {
     fixture.json(&["export", "run", "--style", "clip", "--quantized-weights", "--out", "clips"]);
     assert!(fs::read(fixture.path("clips/model.clip.onnx")).unwrap() != float_weights);
 
+    let report = fixture.json(&["export", "run", "--style", "c", "--out", "c"]);
+    let [source, header] = ["net.c", "net.h"].map(|file| fs::read_to_string(fixture.path("c").join(file)).unwrap());
+    assert!(source.contains("int net_run(") && header.contains(&format!("#define NET_RAM {}\n", report["c"]["ram"])), "{header}");
+    assert_eq!(report["onnxruntime"]["state"], "no-model");
+    assert_eq!(fixture.json(&["inspect", "run"])["c"], report["c"], "what is told of a run is what its file takes");
+    let summary = text(&fixture.run(&["export", "run", "--style", "c", "--out", "c"]).stdout);
+    assert!(summary.contains("as C:") && summary.contains("bytes of RAM"), "{summary}");
+
+    let output = fixture.run(&["export", "run", "--style", "c", "--set", "quantization.activation-bits=16", "--out", "wide"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("cannot be handed over in C") && !fixture.path("wide").exists(), "{}", text(&output.stderr));
+
     let output = fixture.run(&["export", "run", "--target", "tidl-pow2"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("placing quantizers for tidl-pow2 and calibrating them"));

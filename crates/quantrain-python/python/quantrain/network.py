@@ -246,7 +246,10 @@ class Network:
         int4: bool | None = None,
         uint8: bool | None = None,
     ) -> list[str]:
-        """Writes the network, as QDQ or (`style="clip"`) for TIDL's import; gives the files written. The rest are keys of a recipe's [export]."""
+        """Writes the network, as QDQ, (`style="clip"`) for TIDL's import or (`style="c"`) as C; gives the files written.
+
+        The rest are keys of a recipe's [export].
+        """
         written = self._session.export(path, style, quantized_weights, encodings, opset, int4, uint8)
         return [os.fspath(file) for file in written]
 

@@ -237,5 +237,7 @@ choices! {
         Qdq = "qdq",
         /// A float model with Clip nodes at the ranges, for TIDL's own import.
         Clip = "clip",
+        /// C99, a source file and a header, for devices without a runtime.
+        C = "c",
     }
 }
