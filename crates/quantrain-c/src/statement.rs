@@ -68,6 +68,7 @@ pub(crate) fn of(unit: &Unit, n: usize) -> Result<Statement, String> {
             | FloatFormula::Expand(_)
             | FloatFormula::Norm(_)
             | FloatFormula::Index(_)
+            | FloatFormula::Lookup(_)
             | FloatFormula::Softmax(_)
             | FloatFormula::Cubic(_)
             | FloatFormula::FakeQuantize(_)

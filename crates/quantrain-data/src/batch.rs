@@ -11,7 +11,7 @@ use crate::preprocess::Pipeline;
 use crate::random::Random;
 use crate::selection::spread;
 use crate::survey::look;
-use crate::{Annotation, Augment, BoundingBox, DataError, Dataset, OnBadSample, Preprocess, Survey};
+use crate::{Annotation, Augment, BoundingBox, DataError, Dataset, Feeds, OnBadSample, Preprocess, Survey, Target};
 
 /// Which samples make which batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +55,21 @@ pub struct Batch {
     pub masks: Option<Vec<u8>>,
     /// What is where in each sample, in pixels of the images as they are here, if the dataset has boxes.
     pub boxes: Option<Vec<Vec<BoundingBox>>>,
+    /// Of networks that are fed with other things than one image: the values of each input, as they lie in memory. There are no `images` then.
+    pub feeds: Vec<Vec<f32>>,
+    /// Labels that are not the classes of the first output.
+    pub targets: Vec<Target>,
     /// The index of each sample in the dataset.
     pub indices: Vec<usize>,
     /// Position in the epoch, from 0.
     pub number: usize,
+}
+
+impl Batch {
+    /// The values of each input, as they lie in memory.
+    pub fn inputs(&self) -> Vec<&[f32]> {
+        if self.feeds.is_empty() { vec![&self.images] } else { self.feeds.iter().map(Vec::as_slice).collect() }
+    }
 }
 
 /// A dataset with checked parameters: gives the batches of any epoch, from any position.
@@ -69,13 +80,41 @@ pub struct Loader {
 
 #[derive(Clone)]
 struct Work {
-    dataset: Arc<dyn Dataset>,
-    pipeline: Pipeline,
+    samples: Samples,
     plan: BatchPlan,
     /// Samples that are never used.
     skipped: BTreeSet<usize>,
+}
+
+/// What batches are made of.
+#[derive(Clone)]
+enum Samples {
+    Images(Images),
+    Feeds(Feeds),
+}
+
+#[derive(Clone)]
+struct Images {
+    dataset: Arc<dyn Dataset>,
+    pipeline: Pipeline,
     /// Height, width and channels that images must have.
     size: Option<[usize; 3]>,
+}
+
+impl Samples {
+    fn len(&self) -> usize {
+        match self {
+            Samples::Images(images) => images.dataset.len(),
+            Samples::Feeds(feeds) => feeds.len(),
+        }
+    }
+
+    fn class(&self, index: usize) -> Option<i64> {
+        match self {
+            Samples::Images(images) => images.dataset.class(index),
+            Samples::Feeds(feeds) => feeds.class(index),
+        }
+    }
 }
 
 impl Loader {
@@ -88,14 +127,32 @@ impl Loader {
         if plan.batch_size == 0 {
             return Err(DataError::BatchSize);
         }
-        let work = Work { dataset, pipeline, plan, skipped: BTreeSet::new(), size: None };
+        Loader::of(Samples::Images(Images { dataset, pipeline, size: None }), plan)
+    }
+
+    /// Batches of feeds; they are checked already.
+    ///
+    /// # Errors
+    /// A plan that gives no batch.
+    pub fn of_feeds(feeds: Feeds, plan: BatchPlan) -> Result<Self, DataError> {
+        if plan.batch_size == 0 {
+            return Err(DataError::BatchSize);
+        }
+        Loader::of(Samples::Feeds(feeds), plan)
+    }
+
+    fn of(samples: Samples, plan: BatchPlan) -> Result<Self, DataError> {
+        let work = Work { samples, plan, skipped: BTreeSet::new() };
         work.gives_batches()?;
         Ok(Self { work: Arc::new(work) })
     }
 
     /// Refuses images of another height, width or number of channels once they are prepared, before there is memory for a batch of them.
     pub fn of_size(self, size: [usize; 3]) -> Self {
-        let work = Work { size: Some(size), ..Arc::unwrap_or_clone(self.work) };
+        let mut work = Arc::unwrap_or_clone(self.work);
+        if let Samples::Images(images) = &mut work.samples {
+            images.size = Some(size);
+        }
         Self { work: Arc::new(work) }
     }
 
@@ -105,20 +162,21 @@ impl Loader {
     /// # Errors
     /// A sample that cannot be used, or nothing is left.
     pub fn surveyed(self, on_bad: OnBadSample, epochs: Option<Range<u64>>, threads: usize) -> Result<(Self, Survey), DataError> {
+        let Samples::Images(Images { dataset, pipeline, .. }) = self.work.samples.clone() else { return Ok((self, Survey::default())) };
         let mut work = Arc::unwrap_or_clone(self.work);
         let (mut survey, mut seen) = (Survey::default(), BTreeSet::new());
         loop {
             // What is drawn in the place of samples left out is looked at in turn.
             let used: BTreeSet<usize> = match &epochs {
                 Some(epochs) => work.used(epochs.clone()),
-                None => (0..work.dataset.len()).collect(),
+                None => (0..dataset.len()).collect(),
             };
             let new: Vec<usize> = used.difference(&seen).copied().collect();
             if new.is_empty() {
                 break;
             }
             let mut bad = Vec::new();
-            for (&index, found) in new.iter().zip(look(&*work.dataset, &work.pipeline, on_bad, &new, threads)) {
+            for (&index, found) in new.iter().zip(look(&*dataset, &pipeline, on_bad, &new, threads)) {
                 match found {
                     Ok(turned) => survey.turned += usize::from(turned),
                     Err(error) => bad.push((index, error)),
@@ -204,7 +262,7 @@ impl Work {
 
     /// Samples that the plan uses.
     fn samples(&self) -> usize {
-        self.plan.limit.unwrap_or(usize::MAX).min(self.dataset.len() - self.skipped.len())
+        self.plan.limit.unwrap_or(usize::MAX).min(self.samples.len() - self.skipped.len())
     }
 
     fn batches(&self) -> usize {
@@ -217,7 +275,7 @@ impl Work {
         let mut used = BTreeSet::new();
         for epoch in epochs {
             used.extend(self.order(epoch));
-            if used.len() + self.skipped.len() >= self.dataset.len() {
+            if used.len() + self.skipped.len() >= self.samples.len() {
                 break;
             }
         }
@@ -226,14 +284,14 @@ impl Work {
 
     /// The indices of an epoch.
     fn order(&self, epoch: u64) -> Vec<usize> {
-        let length = self.dataset.len();
+        let length = self.samples.len();
         let mut order = match self.plan.shuffle || self.plan.limit.is_some() {
             true => Random::of_order(self.plan.seed, epoch).permutation(length),
             false => (0..length).collect(),
         };
         order.retain(|index| !self.skipped.contains(index));
         if let Some(limit) = self.plan.limit {
-            order = spread(&order, limit, |index| self.dataset.class(index));
+            order = spread(&order, limit, |index| self.samples.class(index));
         }
         if !self.plan.shuffle {
             order.sort_unstable();
@@ -250,13 +308,26 @@ impl Work {
         batch.indices.clear();
         batch.indices.extend(&order[first..last]);
         batch.labels.clear();
+        match &self.samples {
+            Samples::Images(images) => images.fill(self.plan.seed, epoch, batch),
+            Samples::Feeds(feeds) => {
+                feeds.fill(&mut batch, |index| Random::of_sample(self.plan.seed, epoch, index))?;
+                Ok(batch)
+            }
+        }
+    }
+}
+
+impl Images {
+    /// Reads the images and annotations of the samples of `batch`.
+    fn fill(&self, seed: u64, epoch: u64, mut batch: Batch) -> Result<Batch, DataError> {
         let mut masks = batch.masks.take().unwrap_or_default();
         masks.clear();
         let mut boxes = batch.boxes.take().unwrap_or_default();
         boxes.clear();
         for at in 0..batch.size {
             let index = batch.indices[at];
-            let mut random = Random::of_sample(self.plan.seed, epoch, index);
+            let mut random = Random::of_sample(seed, epoch, index);
             let sample = self.pipeline.prepare(index, self.dataset.sample(index)?, &mut random)?;
             let image = sample.image;
             if at == 0 {

@@ -1,5 +1,6 @@
 //! Everything that can go wrong with data
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -116,6 +117,94 @@ pub enum DataError {
         file: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// A path where arrays are wanted that holds none.
+    #[error("{}: no file of arrays; expected {}", path.display(), crate::ARRAY_FILES)]
+    NoArrays {
+        /// As given.
+        path: PathBuf,
+    },
+    /// A file without an array that is wanted.
+    #[error("{}: no array `{array}` for {role} among: {}; name it by `column`", file.display(), found.join(", "))]
+    NoArray {
+        /// The file.
+        file: PathBuf,
+        /// The array.
+        array: String,
+        /// What it is for.
+        role: String,
+        /// The arrays that there are.
+        found: Vec<String>,
+    },
+    /// An array of another shape than what it is for.
+    #[error("{place}: {found} found, {expected} expected")]
+    ArrayShape {
+        /// The array.
+        place: Box<ArrayPlace>,
+        /// Its shape, the rows first.
+        found: String,
+        /// The shape expected.
+        expected: String,
+    },
+    /// An array of a type that what it is for does not take.
+    #[error("{place}: {found} found, {expected} expected; convert it (astype)")]
+    ArrayType {
+        /// The array.
+        place: Box<ArrayPlace>,
+        /// Its type.
+        found: String,
+        /// The type expected.
+        expected: String,
+    },
+    /// A number that what it is for does not take.
+    #[error("{place}, row {row}: {found} found, {expected} expected")]
+    ArrayValue {
+        /// The array.
+        place: Box<ArrayPlace>,
+        /// The row, from 0.
+        row: usize,
+        /// The number.
+        found: f64,
+        /// What is expected.
+        expected: String,
+    },
+    /// A row of a list column that is missing or of another length than the first.
+    #[error("{}: column `{column}`, row {row}: {found} found, {expected} expected; lists must have one length", file.display())]
+    UnevenRow {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+        /// The row, from 0.
+        row: usize,
+        /// What there is.
+        found: String,
+        /// As in the first row.
+        expected: String,
+    },
+    /// Inputs or labels of different numbers of samples.
+    #[error("{what}: {found} samples found, {expected} expected as {of} has")]
+    SampleCounts {
+        /// Which.
+        what: String,
+        /// Its samples.
+        found: usize,
+        /// Those of the first input.
+        expected: usize,
+        /// The first input.
+        of: String,
+    },
+    /// Means or standard deviations of an array that are neither one nor one for each index of its first axis.
+    #[error(
+        "input `{input}`: mean or std has {found} numbers, one or {expected} expected: one for each index of the first axis of a sample"
+    )]
+    ScaleCount {
+        /// The input.
+        input: String,
+        /// Numbers found.
+        found: usize,
+        /// The extent of the axis.
+        expected: usize,
     },
     /// Numbers that make no boxes.
     #[error("{}: row {row}: column `{column}`: {found} found, {expected} expected", file.display())]
@@ -479,6 +568,23 @@ pub enum DataError {
         /// As planned.
         batch_size: usize,
     },
+}
+
+/// An array, and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrayPlace {
+    /// The file.
+    pub file: PathBuf,
+    /// The name of the array.
+    pub array: String,
+    /// The input or the labels.
+    pub role: String,
+}
+
+impl fmt::Display for ArrayPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: array `{}` for {}", self.file.display(), self.array, self.role)
+    }
 }
 
 /// Height, width and channels as people write them.

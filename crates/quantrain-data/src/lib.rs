@@ -39,6 +39,7 @@
 //! | [`number_by_name`]: one number for a class in all datasets | `classes` |
 //! | [`Preprocess`]: channels, resize, crop, mean and standard deviation | `preprocess` |
 //! | [`Augment`]: random crops, flips and colours | `augment` |
+//! | [`Feeds`]: arrays and images for networks of any inputs, labels for their outputs | `feed` |
 //! | [`Loader`], [`Batches`]: the order of an epoch, threads, buffers | `batch` |
 //! | which samples a limit leaves, spread over classes | `selection` |
 //! | [`Survey`]: a look at samples before they are needed | `survey` |
@@ -60,6 +61,7 @@ mod classes;
 mod color;
 mod decode;
 mod error;
+mod feed;
 #[cfg(test)]
 mod fixture;
 mod geometry;
@@ -76,7 +78,8 @@ pub use augment::Augment;
 pub use batch::{Batch, BatchPlan, Batches, Loader};
 pub use classes::{number_by_name, number_by_value};
 pub use decode::DecodeError;
-pub use error::DataError;
+pub use error::{ArrayPlace, DataError};
+pub use feed::{ARRAY_FILES, Feeds, ImageSource, InputSource, InputSpec, LabelKind, LabelSpec, Range, Target, TargetValues, array_names};
 pub use orientation::Exif;
 pub use preprocess::{ChannelOrder, Channels, Order, PixelRange, Preprocess, Resize};
 pub use random::Random;

@@ -18,7 +18,9 @@ use quantrain_pattern::matches;
 use self::several::Several;
 use crate::{DataError, Dataset};
 
+pub(crate) use npz::{NumpyArchive, parse_numpy};
 pub use options::{BoxForm, Columns, ReadOptions};
+pub(crate) use parquet::NumberColumns;
 
 /// The kinds of datasets that [`open`] knows, in a few words.
 pub const KINDS: &str = "parquet, .npz, IDX or a folder";
@@ -61,6 +63,16 @@ pub fn open(path: &Path, options: &ReadOptions) -> Result<Box<dyn Dataset>, Data
         }
         None => Err(DataError::NoFiles { path: path.into() }),
     }
+}
+
+/// The path before `#START..END` and the rows it names, where it has such.
+pub(crate) fn rows(path: &Path) -> Result<Option<(&Path, std::ops::Range<usize>)>, DataError> {
+    rows::split(path)
+}
+
+/// All bytes of a regular file.
+pub(crate) fn bytes_of(path: &Path) -> Result<Vec<u8>, DataError> {
+    file::read(path)
 }
 
 /// The files that a path as [`open`] takes it stands for, in one order; hidden ones and those behind links to folders left out.
@@ -111,7 +123,7 @@ fn open_one(path: &Path, options: &ReadOptions) -> Result<Box<dyn Dataset>, Data
 }
 
 /// Resolves commas, `*` and folders of datasets to single datasets.
-fn expand(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub(crate) fn expand(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let text = path.to_string_lossy();
     if path.is_dir() {
         return expand_folder(path);

@@ -38,6 +38,16 @@ pub enum EngineError {
         /// Values expected.
         expected: usize,
     },
+    /// An input picks elements, and there is none that it names.
+    #[error("input `{tensor}`: index {found} found, one of {elements} elements expected: 0 to {}, or counted from the end", elements - 1)]
+    Index {
+        /// The network input.
+        tensor: String,
+        /// The index.
+        found: f32,
+        /// How many elements there are.
+        elements: usize,
+    },
     /// The network has another number of inputs than were given.
     #[error("{found} inputs found, {expected} expected")]
     InputCount {

@@ -11,6 +11,7 @@ mod ranges;
 mod stepwise;
 mod weights;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use quantrain_graph::{QuantGraph, Quantizer, Requantize, Separation, TensorId};
@@ -116,6 +117,8 @@ pub struct Network {
     at_least: Option<u8>,
     /// Of each activation quantizer, where ranges are learned.
     range_sums: Vec<RangeSums>,
+    /// Of each input that is an index as it is fed, how many elements there are.
+    indexed: BTreeMap<TensorId, usize>,
 }
 
 impl Network {
@@ -129,6 +132,7 @@ impl Network {
             observed: Vec::new(),
             at_least: None,
             range_sums: Vec::new(),
+            indexed: net.graph().indexed_extents(),
             blocks,
             net,
         }

@@ -8,6 +8,7 @@ mod elementwise;
 mod expand;
 mod layout;
 mod logic;
+mod lookup;
 mod matmul;
 mod normalization;
 mod operands;
@@ -117,6 +118,7 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
         Op::DepthToSpace(op) => Box::new(layout::Reorder::new(lowered::depth_to_space(op, &site))),
         Op::SpaceToDepth(op) => Box::new(layout::Reorder::new(lowered::space_to_depth(op, &site))),
         Op::Gather(op) => Box::new(layout::Gather(lowered::gather(op, &site))),
+        Op::Lookup(op) => Box::new(lookup::build(op, &site)),
         Op::Tile(op) => Box::new(layout::Gather(lowered::tile(op, &site))),
         Op::Expand(_) => Box::new(expand::build(&site)),
         Op::Identity => Box::new(layout::Identity),

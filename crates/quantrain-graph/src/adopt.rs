@@ -250,11 +250,17 @@ fn is_same_grid(a: &Quantizer, b: &Quantizer) -> bool {
     (a.scale(), a.zero_point()) == (b.scale(), b.zero_point()) && b.qmin() <= a.qmin() && a.qmax() <= b.qmax()
 }
 
-/// The name of a tensor with its quantizer; one that is handed out behind a pair that goes has the name it is handed out by.
+/// The name of a tensor with its quantizer; one that is handed out behind pairs that go has the name it is handed out by.
 fn final_name<'g>(graph: &'g Graph, tensor: TensorId, own: Option<&Quantizer>) -> &'g str {
     let goes = |op: &Op| per_tensor(op).zip(own).is_some_and(|(q, own)| is_same_grid(own, &q));
-    let behind = graph.readers(tensor).map(|n: NodeId| graph.node(n)).find(|n| goes(&n.op) && graph.outputs().contains(&n.output));
-    &graph.tensor(behind.filter(|_| !graph.outputs().contains(&tensor)).map_or(tensor, |n| n.output)).name
+    let mut behind = vec![tensor];
+    while let Some(t) = behind.pop() {
+        if graph.outputs().contains(&t) {
+            return &graph.tensor(t).name;
+        }
+        behind.extend(graph.readers(t).map(|n: NodeId| graph.node(n)).filter(|node| goes(&node.op)).map(|node| node.output));
+    }
+    &graph.tensor(tensor).name
 }
 
 #[cfg(test)]

@@ -47,7 +47,8 @@ impl Graph {
         let Some(unit) = units.iter().find(|unit| unit.core == node) else { return false };
         let Node { op, inputs, .. } = self.node(node);
         let is_condition = !matches!(op, Op::Where(_)) || inputs.iter().skip(1).all(|t| *t != input);
-        asks(op) && is_condition || !has_weights(op) && paths.leads_to_truth(unit.output(self))
+        let is_index = matches!(op, Op::Lookup(_)) && inputs.get(1) == Some(&input);
+        is_index || asks(op) && is_condition || !has_weights(op) && paths.leads_to_truth(unit.output(self))
     }
 }
 

@@ -66,6 +66,50 @@ pub enum ElementType {
     Bool,
 }
 
+impl ElementType {
+    /// Whether values are whole numbers; truths are none.
+    pub fn is_integer(self) -> bool {
+        self.limits().is_some() && self != ElementType::Bool
+    }
+
+    /// The least and greatest value of integers and truths.
+    pub fn limits(self) -> Option<(i128, i128)> {
+        let signed = |bits: u32| Some((-(1 << (bits - 1)), (1 << (bits - 1)) - 1));
+        let unsigned = |bits: u32| Some((0, (1 << bits) - 1));
+        match self {
+            ElementType::Float | ElementType::Double | ElementType::Float16 | ElementType::BFloat16 => None,
+            ElementType::Int8 => signed(8),
+            ElementType::Int16 => signed(16),
+            ElementType::Int32 => signed(32),
+            ElementType::Int64 => signed(64),
+            ElementType::Uint8 => unsigned(8),
+            ElementType::Uint16 => unsigned(16),
+            ElementType::Uint32 => unsigned(32),
+            ElementType::Uint64 => unsigned(64),
+            ElementType::Bool => unsigned(1),
+        }
+    }
+
+    /// The name, as NumPy has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ElementType::Float => "float32",
+            ElementType::Double => "float64",
+            ElementType::Float16 => "float16",
+            ElementType::BFloat16 => "bfloat16",
+            ElementType::Int8 => "int8",
+            ElementType::Uint8 => "uint8",
+            ElementType::Int16 => "int16",
+            ElementType::Uint16 => "uint16",
+            ElementType::Int32 => "int32",
+            ElementType::Uint32 => "uint32",
+            ElementType::Int64 => "int64",
+            ElementType::Uint64 => "uint64",
+            ElementType::Bool => "bool",
+        }
+    }
+}
+
 /// An operator applied to tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -178,6 +222,36 @@ impl Graph {
     /// The node of an id of this graph.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+
+    /// The type that an input or output has in the file.
+    pub fn element_type(&self, id: TensorId) -> ElementType {
+        self.element_types.get(&id).copied().unwrap_or(ElementType::Float)
+    }
+
+    /// Of each input that is an index as it is fed, how many elements there are to choose among.
+    pub fn indexed_extents(&self) -> BTreeMap<TensorId, usize> {
+        let mut indexed: BTreeMap<TensorId, usize> = BTreeMap::new();
+        for node in &self.nodes {
+            let (Op::Lookup(op), Some(&x), Some(&indices)) = (&node.op, node.inputs.first(), node.inputs.get(1)) else { continue };
+            let shape = &self.tensor(x).shape;
+            let Some(extent) = shape.axis(op.axis).ok().and_then(|axis| shape.0[axis].fixed()) else { continue };
+            let least = indexed.entry(self.moved_from(indices)).or_insert(extent);
+            *least = extent.min(*least);
+        }
+        indexed.retain(|t, _| self.inputs.contains(t));
+        indexed
+    }
+
+    /// The tensor whose elements lie in another behind operators that only move them.
+    fn moved_from(&self, mut tensor: TensorId) -> TensorId {
+        while let Some(node) = self.producer(tensor).map(|n| self.node(n)) {
+            match (&node.op, node.inputs.first()) {
+                (Op::Identity | Op::Reshape(_) | Op::Flatten(_) | Op::Transpose(_), Some(&from)) => tensor = from,
+                _ => break,
+            }
+        }
+        tensor
     }
 
     /// The tensor of a name.

@@ -1,7 +1,7 @@
 //! Tensors of few values, known without running the network: truths, masks of 0 and −∞, and what is computed of such alone.
 
 use crate::Op;
-use crate::graph::{Graph, Node, TensorId};
+use crate::graph::{ElementType, Graph, Node, TensorId};
 use crate::op::{Activation, Binary, PadMode};
 
 /// More different values than this are not followed.
@@ -19,6 +19,9 @@ impl Levels {
     pub fn of(graph: &Graph) -> Self {
         let constants = graph.tensors().iter().map(|t| distinct(t.constant.as_ref()?.iter().copied()));
         let mut levels = Levels { values: constants.collect(), computed: vec![false; graph.tensors().len()] };
+        for &input in graph.inputs().iter().filter(|t| graph.element_type(**t) == ElementType::Bool) {
+            levels.values[input.0] = Some(vec![0.0, 1.0]);
+        }
         for node in graph.nodes() {
             levels.values[node.output.0] = levels.of_node(node);
             levels.computed[node.output.0] = true;

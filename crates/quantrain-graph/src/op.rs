@@ -8,6 +8,7 @@ mod elementwise;
 mod expand;
 mod layout;
 mod logic;
+mod lookup;
 mod matmul;
 mod normalization;
 mod pooling;
@@ -24,6 +25,7 @@ pub use layout::{
     Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Tile, Transpose, Walk,
 };
 pub use logic::{Relation, Where};
+pub use lookup::Lookup;
 pub use matmul::{Gemm, MatMul};
 pub use normalization::{BatchNormalization, Epsilon, GroupNormalization, InstanceNormalization, LayerNormalization, RmsNormalization};
 pub use pooling::{AveragePool, GlobalAveragePool, MaxPool, Window};
@@ -93,6 +95,8 @@ pub enum Op {
     SpaceToDepth(SpaceToDepth),
     /// Elements picked along an axis.
     Gather(Gather),
+    /// Inputs x and indices: elements picked along an axis by what is computed, or fed.
+    Lookup(Lookup),
     /// The input repeated (Tile, Expand).
     Tile(Tile),
     /// Inputs x, a constant or not, and optionally one that tells the batch: x repeated to a shape.
@@ -138,7 +142,7 @@ impl Op {
             Op::Transpose(_) => "Transpose",
             Op::DepthToSpace(_) => "DepthToSpace",
             Op::SpaceToDepth(_) => "SpaceToDepth",
-            Op::Gather(_) => "Gather",
+            Op::Gather(_) | Op::Lookup(_) => "Gather",
             Op::Tile(_) => "Tile",
             Op::Expand(_) => "Expand",
             Op::Identity => "Identity",
@@ -154,7 +158,7 @@ impl Op {
             Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::LayerNormalization(_) => (2, 3),
             Op::InstanceNormalization(_) | Op::GroupNormalization(_) | Op::Where(_) => (3, 3),
             Op::BatchNormalization(_) => (5, 5),
-            Op::MatMul(_) | Op::Binary(_) | Op::RmsNormalization(_) | Op::Propagate(_) => (2, 2),
+            Op::MatMul(_) | Op::Binary(_) | Op::RmsNormalization(_) | Op::Lookup(_) | Op::Propagate(_) => (2, 2),
             Op::Expand(_) => (1, 2),
             Op::Concat(_) => (1, usize::MAX),
             Op::Activation(_)
@@ -214,6 +218,7 @@ impl Op {
             Op::DepthToSpace(op) => op.output_shape(x),
             Op::SpaceToDepth(op) => op.output_shape(x),
             Op::Gather(op) => op.output_shape(x),
+            Op::Lookup(op) => op.output_shape(x, inputs[1]),
             Op::Tile(op) => op.output_shape(x),
             Op::Expand(op) => op.output_shape(x, inputs.get(1).copied()),
             Op::Propagate(op) => op.output_shape(x, inputs[1]),
@@ -234,8 +239,8 @@ impl Op {
             Op::Activation(f) => !f.is_step(),
             // The condition, and what only gives the value.
             Op::Where(_) | Op::Propagate(_) => position != 0,
-            // The second only tells the batch.
-            Op::Expand(_) => position == 0,
+            // The second only tells the batch, or which elements.
+            Op::Expand(_) | Op::Lookup(_) => position == 0,
             _ => true,
         }
     }
@@ -245,6 +250,7 @@ impl Op {
         match self {
             Op::LayerNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_) => 1..3,
             Op::RmsNormalization(_) | Op::Binary(Binary::PRelu) => 1..2,
+            Op::Lookup(_) => 0..1,
             _ => 0..0,
         }
     }

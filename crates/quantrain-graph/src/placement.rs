@@ -141,7 +141,7 @@ pub(crate) fn assign(
     let float_outputs = !settings.quantize_output.unwrap_or(target.quantizes_output());
     if target.quantizes_input() {
         let has_codes = |input: TensorId| graph.readers(input).any(|n| graph.gives_codes(n));
-        for &input in graph.inputs().iter().filter(|t| !paths.leads_to_truth(**t) && !has_codes(**t)) {
+        for &input in graph.inputs().iter().filter(|t| !paths.leads_to_truth(**t) && !paths.leads_to_index(**t) && !has_codes(**t)) {
             placer.own(input, widths.activation);
         }
     }

@@ -103,6 +103,8 @@ pub enum FloatReason {
     FewValues,
     /// Its values are compared or asked for truths, and reach no operator in integers.
     Compared,
+    /// Elements are picked by its values, or by those that it reads.
+    Index,
     /// Quantization is off.
     Off,
     /// The file that the quantizers are from has none there.
@@ -134,6 +136,7 @@ impl fmt::Display for FloatReason {
             FloatReason::InputIsFloat => "it carries values that are float",
             FloatReason::FewValues => "its values are few and known, as those of a mask",
             FloatReason::Compared => "its values are compared, and codes make equal what is not",
+            FloatReason::Index => "elements are picked by its values, or by those that it reads",
             FloatReason::Off => "quantization is off",
             FloatReason::NotInFile => "the file has no quantizer behind it",
             FloatReason::FloatInFile => "its weights, or what it reads, are float in the file",

@@ -9,6 +9,7 @@ mod elementwise;
 mod expand;
 mod layout;
 mod logic;
+mod lookup;
 mod matmul;
 mod moving;
 mod normalization;
@@ -117,6 +118,7 @@ pub(crate) fn build(site: &Site) -> Result<Operator, LowerError> {
         Op::DepthToSpace(op) => moved(site, Mover::Reorder(layout::Reorder(lowered::depth_to_space(op, at)))),
         Op::SpaceToDepth(op) => moved(site, Mover::Reorder(layout::Reorder(lowered::space_to_depth(op, at)))),
         Op::Gather(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::gather(op, at)))),
+        Op::Lookup(op) => in_steps(site, FloatFormula::Lookup(lookup::build(op, site))),
         Op::Tile(op) => moved(site, Mover::Gather(layout::Gather::new(&lowered::tile(op, at)))),
         Op::Expand(_) => in_steps(site, FloatFormula::Expand(expand::build(site))),
         Op::Identity => moved(site, Mover::Identity),

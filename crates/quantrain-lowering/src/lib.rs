@@ -8,6 +8,7 @@ pub mod activation;
 pub mod convolution;
 pub mod elementwise;
 pub mod layout;
+pub mod lookup;
 pub mod memory;
 pub mod memory_order;
 pub mod normalization;

@@ -41,6 +41,7 @@ impl<'g> Site<'g> {
             Op::Binary(_)
             | Op::Where(_)
             | Op::Expand(_)
+            | Op::Lookup(_)
             | Op::BatchNormalization(_)
             | Op::LayerNormalization(_)
             | Op::RmsNormalization(_)

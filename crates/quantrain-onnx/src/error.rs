@@ -32,8 +32,10 @@ pub enum ReadError {
         /// The operator set found.
         found: i64,
     },
-    /// An input is no float tensor with a known shape.
-    #[error("{file}: input `{input}`: {found} found, a float tensor with a known shape expected; export the model in float32")]
+    /// An input is no tensor of floats, integers or truths with a known shape.
+    #[error(
+        "{file}: input `{input}`: {found} found, floats, integers of 8 to 64 bits or BOOL with a known shape expected; export the model again"
+    )]
     InputType {
         /// The file.
         file: PathBuf,

@@ -217,7 +217,12 @@ impl<'m> Reader<'m> {
             };
             let id = self.model.builder.input_shaped(name, shape).map_err(|e| self.graph_error(e))?;
             let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.elem_type);
-            kind.and_then(tensor::element_type_of).into_iter().for_each(|kind| self.model.builder.element_type(id, kind));
+            if let Some(kind) = kind.and_then(tensor::element_type_of) {
+                self.model.builder.element_type(id, kind);
+                if kind.is_integer() {
+                    self.model.integers.insert(id, true);
+                }
+            }
             self.define(name, Value::Activation(id))?;
         }
         Ok(())
@@ -249,7 +254,7 @@ impl<'m> Reader<'m> {
         let tensor = input.r#type.as_ref().and_then(|TypeProto { tensor_type }| tensor_type.as_ref());
         let kind = tensor.and_then(|t| t.elem_type).unwrap_or(0);
         match tensor.and_then(|t| t.shape.as_ref()) {
-            Some(shape) if tensor::is_float_type(kind) => Ok(&shape.dim),
+            Some(shape) if tensor::element_type_of(kind).is_some() => Ok(&shape.dim),
             Some(_) => Err(ReadError::InputType { file, input: name, found: data_type::name(kind) }),
             None => Err(ReadError::InputType { file, input: name, found: "no shape".into() }),
         }

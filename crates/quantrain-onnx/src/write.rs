@@ -7,11 +7,11 @@ mod check;
 mod clip;
 mod encodings;
 mod error;
-mod float;
+pub(crate) mod float;
 mod model;
 mod normalization;
 mod operator;
-mod qdq;
+pub(crate) mod qdq;
 mod tidl;
 mod unit;
 

@@ -43,6 +43,7 @@ enum Element {
     F64,
     Signed(usize),
     Unsigned(usize),
+    Bool,
     Other,
 }
 
@@ -53,7 +54,7 @@ impl Element {
             Element::F32 => 4,
             Element::F64 => 8,
             Element::Signed(bytes) | Element::Unsigned(bytes) => bytes,
-            Element::Other => 1,
+            Element::Bool | Element::Other => 1,
         }
     }
 }
@@ -86,6 +87,22 @@ impl Incoming {
             }
         };
         Ok(Incoming { shape: array.shape, values: Values::Owned(values), channels_last: false })
+    }
+
+    /// Reads what an input of integers or truths takes: whole numbers or truths; networks compute in floats.
+    pub fn whole(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
+        let array = Strided::of(object, what)?;
+        if array.element == Element::Bool {
+            let values = array.gather(|b: [u8; 1]| f32::from(u8::from(b[0] != 0)));
+            return Ok(Incoming { shape: array.shape, values: Values::Owned(values), channels_last: false });
+        }
+        let (shape, values) = integers(object, what)?;
+        let exact = |v: &i64| v.unsigned_abs() <= 1 << 24;
+        if let Some(found) = values.iter().find(|v| !exact(v)) {
+            return Err(raise(Kind::Input, format!("{what}: {found} found, whole numbers up to 16777216 expected, which float32 holds")));
+        }
+        let values = Values::Owned(values.into_iter().map(|v| v as f32).collect());
+        Ok(Incoming { shape, values, channels_last: false })
     }
 
     /// The array as a session takes it.
@@ -142,6 +159,7 @@ impl Strided {
             (Some('f'), 8) => Element::F64,
             (Some('i'), size) => Element::Signed(size),
             (Some('u'), size) => Element::Unsigned(size),
+            (Some('b'), 1) => Element::Bool,
             _ => Element::Other,
         };
         let given: Option<Vec<isize>> = match interface.get_item("strides") {
@@ -181,6 +199,7 @@ impl Strided {
                 (2, 32) => Element::F32,
                 (2, 64) => Element::F64,
                 (4, 16) => Element::Bf16,
+                (6, 8) => Element::Bool,
                 _ => Element::Other,
             };
             let shape: Vec<usize> = view.shape().iter().map(|&extent| extent as usize).collect();

@@ -1,5 +1,6 @@
 //! A network in a training loop, for the package's `Network`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -33,10 +34,12 @@ type PortRow = (String, Vec<Option<usize>>);
 /// Feeds by name, read.
 type Feeds = Vec<(String, Incoming)>;
 
-fn read_feeds(feeds: &Bound<'_, PyDict>) -> PyResult<Feeds> {
+/// Reads arrays by the names of inputs; `whole` are those that take integers or truths.
+fn read_feeds(feeds: &Bound<'_, PyDict>, whole: &BTreeSet<String>) -> PyResult<Feeds> {
     let read = |(name, array): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
         let name: String = name.extract().map_err(|_| raise(Kind::Input, "inputs are fed by their names, which are strings"))?;
-        let array = Incoming::reals(&array, &format!("input `{name}`"))?;
+        let what = format!("input `{name}`");
+        let array = if whole.contains(&name) { Incoming::whole(&array, &what) } else { Incoming::reals(&array, &what) }?;
         Ok((name, array))
     };
     feeds.iter().map(read).collect()
@@ -56,6 +59,12 @@ fn pass_of(mode: &str) -> PyResult<Pass> {
 }
 
 impl Session {
+    /// The inputs that take integers or truths.
+    fn whole(&self) -> BTreeSet<String> {
+        let is_whole = |port: &quantrain::Port| port.kind.limits().is_some();
+        self.with(|s| s.inputs().into_iter().filter(is_whole).map(|port| port.name).collect())
+    }
+
     /// Calls `f` with the session, whose lock is held; without the interpreter's.
     pub fn with<R>(&self, f: impl FnOnce(&mut quantrain::Session) -> R) -> R {
         f(&mut locked(&self.inner))
@@ -117,7 +126,7 @@ impl Session {
     }
 
     fn calibrate_on(&self, py: Python<'_>, feeds: &Bound<'_, PyDict>) -> PyResult<()> {
-        let feeds = read_feeds(feeds)?;
+        let feeds = read_feeds(feeds, &self.whole())?;
         self.run(py, |s| s.calibrate_on(&lent(&feeds)))?;
         py.check_signals()
     }
@@ -137,7 +146,7 @@ impl Session {
     }
 
     fn forward(&self, py: Python<'_>, feeds: &Bound<'_, PyDict>, mode: &str) -> PyResult<Vec<Array>> {
-        let (feeds, pass) = (read_feeds(feeds)?, pass_of(mode)?);
+        let (feeds, pass) = (read_feeds(feeds, &self.whole())?, pass_of(mode)?);
         let outputs = self.run(py, |s| s.forward(&lent(&feeds), pass))?;
         Ok(outputs.into_iter().map(Array::of).collect())
     }
@@ -272,7 +281,7 @@ impl Session {
 
     /// Judges outputs by classes, `[N]`, or by a class for each pixel, `[N, H, W]`.
     fn evaluate_on(&self, py: Python<'_>, feeds: &Bound<'_, PyDict>, labels: &Bound<'_, PyAny>, mode: &str) -> PyResult<()> {
-        let (feeds, pass) = (read_feeds(feeds)?, pass_of(mode)?);
+        let (feeds, pass) = (read_feeds(feeds, &self.whole())?, pass_of(mode)?);
         let (shape, classes) = integers(labels, "labels")?;
         let pixels: Vec<u8> = match shape.len() {
             3 => {
@@ -312,7 +321,8 @@ impl Session {
 
     /// Compares the ways to run the exported file, and gives the counts in JSON.
     fn verify(&self, py: Python<'_>, samples: Vec<Bound<'_, PyDict>>, onnxruntime: Option<PathBuf>) -> PyResult<String> {
-        let samples: Vec<Feeds> = samples.iter().map(read_feeds).collect::<PyResult<_>>()?;
+        let whole = self.whole();
+        let samples: Vec<Feeds> = samples.iter().map(|feeds| read_feeds(feeds, &whole)).collect::<PyResult<_>>()?;
         let library = match &onnxruntime {
             None => Ok(None),
             Some(path) => Library::find(Some(path.as_path())),

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use quantrain::onnxruntime::{Library, OnnxRuntime, SessionOptions};
+use quantrain::onnxruntime::{Fed, Library, OnnxRuntime, SessionOptions};
 use quantrain_engine::{Mode, Monitor, Network, Plan, Purpose, Want, Workspace};
 use quantrain_graph::{QuantGraph, QuantizerId, Range, Settings, Target};
 use quantrain_integer::IntegerProgram;
@@ -52,9 +52,11 @@ fn compare(name: &str, path: &Path, size: usize, rounds: usize) -> Result<(), Fa
     let opened = OnnxRuntime::open(&library, &file, SessionOptions { threads: THREADS, exact: false });
     std::fs::remove_file(&file)?;
     let (mut runtime, program) = (opened?, IntegerProgram::lower(&net)?);
+    let graph = net.graph();
+    let input = graph.inputs().first().map_or("", |&t| graph.tensor(t).name.as_str());
     for batch in BATCHES {
         let images = image.repeat(batch);
-        let planes = runtime.planes(&images, &[batch, size, size, 3])?;
+        let planes = runtime.planes(&[Fed { name: input, shape: vec![batch, 3, size, size], values: &images }])?;
         let mut seconds = [Vec::new(), Vec::new()];
         for _ in 0..rounds {
             seconds[0].extend(turn(|| Ok(program.run(batch, &[&images], &mut ()).map(drop)?))?);

@@ -88,7 +88,7 @@ impl Metric for Detections {
     fn add(&mut self, batch: &Batch, outputs: &[Output<'_>]) -> Result<(), RunError> {
         self.fidelity.add(batch, outputs)?;
         let mut values = Vec::new();
-        self.runner.outputs(&mut self.float, Mode::FLOAT, batch.size, &[&batch.images], &mut values)?;
+        self.runner.outputs(&mut self.float, Mode::FLOAT, batch.size, &batch.inputs(), &mut values)?;
         let graph = self.float.quant_graph().graph();
         let shapes: Vec<_> = graph.outputs().iter().map(|&t| physical_shape(&graph.tensor(t).shape, batch.size)).collect();
         let expected = outputs.iter().zip(&shapes).zip(&values).map(|((o, shape), values)| Output { name: o.name, shape, values });

@@ -50,7 +50,7 @@ where
         for batch in batches() {
             let batch = batch?;
             check_images(network, &batch)?;
-            pass.observe(network, batch.size, &[&batch.images])?;
+            pass.observe(network, batch.size, &batch.inputs())?;
             progress.advance(batch.size as u64, "");
             if progress.stop_requested() {
                 return Err(RunError::Stopped { stage: "calibration" });

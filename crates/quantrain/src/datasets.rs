@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quantrain_data::{BatchPlan, DataError, Dataset, Loader, Order, Preprocess, Survey, number_by_name, number_by_value};
-use quantrain_graph::Graph;
+use quantrain_data::{BatchPlan, DataError, Dataset, Feeds, Loader, Order, Preprocess, Survey, number_by_name, number_by_value};
+use quantrain_graph::{Graph, TensorId};
 
 use crate::checkpoint::DataFingerprint;
 use crate::held_out::Part;
 use crate::images::{WithoutClasses, fixed_batch, image_order, scored_classes};
-use crate::recipe::Recipe;
-use crate::{RunError, image_size};
+use crate::recipe::{InputFiles, Recipe};
+use crate::{RunError, feeds, image_size};
 
 /// Images of an evaluation or calibration batch where the network's file does not fix it; results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
@@ -41,14 +41,15 @@ pub(crate) enum Purpose {
 /// All data of a recipe, for one network.
 pub(crate) struct Datasets {
     recipe: Recipe,
-    order: Order,
+    graph: Graph,
+    /// Height, width and channels of the only input, and their order in memory, where it takes images.
+    image: Option<([usize; 3], Order)>,
     /// The only batch size that the network takes, where its file says so.
     fixed_batch: Option<usize>,
-    /// Height, width and channels that the network takes.
-    image: [usize; 3],
     /// Classes that the network tells apart, where its first output is a row of scores; `Some(None)` where their number is open.
     scored: Option<Option<usize>>,
     opened: Mutex<BTreeMap<PathBuf, Arc<dyn Dataset>>>,
+    feeds: Mutex<BTreeMap<(PathBuf, InputFiles), Feeds>>,
     loaders: Mutex<BTreeMap<Purpose, Loader>>,
     notes: Mutex<Vec<String>>,
 }
@@ -57,13 +58,16 @@ impl Datasets {
     /// Nothing is opened yet.
     ///
     /// # Errors
-    /// The network takes no images.
+    /// The recipe is about inputs or outputs that the network does not have, or an input has no axis of samples.
     pub fn new(recipe: &Recipe, graph: &Graph) -> Result<Self, RunError> {
-        let image = image_size(graph)?;
+        let image = image_size(graph).ok().zip(image_order(graph).ok());
+        feeds::inputs(graph, recipe.data(), InputFiles::Training)?;
+        feeds::labels(graph, recipe.data(), InputFiles::Training)?;
         Ok(Datasets {
-            order: image_order(graph)?,
+            graph: graph.clone(),
             fixed_batch: fixed_batch(graph),
             image,
+            feeds: Mutex::default(),
             scored: scored_classes(graph),
             opened: Mutex::default(),
             loaders: Mutex::default(),
@@ -123,8 +127,9 @@ impl Datasets {
 
     fn prepared(&self, purpose: Purpose, path: &Path, part: Part) -> Result<Loader, RunError> {
         let data = self.recipe.data();
+        let Some((image, order)) = self.image_from(path)? else { return self.prepared_feeds(purpose, path, part) };
         let dataset = part.of(self.numbered(purpose, path)?, data.calibration_images, self.fixed_batch.unwrap_or(1));
-        let preprocess = Preprocess { order: self.order, ..data.preprocess(self.image[2]) };
+        let preprocess = Preprocess { order, ..data.preprocess(image[2]) };
         let augments = matches!(purpose, Purpose::Training | Purpose::Statistics);
         let plan = self.plan(purpose);
         let epochs = match (purpose, plan.limit) {
@@ -133,7 +138,7 @@ impl Datasets {
             _ => Some(0..1),
         };
         let (length, limit) = (dataset.len(), plan.limit);
-        let loader = Loader::new(dataset, &preprocess, augments.then(|| self.recipe.augmentation()), plan)?.of_size(self.image);
+        let loader = Loader::new(dataset, &preprocess, augments.then(|| self.recipe.augmentation()), plan)?.of_size(image);
         let (loader, survey) = loader.surveyed(data.on_bad_sample, epochs, data.loader_threads)?;
         let used = limit.unwrap_or(usize::MAX).min(length - survey.skipped.len());
         let dropped = (purpose == Purpose::Training).then(|| used - loader.samples());
@@ -143,6 +148,57 @@ impl Datasets {
             format!("{}: {dropped} images of each epoch{which} do not fill a batch and are left out (`train.last-batch`)", path.display())
         }));
         Ok(loader)
+    }
+
+    /// The image that the network takes, where a path has such: not for a file of arrays, one of which has the input's name where none has the
+    /// usual one of images.
+    fn image_from(&self, path: &Path) -> Result<Option<([usize; 3], Order)>, RunError> {
+        let (Some(image), [input]) = (self.image, self.graph.inputs()) else { return Ok(None) };
+        let named = &self.graph.tensor(*input).name;
+        if !self.recipe.data().inputs.is_empty() {
+            return Ok(None);
+        }
+        let is_numpy = |ending: &str| path.to_str().is_some_and(|text| text.split('#').next().is_some_and(|file| file.ends_with(ending)));
+        if is_numpy(".npy") {
+            return Ok(None);
+        }
+        let arrays = if is_numpy(".npz") { quantrain_data::array_names(path, &self.recipe.data().read)? } else { Vec::new() };
+        Ok(Some(image).filter(|_| !arrays.contains(named) || arrays.iter().any(|name| name == "images")))
+    }
+
+    /// As for images, of arrays and of several inputs.
+    fn prepared_feeds(&self, purpose: Purpose, path: &Path, part: Part) -> Result<Loader, RunError> {
+        if let Some(key) = self.recipe.augments() {
+            return Err(RunError::NothingToAugment { key });
+        }
+        let feeds = part.of_feeds(self.feeds(purpose, path)?, self.recipe.data().calibration_images, self.fixed_batch.unwrap_or(1));
+        // What no label teaches is judged by its distance from the teacher, on samples held out.
+        let unlabelled = purpose == Purpose::HeldOut && !self.recipe.train().losses.learns_labels();
+        let feeds = if unlabelled { feeds.without_labels() } else { feeds };
+        // Both watch ranges.
+        let watches = matches!(purpose, Purpose::Training | Purpose::Statistics | Purpose::Calibration);
+        let feeds = if watches { feeds.filling_padding() } else { feeds };
+        self.note([format!("{}: {}", path.display(), feeds.describe())]);
+        Ok(Loader::of_feeds(feeds, self.plan(purpose))?)
+    }
+
+    /// The feeds of a path, opened once.
+    fn feeds(&self, purpose: Purpose, path: &Path) -> Result<Feeds, RunError> {
+        let files = match purpose {
+            Purpose::Training | Purpose::Statistics => InputFiles::Training,
+            Purpose::Evaluation => InputFiles::Evaluation,
+            Purpose::Calibration | Purpose::HeldOut if self.recipe.data().calibration.is_some() => InputFiles::Calibration,
+            Purpose::Calibration | Purpose::HeldOut => InputFiles::Training,
+        };
+        let key = (path.to_owned(), files);
+        if let Some(feeds) = lock(&self.feeds).get(&key) {
+            return Ok(feeds.clone());
+        }
+        let data = self.recipe.data();
+        let (inputs, labels) = (feeds::inputs(&self.graph, data, files)?, feeds::labels(&self.graph, data, files)?);
+        let feeds = Feeds::open(&inputs, &labels, path, &data.read)?;
+        lock(&self.feeds).insert(key, feeds.clone());
+        Ok(feeds)
     }
 
     /// Where networks are judged on images of the calibration, which of them a purpose has. Ranges are found on all: they do not learn, and a
@@ -190,8 +246,9 @@ impl Datasets {
     }
 
     fn batch_within(&self, bytes: usize, images: usize) -> usize {
-        let image = self.image.into_iter().fold(size_of::<f32>(), usize::saturating_mul);
-        let of_memory = (bytes / image.max(1)).max(1);
+        let values = |&t: &TensorId| self.graph.tensor(t).shape.elements(1);
+        let values = self.graph.inputs().iter().map(values).fold(0, usize::saturating_add);
+        let of_memory = (bytes / values.saturating_mul(size_of::<f32>()).max(1)).max(1);
         self.fixed_batch.unwrap_or(EVALUATION_BATCH.min(images).min(of_memory))
     }
 
@@ -216,7 +273,11 @@ impl Datasets {
         let keys = [("data.train", &data.train), ("data.eval", &data.eval), ("data.calibration", &data.calibration)];
         let mut paths: Vec<(&str, &Path)> = keys.iter().filter_map(|(key, path)| Some((*key, path.as_deref()?))).collect();
         paths.dedup_by_key(|(_, path)| *path);
-        paths.into_iter().map(|(key, path)| Ok(DataFingerprint::new(key, path, self.open(path)?.len())?)).collect()
+        let samples = |key, path| match self.image_from(path)? {
+            Some(_) => Ok(self.open(path)?.len()),
+            None => Ok::<_, RunError>(self.feeds(if key == "data.eval" { Purpose::Evaluation } else { Purpose::Training }, path)?.len()),
+        };
+        paths.into_iter().map(|(key, path)| Ok(DataFingerprint::new(key, path, samples(key, path)?)?)).collect()
     }
 
     fn plan(&self, purpose: Purpose) -> BatchPlan {

@@ -283,6 +283,26 @@ pub enum RunError {
         /// What it has.
         found: String,
     },
+    /// A recipe names an input that the network does not have.
+    #[error("data.input: no input `{name}` in the network; its inputs are {}", inputs.join(", "))]
+    NoInput {
+        /// As named.
+        name: String,
+        /// The inputs.
+        inputs: Vec<String>,
+    },
+    /// The first axis of an input is not the batch, so that no row of data is a sample of it.
+    #[error("the network has an input {found}; the first axis must be the batch, and all others numbers; give its shape (--input-shape)")]
+    NoBatchAxis {
+        /// The input.
+        found: String,
+    },
+    /// Random changes of images are asked for where there are none.
+    #[error("augmentation.{key} is for a network of one image only, and this one is fed with arrays; leave it out")]
+    NothingToAugment {
+        /// The key.
+        key: &'static str,
+    },
     /// A label is not the number of a class.
     #[error("label {label} found, one in 0..{classes} expected; does the data set belong to this network?")]
     Label {

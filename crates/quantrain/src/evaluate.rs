@@ -36,7 +36,7 @@ pub fn evaluate(
     for batch in batches {
         let batch = batch?;
         check_images(executor.network(), &batch)?;
-        executor.outputs(batch.size, &[&batch.images], &mut values)?;
+        executor.outputs(batch.size, &batch.inputs(), &mut values)?;
         let graph = executor.network().quant_graph().graph();
         let tensors: Vec<_> = graph.outputs().iter().map(|&t| graph.tensor(t)).collect();
         let shapes: Vec<_> = tensors.iter().map(|t| physical_shape(&t.shape, batch.size)).collect();

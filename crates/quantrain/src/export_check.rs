@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use quantrain_graph::{Graph, Note, QuantGraph, Range};
+use quantrain_graph::{ElementType, Graph, Note, QuantGraph, Range, TensorId};
 use serde::Serialize;
 
 use crate::RunError;
-use crate::images::{extents_in_memory, fixed_batch};
+use crate::feeds::fed;
+use crate::images::fixed_batch;
 use crate::onnxruntime::{Interface, Library, OnnxRuntime, OnnxRuntimeError, SessionOptions};
 
 /// Whether ONNX Runtime ran the exported models.
@@ -33,11 +34,12 @@ const IMAGES: usize = 2;
 pub(crate) fn check_exports(net: &QuantGraph, float: &Path, models: &[PathBuf]) -> Result<ExportCheck, RunError> {
     let failed = |source: OnnxRuntimeError| RunError::ExportCheck { source };
     let Some(library) = Library::find(None).map_err(failed)? else { return Ok(ExportCheck::NotFound) };
-    let shape = extents_in_memory(net.graph(), fixed_batch(net.graph()).unwrap_or(IMAGES))?;
-    let images = images(net, shape.iter().product());
+    let size = fixed_batch(net.graph()).unwrap_or(IMAGES);
+    let values: Vec<Vec<f32>> = net.graph().inputs().iter().map(|&input| values(net, input, size)).collect();
+    let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+    let feeds = fed(net.graph(), size, &values);
     let run = |model: &Path| {
-        OnnxRuntime::open(&library, model, SessionOptions { threads: rayon::current_num_threads(), exact: false })?
-            .interface(&images, &shape)
+        OnnxRuntime::open(&library, model, SessionOptions { threads: rayon::current_num_threads(), exact: false })?.interface(&feeds)
     };
     // A network that ONNX Runtime does not run in float is nothing to compare with. Inputs that nothing depends on were left out.
     let expected = run(float).ok().map(|interface| without(interface, net.graph()));
@@ -66,11 +68,17 @@ fn compare(model: &Path, found: &Interface, expected: Option<&Interface>) -> Res
     }
 }
 
-/// Values spread over the range that the network's input was calibrated to.
-fn images(net: &QuantGraph, count: usize) -> Vec<f32> {
+/// Values spread over the range that an input was calibrated to; whole numbers that it takes where it is one of integers or truths.
+fn values(net: &QuantGraph, input: TensorId, size: usize) -> Vec<f32> {
     /// Multiples of it fall into all parts of an interval.
     const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
-    let quantizer = net.graph().inputs().first().and_then(|&t| net.quantizer_of(t)).map(|q| &net.quantizers()[q.0]);
+    let (graph, kind) = (net.graph(), net.graph().element_type(input));
+    let count = graph.tensor(input).shape.elements(size);
+    if kind.limits().is_some() {
+        let most = if kind == ElementType::Bool { 2 } else { graph.indexed_extents().get(&input).copied().unwrap_or(128).min(128) };
+        return (0..count).map(|i| (i % most) as f32).collect();
+    }
+    let quantizer = net.quantizer_of(input).map(|q| &net.quantizers()[q.0]);
     let range = quantizer.and_then(|q| q.quantizer().ok().flatten()).map_or(Range::new(-1.0, 1.0), |q| q.range());
     (0..count).map(|i| range.min + (range.max - range.min) * (i as f64 * GOLDEN_RATIO).fract() as f32).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use quantrain_data::{DataError, Dataset, Glance, Sample};
+use quantrain_data::{DataError, Dataset, Feeds, Glance, Sample};
 
 /// Share of the images of a calibration that is held out.
 const SHARE: f64 = 0.2;
@@ -23,16 +23,27 @@ impl Part {
     /// This part of a data set of which so many images are for calibration. Both parts have at least `batch` images; a data set too small
     /// for that is both of them.
     pub fn of(self, dataset: Arc<dyn Dataset>, calibration: usize, batch: usize) -> Arc<dyn Dataset> {
-        let all = dataset.len();
+        match self.indices(dataset.len(), calibration, batch) {
+            Some(indices) => Arc::new(Selection { dataset, indices }),
+            None => dataset,
+        }
+    }
+
+    /// As [`Part::of`], of feeds.
+    pub fn of_feeds(self, feeds: Feeds, calibration: usize, batch: usize) -> Feeds {
+        self.indices(feeds.len(), calibration, batch).map_or_else(|| feeds.clone(), |indices| feeds.select(indices.into_iter()))
+    }
+
+    /// The indices of this part; `None` where it is all.
+    fn indices(self, all: usize, calibration: usize, batch: usize) -> Option<Vec<usize>> {
         let share = (all.min(calibration) as f64 * SHARE).round() as usize;
         let held_out = share.max(1).next_multiple_of(batch.max(1));
         if self == Part::All || held_out + batch.max(1) > all {
-            return dataset;
+            return None;
         }
         // The last image of each of so many equal pieces.
         let is_held_out = |i: usize| (i + 1) * held_out / all > i * held_out / all;
-        let indices = (0..all).filter(|&i| is_held_out(i) == (self == Part::HeldOut)).collect();
-        Arc::new(Selection { dataset, indices })
+        Some((0..all).filter(|&i| is_held_out(i) == (self == Part::HeldOut)).collect())
     }
 }
 

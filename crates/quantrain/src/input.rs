@@ -23,10 +23,12 @@ pub struct InputStatistics {
 impl InputStatistics {
     /// Of a batch.
     pub fn of(batch: &Batch) -> Self {
-        let count = batch.images.len().max(1) as f64;
-        let mean = batch.images.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
-        let variance = batch.images.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count;
-        let (min, max) = batch.images.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+        // Of several inputs, the first.
+        let values = batch.feeds.first().unwrap_or(&batch.images);
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+        let variance = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count;
+        let (min, max) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
         InputStatistics { images: batch.size, mean, std: variance.sqrt(), min, max }
     }
 }

@@ -34,7 +34,7 @@ use crate::statistics::{self, NetworkStatistics};
 use crate::train::{Keeper, TrainReport, TrainState, Trainer, restore_network, restore_parameters};
 use crate::verify::{self, Verification};
 use crate::warning::Warning;
-use crate::{InputStatistics, RunError, check_images, image_size, initialize, restore_batch_norm};
+use crate::{InputStatistics, RunError, check_images, initialize, restore_batch_norm};
 
 /// A network under a recipe.
 pub struct Job {
@@ -77,9 +77,9 @@ impl Job {
     /// Reads the recipe's model and places quantizers.
     ///
     /// # Errors
-    /// The model cannot be read, is no image network, or the target does not allow the recipe's widths.
+    /// The model cannot be read, the recipe is about inputs that it does not have, or the target does not allow the recipe's widths.
     pub fn open(recipe: Recipe) -> Result<Self, RunError> {
-        let model = read(&recipe)?;
+        let model = Model::read(&recipe)?;
         let datasets = Datasets::new(&recipe, &model.graph)?;
         let graph = model.graph.clone();
         Ok(Job { is_untouched: true, ..Job::of(recipe, datasets, model, graph)? })
@@ -105,7 +105,7 @@ impl Job {
     /// As [`Job::open`]; training images that are needed to restore cannot be read; or the float network of a quantized file is asked for.
     pub fn for_training(recipe: Recipe) -> Result<Self, RunError> {
         training_images(&recipe)?;
-        let model = read(&recipe)?;
+        let model = Model::read(&recipe)?;
         if !recipe.quantization().enabled && model.graph.is_quantized() {
             return Err(RunError::FloatTrainingOfQuantized { model: recipe.model().into() });
         }
@@ -127,7 +127,7 @@ impl Job {
     /// # Errors
     /// As [`Job::open`].
     pub fn for_checkpoint(recipe: Recipe) -> Result<Self, RunError> {
-        let model = read(&recipe)?;
+        let model = Model::read(&recipe)?;
         let graph = model.graph.clone();
         let prepared = if restores(&recipe, &graph) { restore_structure(graph)? } else { graph };
         let datasets = Datasets::new(&recipe, &model.graph)?;
@@ -287,14 +287,14 @@ impl Job {
         let calibrates = self.recipe.quantization().enabled && self.file_quantizers.is_empty();
         let calibration = calibrates.then(|| self.datasets.needed(Purpose::Calibration)).transpose()?;
         let eval = self.datasets.loader(Purpose::Evaluation)?;
-        let learns_labels = losses.labels.is_some() && self.loss.is_none();
+        let learns_labels = losses.needs_labels() && self.loss.is_none();
         for (loader, reads_labels, needs_labels) in
             [(train, learns_labels, learns_labels), (calibration, false, false), (eval, true, false)]
         {
             let Some(batch) = loader.map(|loader| loader.first()).transpose()? else { continue };
             self.input = Some(InputStatistics::of(&batch));
             check_images(network, &batch)?;
-            if needs_labels && batch.labels.is_empty() && batch.masks.is_none() {
+            if needs_labels && batch.labels.is_empty() && batch.masks.is_none() && batch.targets.is_empty() {
                 return Err(RunError::NoLabels);
             }
             if reads_labels {
@@ -478,13 +478,6 @@ impl Job {
     fn graph(&self) -> &Graph {
         self.network.as_ref().expect("a trainer gives the network back").quant_graph().graph()
     }
-}
-
-/// The recipe's model, which must take images.
-fn read(recipe: &Recipe) -> Result<Model, RunError> {
-    let model = Model::read(recipe)?;
-    image_size(&model.graph)?;
-    Ok(model)
 }
 
 /// Whether BatchNormalization is restored for training.

@@ -4,15 +4,19 @@
 //! in f64 and in the order of the rows, so a result does not depend on threads. A task with a loss of its own implements [`Loss`] and hands it
 //! to [`crate::Job::set_loss`] or [`crate::Trainer::minimizing`].
 
+mod binary_cross_entropy;
 mod cross_entropy;
 mod distillation;
 mod mean_squared_error;
 mod power;
+mod values;
 
+pub use binary_cross_entropy::BinaryCrossEntropy;
 pub use cross_entropy::CrossEntropy;
 pub use distillation::Distillation;
 pub use mean_squared_error::MeanSquaredError;
 pub(crate) use power::{Power, relative};
+pub use values::ValueLoss;
 
 use quantrain_data::Batch;
 
@@ -44,6 +48,21 @@ fn rows(what: &'static str, values: usize, width: usize, expected: Option<usize>
 /// Checks that a slice has as many values as the outputs.
 fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), LossError> {
     if found == expected { Ok(()) } else { Err(LossError::Length { what, found, expected }) }
+}
+
+/// The mean of `f(output, target)`, which gives a loss and its derivative, over all elements; writes its gradient.
+fn elementwise(output: &[f32], target: &[f32], gradient: &mut [f32], f: impl Fn(f32, f32) -> (f32, f32)) -> Result<f32, LossError> {
+    rows("output", output.len(), 1, None)?;
+    same_length("target", target.len(), output.len())?;
+    same_length("gradient", gradient.len(), output.len())?;
+    let count = output.len() as f32;
+    let mut sum = 0.0f64;
+    for ((g, &y), &t) in gradient.iter_mut().zip(output).zip(target) {
+        let (loss, slope) = f(y, t);
+        sum += f64::from(loss);
+        *g = slope / count;
+    }
+    finite(sum / output.len() as f64)
 }
 
 /// Refuses a loss that is NaN or infinite.

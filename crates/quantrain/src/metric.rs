@@ -9,11 +9,13 @@ mod fall;
 mod fidelity;
 mod kept_outputs;
 mod segmentation;
+mod targets;
 
 pub use accuracy::{Accuracy, Tally};
 pub use fall::{Fall, TOLERANCE};
 pub use fidelity::{Fidelity, OutputSqnr, PartSqnr, Sqnr};
 pub use segmentation::{Confusion, Segmentation};
+pub use targets::Targets;
 
 pub(crate) use accuracy::first_of;
 pub(crate) use kept_outputs::{Keeping, KeptOutputs};
@@ -127,7 +129,8 @@ impl Score {
     }
 }
 
-/// Judges by what the first batch is annotated with: classes by [`Tally`], masks by [`Confusion`], everything else by [`Fidelity`] where
+/// Judges by what the first batch is annotated with: classes by [`Tally`], masks by [`Confusion`], labels of other kinds or of several outputs
+/// by [`Targets`], everything else by [`Fidelity`] where
 /// there is a network to compare with.
 pub struct ByAnnotation {
     ignored: Option<i64>,
@@ -139,6 +142,7 @@ enum Chosen {
     Nothing,
     Classes(Tally),
     Pixels(Confusion),
+    Targets(Targets),
     Outputs,
 }
 
@@ -158,6 +162,7 @@ impl Metric for ByAnnotation {
     fn add(&mut self, batch: &Batch, outputs: &[Output<'_>]) -> Result<(), RunError> {
         if let Chosen::Nothing = self.chosen {
             self.chosen = match (&batch.masks, batch.labels.is_empty()) {
+                _ if !batch.targets.is_empty() => Chosen::Targets(Targets::new(self.ignored)),
                 (Some(_), _) => Chosen::Pixels(Confusion::new(self.ignored)),
                 (None, false) => Chosen::Classes(Tally::new(self.ignored)),
                 (None, true) => Chosen::Outputs,
@@ -166,6 +171,7 @@ impl Metric for ByAnnotation {
         match (&mut self.chosen, &mut self.fidelity) {
             (Chosen::Classes(tally), _) => Metric::add(tally, batch, outputs),
             (Chosen::Pixels(confusion), _) => confusion.add(batch, outputs),
+            (Chosen::Targets(targets), _) => targets.add(batch, outputs),
             (Chosen::Outputs, Some(fidelity)) => fidelity.add(batch, outputs),
             (Chosen::Outputs | Chosen::Nothing, _) => Ok(()),
         }
@@ -176,6 +182,7 @@ impl Metric for ByAnnotation {
             Chosen::Nothing => None,
             Chosen::Classes(tally) => tally.score(),
             Chosen::Pixels(confusion) => confusion.score(),
+            Chosen::Targets(targets) => targets.score(),
             Chosen::Outputs => self.fidelity.as_ref()?.score(),
         }
     }

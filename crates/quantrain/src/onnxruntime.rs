@@ -7,8 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use ort::session::Session;
 use ort::session::builder::SessionBuilder;
+use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueRef};
 use thiserror::Error;
 
@@ -102,8 +102,25 @@ pub(crate) struct Opener {
     options: SessionOptions,
 }
 
-/// Images in the library's memory.
-pub struct Planes(DynValue);
+/// The values of one input, as the engine has them in memory.
+#[derive(Clone, Debug)]
+pub struct Fed<'a> {
+    /// The input's name.
+    pub name: &'a str,
+    /// Its extents, as in ONNX.
+    pub shape: Vec<usize>,
+    /// Its values; an image's are NHWC.
+    pub values: &'a [f32],
+}
+
+/// The values of inputs in the library's memory.
+pub struct Planes(Vec<(String, DynValue)>);
+
+impl Planes {
+    fn inputs(&self) -> Vec<(&str, SessionInputValue<'_>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), SessionInputValue::from(value))).collect()
+    }
+}
 
 /// How sessions are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,16 +146,10 @@ impl Opener {
         OnnxRuntimeError::Run { model: self.model.clone(), message }
     }
 
-    /// Images of `[N, H, W, C]` as a session takes them, in the type of its input.
-    pub fn input(&self, session: &Session, images: &[f32], &[n, h, w, c]: &[usize; 4]) -> Result<DynValue, OnnxRuntimeError> {
-        let (shape, values) = ([n, c, h, w], transposed(images, [n, h * w, c]));
-        let made = match session.inputs().first().and_then(|input| input.dtype().tensor_type()) {
-            Some(TensorElementType::Float16) => Tensor::from_array((shape, of(&values, f16::from_f32))).map(Tensor::into_dyn),
-            Some(TensorElementType::Bfloat16) => Tensor::from_array((shape, of(&values, bf16::from_f32))).map(Tensor::into_dyn),
-            Some(TensorElementType::Float64) => Tensor::from_array((shape, of(&values, f64::from))).map(Tensor::into_dyn),
-            _ => Tensor::from_array((shape, values)).map(Tensor::into_dyn),
-        };
-        made.map_err(|e| self.refused(e.to_string()))
+    /// Values as a session takes them: in ONNX's order of axes, and in the type of each input.
+    pub fn inputs(&self, session: &Session, feeds: &[Fed]) -> Result<Planes, OnnxRuntimeError> {
+        let values = feeds.iter().map(|feed| Ok((feed.name.to_owned(), input(session, feed)?)));
+        values.collect::<ort::Result<_>>().map(Planes).map_err(|e| self.refused(e.to_string()))
     }
 
     /// The file, where sessions cannot be opened of it as it stands: with exact products the library fails where weights share a zero point.
@@ -175,42 +186,42 @@ impl OnnxRuntime {
         self.outputs = names.iter().filter_map(position).collect();
     }
 
-    /// Runs images of `[N, H, W, C]`; gives every output as the engine has it in memory, images NHWC.
+    /// Runs a batch; gives every output as the engine has it in memory, images NHWC.
     ///
     /// # Errors
     /// The library says no, or an output has no numbers.
-    pub fn run(&mut self, images: &[f32], shape: &[usize; 4]) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
-        self.run_planes(&self.planes(images, shape)?)
+    pub fn run(&mut self, feeds: &[Fed]) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
+        self.run_planes(&self.planes(feeds)?)
     }
 
-    /// Images of `[N, H, W, C]` as the library takes them, channels first.
+    /// Values as the library takes them, channels first.
     ///
     /// # Errors
     /// The library has no memory for them.
-    pub fn planes(&self, images: &[f32], shape: &[usize; 4]) -> Result<Planes, OnnxRuntimeError> {
-        self.opener.input(&self.session, images, shape).map(Planes)
+    pub fn planes(&self, feeds: &[Fed]) -> Result<Planes, OnnxRuntimeError> {
+        self.opener.inputs(&self.session, feeds)
     }
 
-    /// As [`OnnxRuntime::run`], of images that are there already: what takes time is the library.
+    /// As [`OnnxRuntime::run`], of values that are there already: what takes time is the library.
     ///
     /// # Errors
     /// As there.
-    pub fn run_planes(&mut self, images: &Planes) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
+    pub fn run_planes(&mut self, feeds: &Planes) -> Result<Vec<Vec<f32>>, OnnxRuntimeError> {
         let refuse = |e: ort::Error| OnnxRuntimeError::Run { model: self.opener.model.clone(), message: e.to_string() };
-        let outputs = self.session.run(ort::inputs![&images.0]).map_err(refuse)?;
+        let outputs = self.session.run(feeds.inputs()).map_err(refuse)?;
         let values: Vec<ValueRef> = outputs.values().collect();
         self.outputs.iter().map(|&i| reals(&values[i]).map_err(refuse)).collect()
     }
 
-    /// What the model takes, and what it gives for images of `[N, H, W, C]`.
+    /// What the model takes, and what it gives for a batch.
     ///
     /// # Errors
     /// The library says no.
-    pub(crate) fn interface(&mut self, images: &[f32], shape: &[usize; 4]) -> Result<Interface, OnnxRuntimeError> {
+    pub(crate) fn interface(&mut self, feeds: &[Fed]) -> Result<Interface, OnnxRuntimeError> {
         let kind = |input: &Outlet| input.dtype().tensor_type().map_or_else(|| "no tensor".into(), |kind| kind.to_string());
         let inputs = self.session.inputs().iter().map(|input| (input.name().to_owned(), kind(input))).collect();
-        let images = self.opener.input(&self.session, images, shape)?;
-        let outputs = self.session.run(ort::inputs![images]).map_err(|e| self.opener.refused(e.to_string()))?;
+        let fed = self.opener.inputs(&self.session, feeds)?;
+        let outputs = self.session.run(fed.inputs()).map_err(|e| self.opener.refused(e.to_string()))?;
         let outputs = outputs.iter().map(|(name, value)| OutputKind::of(name, &value)).collect();
         Ok(Interface { inputs, outputs })
     }
@@ -291,6 +302,36 @@ pub(crate) fn reals(value: &ValueRef) -> ort::Result<Vec<f32>> {
         Some(TensorElementType::Uint64) => of::<u64>(value, |v| v as f32),
         Some(TensorElementType::Bool) => of::<bool>(value, |v| f32::from(u8::from(v))),
         _ => of::<f32>(value, |v| v),
+    }
+}
+
+/// Values in the order of axes and in the type that an input of a session has.
+fn input(session: &Session, feed: &Fed) -> ort::Result<DynValue> {
+    fn tensor<T: ort::value::PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static>(
+        shape: Vec<usize>,
+        values: Vec<T>,
+    ) -> ort::Result<DynValue> {
+        Tensor::from_array((shape, values)).map(Tensor::into_dyn)
+    }
+    let shape = feed.shape.clone();
+    let values = match *feed.shape {
+        [n, c, h, w] => transposed(feed.values, [n, h * w, c]),
+        _ => feed.values.to_vec(),
+    };
+    match session.inputs().iter().find(|input| input.name() == feed.name).and_then(|input| input.dtype().tensor_type()) {
+        Some(TensorElementType::Float16) => tensor(shape, of(&values, f16::from_f32)),
+        Some(TensorElementType::Bfloat16) => tensor(shape, of(&values, bf16::from_f32)),
+        Some(TensorElementType::Float64) => tensor(shape, of(&values, f64::from)),
+        Some(TensorElementType::Int8) => tensor(shape, of(&values, |v| v as i8)),
+        Some(TensorElementType::Uint8) => tensor(shape, of(&values, |v| v as u8)),
+        Some(TensorElementType::Int16) => tensor(shape, of(&values, |v| v as i16)),
+        Some(TensorElementType::Uint16) => tensor(shape, of(&values, |v| v as u16)),
+        Some(TensorElementType::Int32) => tensor(shape, of(&values, |v| v as i32)),
+        Some(TensorElementType::Uint32) => tensor(shape, of(&values, |v| v as u32)),
+        Some(TensorElementType::Int64) => tensor(shape, of(&values, |v| v as i64)),
+        Some(TensorElementType::Uint64) => tensor(shape, of(&values, |v| v as u64)),
+        Some(TensorElementType::Bool) => tensor(shape, of(&values, |v| v != 0.0)),
+        _ => tensor(shape, values),
     }
 }
 

@@ -12,6 +12,7 @@ mod class_names;
 mod defaults;
 mod error;
 mod file;
+mod inputs;
 mod overrides;
 mod parse;
 mod per_channel;
@@ -24,14 +25,16 @@ mod text_file;
 
 pub use channel_scales::PerChannelWeights;
 pub use choice::{
-    BatchNorm, ChannelOrder, ClipWeights, Distance, Exif, ExportStyle, GradientPath, Initialization, Interpolation, LastBatch, LossName,
-    OnBadSample, OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
+    BatchNorm, ChannelOrder, ClipWeights, Distance, Exif, ExportStyle, GradientPath, Initialization, InputKind, Interpolation, LabelName,
+    LastBatch, LossName, OnBadSample, OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
 };
 pub use class_names::ClassNames;
 pub use error::{CheckError, Location, RecipeError};
 pub use file::{
-    AugmentationFile, DataFile, ExportFile, LayerFile, OutputFile, QuantizationFile, RecipeFile, RefineFile, TABLES, TrainFile,
+    AugmentationFile, DataFile, ExportFile, InputFile, LabelFile, LayerFile, OutputFile, QuantizationFile, RecipeFile, RefineFile, TABLES,
+    TrainFile,
 };
+pub use inputs::{InputFiles, Inputs, NamedInput, NamedLabel};
 pub use overrides::Overrides;
 pub use per_channel::PerChannel;
 pub use reference::reference;
@@ -48,7 +51,7 @@ use quantrain_onnx::{ClipOptions, FloatOptions, QdqOptions, ReadOptions};
 
 use crate::RunError;
 use crate::checkpoint::Fingerprint;
-use crate::loss::{CrossEntropy, Distillation};
+use crate::loss::{CrossEntropy, Distillation, ValueLoss};
 use crate::observe::ObserverSettings;
 use crate::optimizer::{Optimizer, Rule};
 use crate::oscillation::OscillationSettings;
@@ -149,6 +152,10 @@ pub struct Data {
     pub eval_images: Option<usize>,
     /// Background threads.
     pub loader_threads: usize,
+    /// Inputs of which something is said.
+    pub inputs: Vec<NamedInput>,
+    /// Outputs whose labels something is said of.
+    pub labels: Vec<NamedLabel>,
 }
 
 impl Data {
@@ -248,8 +255,10 @@ pub struct LearnRanges {
 /// What is minimised: the weighted sum of what is here, at least one of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Losses {
-    /// Weight of, and distance from, the labels.
+    /// Weight of, and distance from, labels that are classes.
     pub labels: Option<(f32, CrossEntropy)>,
+    /// Weight of, and distance from, labels that are values or truths: these go before a distance from the float network's outputs.
+    pub values: Option<(f32, ValueLoss)>,
     /// Weight of, and distance from, the float network's outputs.
     pub teacher: Option<(f32, Distillation)>,
     /// Outputs with a distance of their own.
@@ -263,11 +272,35 @@ pub struct OutputLoss {
     pub name: String,
     /// Its weight, on top of that of the whole distance.
     pub weight: f32,
-    /// How it is compared.
-    pub distance: Distillation,
+    /// How it is compared with the float network's.
+    pub distance: Option<Distillation>,
+    /// How it is compared with values.
+    pub values: Option<ValueLoss>,
 }
 
 impl Losses {
+    /// Whether labels teach, where there are some.
+    pub fn learns_labels(&self) -> bool {
+        self.labels.is_some() || self.values.is_some()
+    }
+
+    /// Whether there is nothing to learn without labels.
+    pub fn needs_labels(&self) -> bool {
+        self.labels.is_some()
+    }
+
+    /// Weight and distance of an output from labels that are values or truths.
+    pub(crate) fn of_values(&self, output: &str) -> Option<(f32, ValueLoss)> {
+        let (weight, values) = self.values?;
+        let own = self.outputs.iter().find(|o| o.name == output);
+        Some(own.map_or((weight, values), |own| (weight * own.weight, own.values.unwrap_or(values))))
+    }
+
+    /// The weight of an output on top of that of all.
+    pub(crate) fn weight_of(&self, output: &str) -> f32 {
+        self.outputs.iter().find(|o| o.name == output).map_or(1.0, |own| own.weight)
+    }
+
     /// Weight and distance of each of a network's outputs, where it is compared with the float network's.
     ///
     /// # Errors
@@ -280,7 +313,7 @@ impl Losses {
         let of_output = |name: &&str| {
             let (weight, distance) = self.teacher?;
             let own = self.outputs.iter().find(|o| o.name == *name);
-            let (weight, distance) = own.map_or((weight, distance), |own| (weight * own.weight, own.distance));
+            let (weight, distance) = own.map_or((weight, distance), |own| (weight * own.weight, own.distance.unwrap_or(distance)));
             (weight > 0.0).then_some((weight, distance))
         };
         Ok(outputs.iter().map(of_output).collect())
@@ -544,6 +577,19 @@ impl Recipe {
     /// Random changes of training images.
     pub fn augmentation(&self) -> &Augment {
         &self.augmentation
+    }
+
+    /// The first key of `[augmentation]` that changes images; none where nothing does.
+    pub fn augments(&self) -> Option<&'static str> {
+        let Augment { flip, scale, padded_crop, resized_crop, color, .. } = &self.augmentation;
+        let keys = [
+            ("flip", *flip),
+            ("scale", scale.is_some()),
+            ("padded-crop", padded_crop.is_some()),
+            ("resized-crop", resized_crop.is_some()),
+            ("color", color.is_some()),
+        ];
+        keys.into_iter().find(|(_, set)| *set).map(|(key, _)| key)
     }
 
     /// The training.

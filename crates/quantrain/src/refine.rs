@@ -109,7 +109,7 @@ impl Refiner<'_> {
         let mut runner = Runner::new(Purpose::Inference);
         progress.begin("ranges", self.images.count() as u64);
         for batch in self.images.batches() {
-            runner.forward(&mut self.float, Mode::FLOAT, batch.size, &[batch.values], &mut ranges, |_, _, _| ())?;
+            runner.forward(&mut self.float, Mode::FLOAT, batch.size, &batch.values, &mut ranges, |_, _, _| ())?;
             step_done(progress, batch.size)?;
         }
         progress.end();
@@ -121,8 +121,8 @@ impl Refiner<'_> {
         let (mut float, mut quantized) = (Runner::new(Purpose::Inference), Runner::new(Purpose::Inference));
         let (mut expected, mut simulated) = (Vec::new(), Vec::new());
         for batch in self.images.held_out() {
-            float.outputs(&mut self.float, Mode::FLOAT, batch.size, &[batch.values], &mut expected)?;
-            quantized.outputs(&mut self.network, Mode::SIMULATE, batch.size, &[batch.values], &mut simulated)?;
+            float.outputs(&mut self.float, Mode::FLOAT, batch.size, &batch.values, &mut expected)?;
+            quantized.outputs(&mut self.network, Mode::SIMULATE, batch.size, &batch.values, &mut simulated)?;
             sqnr.add(batch.size, &expected, simulated.iter());
         }
         Ok(StepReport { step: step.to_owned(), sqnr: sqnr.decibels(), changed })

@@ -17,7 +17,7 @@ pub fn restore_batch_norm(graph: Graph, batches: impl Iterator<Item = Result<Bat
     for batch in batches {
         let batch = batch?;
         check_images(&statistics.network, &batch)?;
-        statistics.add(batch.size, &[&batch.images])?;
+        statistics.add(batch.size, &batch.inputs())?;
     }
     statistics.restored()
 }

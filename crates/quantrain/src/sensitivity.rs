@@ -15,6 +15,7 @@ use quantrain_engine::{Mode, Network, Purpose};
 use quantrain_graph::{QuantGraph, Range};
 use serde::Serialize;
 
+use crate::feeds::part;
 use crate::observe::{ObserverKind, ObserverSettings};
 use crate::progress::Progress;
 use crate::ranges::Ranges;
@@ -100,11 +101,12 @@ pub fn measure(net: &QuantGraph, batches: &[Batch], progress: &mut dyn Progress)
     progress.begin("sensitivity", (images * walk.list.len() * (WIDTHS.len() + 1)) as u64);
     for batch in batches {
         check_images(walk.network(), batch)?;
-        let (at_once, image) = (walk.at_once(batch.size)?, batch.images.len() / batch.size.max(1));
+        let (at_once, inputs) = (walk.at_once(batch.size)?, batch.inputs());
         for first in (0..batch.size).step_by(at_once) {
             let size = at_once.min(batch.size - first);
             let labels = batch.labels.get(first..first + size);
-            let samples = Samples { size, values: &batch.images[first * image..][..size * image], labels };
+            let values = inputs.iter().map(|x| part(x, batch.size, first, size)).collect();
+            let samples = Samples { size, values, labels };
             walk.take_up(&samples, &mut || {
                 progress.advance(size as u64, "");
                 if progress.stop_requested() { Err(RunError::Stopped { stage: "sensitivity" }) } else { Ok(()) }
@@ -161,7 +163,7 @@ fn ranges(net: &QuantGraph, batches: &[Batch], bits: u8) -> Result<Vec<Range>, R
     }
     for batch in batches {
         check_images(&network, batch)?;
-        runner.forward(&mut network, Mode::FLOAT, batch.size, &[&batch.images], &mut ranges, |_, _, _| ())?;
+        runner.forward(&mut network, Mode::FLOAT, batch.size, &batch.inputs(), &mut ranges, |_, _, _| ())?;
     }
     ranges.apply(&mut network)?;
     Ok(network.quant_graph().quantizers().iter().filter_map(|q| q.range).collect())

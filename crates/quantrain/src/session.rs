@@ -50,7 +50,7 @@ pub use tensor::{Feed, Tensor};
 use std::path::Path;
 
 use quantrain_engine::{Mode, Network, Purpose};
-use quantrain_graph::{Graph, QuantGraph, Shape};
+use quantrain_graph::{ElementType, Graph, QuantGraph, Shape, TensorId};
 use rayon::ThreadPool;
 
 use crate::checkpoint::{Identity, network_fingerprint};
@@ -82,6 +82,8 @@ pub struct Port {
     pub name: String,
     /// Its extents, as in ONNX.
     pub shape: Shape,
+    /// Its type in the file; values go in and come out as 32-bit floats all the same.
+    pub kind: ElementType,
 }
 
 /// A quantized tensor with its range, once it has one.
@@ -377,8 +379,12 @@ impl Session {
     }
 }
 
-fn ports(graph: &Graph, ids: &[quantrain_graph::TensorId]) -> Vec<Port> {
-    ids.iter().map(|&t| graph.tensor(t)).map(|t| Port { name: t.name.clone(), shape: t.shape.clone() }).collect()
+fn ports(graph: &Graph, ids: &[TensorId]) -> Vec<Port> {
+    let port = |&id: &TensorId| {
+        let tensor = graph.tensor(id);
+        Port { name: tensor.name.clone(), shape: tensor.shape.clone(), kind: graph.element_type(id) }
+    };
+    ids.iter().map(port).collect()
 }
 
 /// Runs on the session's own threads, where it has some.

@@ -88,9 +88,9 @@ pub fn measure(
         let batch = batch?;
         check_images(&network, &batch)?;
         let mut capture = Capture::new(net.quantizers().len());
-        runner.forward(&mut network, Mode::FLOAT, batch.size, &[&batch.images], &mut capture, |_, _, _| ())?;
+        runner.forward(&mut network, Mode::FLOAT, batch.size, &batch.inputs(), &mut capture, |_, _, _| ())?;
         comparison.expect(capture);
-        runner.forward(&mut network, Mode::SIMULATE, batch.size, &[&batch.images], &mut comparison, |_, _, _| ())?;
+        runner.forward(&mut network, Mode::SIMULATE, batch.size, &batch.inputs(), &mut comparison, |_, _, _| ())?;
         images += batch.size;
         progress.advance(batch.size as u64, "");
         if progress.stop_requested() {

@@ -16,7 +16,8 @@ use serde::Serialize;
 use self::cause::Hypotheses;
 use self::compare::{Outputs, Tensors};
 use self::origin::Origins;
-use crate::images::{extents_in_memory, fixed_batch};
+use crate::feeds::{fed, part};
+use crate::images::fixed_batch;
 use crate::metric::{Tally, first_of};
 use crate::onnxruntime::OnnxRuntime;
 use crate::progress::Progress;
@@ -173,23 +174,23 @@ pub fn verify(
         let batch = batch?;
         check_images(&network, &batch)?;
         labelled &= batch.labels.len() == batch.size;
-        let image = batch.images.len() / batch.size.max(1);
-        for (part, x) in batch.images.chunks(at_once * image.max(1)).enumerate() {
-            let size = x.len() / image;
+        let inputs = batch.inputs();
+        for first in (0..batch.size).step_by(at_once) {
+            let size = at_once.min(batch.size - first);
+            let x: Vec<&[f32]> = inputs.iter().map(|x| part(x, batch.size, first, size)).collect();
             let plan = runner.plan(&network, size)?;
-            let mut lockstep = tensors.beside(&mut network, plan, x)?;
-            let integer = program.run(size, &[x], &mut lockstep)?;
+            let mut lockstep = tensors.beside(&mut network, plan, &x)?;
+            let integer = program.run(size, &x, &mut lockstep)?;
             let mut logits = vec![lockstep.finish()?, integer[0].clone()];
             if let Some((runtime, hypotheses)) = runtime.as_deref_mut().zip(hypotheses.as_ref()) {
-                let shape = extents_in_memory(network.quant_graph().graph(), size)?;
-                let found = runtime.run(x, &shape)?;
+                let found = runtime.run(&fed(program.quant_graph().graph(), size, &x))?;
                 let differs = outputs.compare(&integer, &found)? > 0;
                 if differs && explained < EXPLAINED_IMAGES {
-                    outputs.explain(&integer, &found, &hypotheses.predict(size, x)?);
+                    outputs.explain(&integer, &found, &hypotheses.predict(size, &x)?);
                     explained += size;
                 }
                 if differs && origins.images() < INNER_IMAGES && without_inner.is_none() {
-                    match origins.compare(&program, hypotheses, runtime, x, &shape, &found) {
+                    match origins.compare(&program, hypotheses, runtime, (size, &x), &found) {
                         Err(RunError::OnnxRuntime(error)) => without_inner = Some(error.to_string()),
                         compared => compared?,
                     }
@@ -197,7 +198,7 @@ pub fn verify(
                 logits.extend(found.into_iter().next());
             }
             if labelled {
-                let labels = &batch.labels[part * at_once..][..size];
+                let labels = &batch.labels[first..][..size];
                 tallies.iter_mut().zip(&logits).try_for_each(|(tally, logits)| tally.add(logits, labels))?;
             }
             let first: Vec<Vec<usize>> = logits.iter().map(|l| first_of(l, size)).collect();

@@ -49,7 +49,7 @@ impl Init {
             Subject::Run(run) => Some(run.recipe()),
         };
         let recipe = self.settings.load(recipe.as_deref(), flags)?;
-        quantrain::image_size(&quantrain_onnx::read_with(recipe.model(), recipe.read_options())?)?;
+        quantrain::check_inputs(&quantrain_onnx::read_with(recipe.model(), recipe.read_options())?, &recipe)?;
         let chosen = recipe.chosen().clone();
         let Some(file) = self.write else { return Ok(InitReport { recipe: chosen.commented(), file: None }) };
         if file.exists() {

@@ -8,7 +8,9 @@ use clap::Args;
 use quantrain::recipe::{GradientPath, Overrides, Recipe, Which};
 use quantrain::{Footprint, Model, RunDirectory, c_footprint, dry_run};
 use quantrain_engine::{Plan, Purpose};
-use quantrain_graph::{Dim, FloatReason, Fusion, Graph, NodeId, Op, Passed, PassedOutput, QuantGraph, QuantizerId, Shape, TensorId, Unit};
+use quantrain_graph::{
+    Dim, ElementType, FloatReason, Fusion, Graph, NodeId, Op, Passed, PassedOutput, QuantGraph, QuantizerId, Shape, TensorId, Unit,
+};
 use quantrain_integer::{Accumulator, BlockReport, IntegerProgram};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -98,6 +100,9 @@ struct TensorReport {
     name: String,
     #[serde(serialize_with = "extents")]
     shape: Shape,
+    /// Its type in the file, where that is another than float32.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     quantizer: Option<String>,
 }
 
@@ -239,6 +244,7 @@ fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectRep
             .map(|&t| TensorReport {
                 name: graph.tensor(t).name.clone(),
                 shape: graph.tensor(t).shape.clone(),
+                kind: Some(graph.element_type(t)).filter(|&kind| kind != ElementType::Float).map(ElementType::name),
                 quantizer: net.quantizer_of(t).map(|q| scheme::words(&net.quantizers()[q.0].scheme)),
             })
             .collect()
@@ -334,7 +340,8 @@ impl fmt::Display for InspectReport {
         writeln!(f, "{} (operator set {})", self.model.display(), self.opset)?;
         for (what, tensors) in [("input", &self.inputs), ("output", &self.outputs)] {
             for t in tensors {
-                writeln!(f, "{what} `{}` {}: {}", t.name, t.shape, t.quantizer.as_deref().unwrap_or("float"))?;
+                let kind = t.kind.map_or_else(String::new, |kind| format!("{kind} "));
+                writeln!(f, "{what} `{}` {kind}{}: {}", t.name, t.shape, t.quantizer.as_deref().unwrap_or("float"))?;
             }
         }
         self.images.iter().try_for_each(|(key, value)| writeln!(f, "the file says of its images: {key} = {value}"))?;

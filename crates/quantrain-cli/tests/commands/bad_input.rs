@@ -252,11 +252,8 @@ fn inspect_refuses_what_quantize_will_refuse() {
     fixture.recipe("set.toml", "run", "[export]\nopset = 13\n");
     fixture.recipe("layer.toml", "run", "[[quantization.layer]]\nname = 'nowhere'\nfloat = true\n");
     fixture.recipe("bits.toml", "run", "[quantization]\nweight-bits = 9\n");
-    let rows: [(&str, Option<&str>, &str); 6] = [
-        ("two.onnx", None, "2 inputs"),
-        ("row.onnx", None, "shape [N, 64]"),
+    let rows: [(&str, Option<&str>, &str); 3] = [
         ("dilated.onnx", Some("set.toml"), "node `pool` (AveragePool) needs 19"),
-        ("channels.onnx", None, "channels: 5, expected 1 or 3"),
         ("net.onnx", Some("layer.toml"), "matches no layer"),
         ("net.onnx", Some("bits.toml"), "9-bit weights"),
     ];
@@ -269,6 +266,16 @@ fn inspect_refuses_what_quantize_will_refuse() {
         let inspected = with(&["inspect", model]);
         assert!(inspected.contains(expected), "{inspected}");
         assert_eq!(inspected, with(&["quantize", "--model", model, "--data", "train-images-idx3-ubyte"]), "{model}");
+    }
+    // Arrays feed these; images do not.
+    for (model, expected) in [
+        ("two.onnx", "train-images-idx3-ubyte: no file of arrays; expected .npz, .npy or parquet"),
+        ("row.onnx", "train-images-idx3-ubyte: no file of arrays"),
+        ("channels.onnx", "channels: 5, expected 1 or 3"),
+    ] {
+        assert!(fixture.run(&["inspect", model]).status.success(), "{model}");
+        let message = refused(&fixture, &["quantize", "--model", model, "--data", "train-images-idx3-ubyte"]);
+        assert!(message.contains(expected), "{message}");
     }
 }
 

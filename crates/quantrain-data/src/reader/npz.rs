@@ -9,6 +9,48 @@ use self::array::{Array, extents_of};
 use super::{ReadOptions, file, name_of};
 use crate::{Annotation, DataError, Dataset, Glance, Image, Sample};
 
+/// An open archive, its arrays packed as they are.
+pub(crate) struct NumpyArchive {
+    file: PathBuf,
+    bytes: Vec<u8>,
+    entries: Vec<archive::Entry>,
+}
+
+impl NumpyArchive {
+    /// Reads a file and its directory.
+    pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
+        let bytes = file::read(path)?;
+        let entries = archive::entries(&bytes).map_err(|reason| DataError::NotNpz { file: path.into(), reason })?;
+        let (claimed, limit) = (entries.iter().map(|entry| entry.size as u64).sum(), options.limit_of(bytes.len() as u64));
+        if claimed > limit {
+            return Err(DataError::Unpacks { file: path.into(), claimed, limit });
+        }
+        Ok(NumpyArchive { file: path.into(), bytes, entries })
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The names of the arrays.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.entries.iter().map(|e| e.name.trim_end_matches(".npy").to_owned()).collect()
+    }
+
+    /// The file of an array, unpacked.
+    pub(crate) fn entry(&self, name: &str) -> Result<Option<Vec<u8>>, DataError> {
+        let entry = self.entries.iter().find(|e| e.name.trim_end_matches(".npy") == name);
+        let not_npz = |reason: String| DataError::NotNpz { file: self.file.clone(), reason };
+        entry.map(|entry| entry.read(&self.bytes).map_err(not_npz)).transpose()
+    }
+}
+
+/// Type, shape and values of an array in C order, from the bytes of a `.npy` file.
+pub(crate) fn parse_numpy(file: Vec<u8>) -> Result<(String, Vec<usize>, Vec<u8>), String> {
+    let Array { kind, shape, bytes } = Array::parse(file)?;
+    Ok((kind, shape, bytes))
+}
+
 /// `images`, bytes of `[N, H, W]` or `[N, H, W, 1 or 3]`, and `labels`, integers of `[N]`, or `masks`, bytes of `[N, H, W]`.
 pub(super) struct Npz {
     path: PathBuf,
@@ -25,19 +67,10 @@ enum Known {
 
 impl Npz {
     pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
-        let bytes = file::read(path)?;
+        let archive = NumpyArchive::open(path, options)?;
         let not_npz = |reason: String| DataError::NotNpz { file: path.into(), reason };
-        let entries = archive::entries(&bytes).map_err(not_npz)?;
-        let (claimed, limit) = (entries.iter().map(|entry| entry.size as u64).sum(), options.limit_of(bytes.len() as u64));
-        if claimed > limit {
-            return Err(DataError::Unpacks { file: path.into(), claimed, limit });
-        }
-        let names: Vec<&str> = entries.iter().map(|e| e.name.trim_end_matches(".npy")).collect();
-        let find = |name: &str| {
-            let entry = names.iter().position(|found| *found == name).map(|at| &entries[at]);
-            entry.map(|entry| entry.read(&bytes).and_then(Array::parse).map_err(not_npz)).transpose()
-        };
-        let images = find("images")?.ok_or_else(|| not_npz(format!("no array `images` among: {}", names.join(", "))))?;
+        let find = |name: &str| archive.entry(name)?.map(|bytes| Array::parse(bytes).map_err(not_npz)).transpose();
+        let images = find("images")?.ok_or_else(|| not_npz(format!("no array `images` among: {}", archive.names().join(", "))))?;
         let unfit = |name: &str, array: &Array, expected: &str| {
             not_npz(format!("`{name}` is an array of shape {} and type {}, {expected} expected", extents_of(&array.shape), array.kind))
         };

@@ -15,6 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
+pub(crate) use self::arrays::NumberColumns;
 use self::boxes::{BoxLeaves, Boxes, read_values};
 use self::columns::{ImageLeaf, Leaves, Picked};
 use self::pages::Checked;
@@ -22,6 +23,7 @@ use self::stored::Stored;
 use super::{Columns, ReadOptions, file, name_of, read_error};
 use crate::{Annotation, BoxForm, DataError, Dataset, Exif, Glance, Sample, decode};
 
+mod arrays;
 mod boxes;
 mod columns;
 mod headers;
@@ -54,7 +56,7 @@ impl Parquet {
         let schema = reader.metadata().file_metadata().schema_descr();
         let picked = Picked::new(path, &Leaves::new(schema), &options.columns)?;
         let source = Source { path, reader: &reader };
-        source.check_size(&picked, pages, length, options)?;
+        source.check_size(&picked.leaves().collect::<Vec<_>>(), pages, length, options)?;
         Ok(Self {
             path: path.into(),
             exif: options.exif,
@@ -199,12 +201,12 @@ impl Source<'_> {
 
     /// Refuses a file that claims or unpacks to more than it may, before allocating it, and places
     /// outside the file, on which the parquet crate panics.
-    fn check_size(&self, picked: &Picked, pages: File, length: u64, options: &ReadOptions) -> Result<(), DataError> {
+    fn check_size(&self, leaves: &[&Leaf], pages: File, length: u64, options: &ReadOptions) -> Result<(), DataError> {
         let slot = size_of::<Option<ByteArray>>() as u64;
         let (mut claimed, limit) = (0u64, options.limit_of(length));
         for group in self.reader.metadata().row_groups() {
             let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
-            for leaf in picked.leaves() {
+            for leaf in leaves {
                 let chunk = group.columns().get(leaf.index).filter(|chunk| lies_within(chunk, length));
                 let failed = |source| DataError::Column { file: self.path.into(), column: leaf.name.clone(), source };
                 let chunk = chunk.ok_or_else(|| failed(ParquetError::General("its place is outside the file".into())))?;

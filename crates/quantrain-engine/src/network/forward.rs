@@ -82,12 +82,24 @@ impl Network {
                 workspace.memory.put(buffer);
                 return Err(EngineError::InputLength { tensor: graph.tensor(tensor).name.clone(), found, expected });
             }
+            if let Some(error) = self.wrong_index(tensor, x) {
+                workspace.memory.put(buffer);
+                return Err(error);
+            }
             self.quantize(tensor, 1.0, x, &mut buffer, monitor);
             workspace.scales[tensor.0] = self.scale(tensor);
             show_extent(tensor, &buffer, workspace.scales[tensor.0], monitor);
             workspace.memory.put(buffer);
         }
         Ok(())
+    }
+
+    /// The error for an index among what an input is fed with that picks no element.
+    fn wrong_index(&self, tensor: TensorId, x: &[f32]) -> Option<EngineError> {
+        let elements = *self.indexed.get(&tensor)?;
+        let extent = elements as f32;
+        let found = *x.iter().find(|index| !(-extent..extent).contains(*index))?;
+        Some(EngineError::Index { tensor: self.net.graph().tensor(tensor).name.clone(), found, elements })
     }
 
     /// Shows `x` (in units of `unit`) to the monitor and writes its codes, or its values where the tensor has no quantizer now.

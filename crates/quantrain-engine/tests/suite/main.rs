@@ -8,6 +8,7 @@
 //! | `straight_through` | values to the bit, and what the backward skips |
 //! | `inputs` | gradients of inputs against their formula |
 //! | `layouts` | parameters in ONNX's order against the graph's |
+//! | `lookup` | tables that fed indices pick from: values and gradients |
 //! | `monitor` | what observers are shown |
 //! | `plan` | what a plan prints, and that neither a second run nor another thread changes a bit |
 //! | `refusal` | what the engine cannot run is an error, never a wrong number |
@@ -18,6 +19,7 @@ mod exact;
 mod executor;
 mod inputs;
 mod layouts;
+mod lookup;
 mod monitor;
 mod plan;
 mod problem;

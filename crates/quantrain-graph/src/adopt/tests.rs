@@ -181,3 +181,15 @@ fn weights_without_codes_run_in_float() {
     assert!(net.weight_quantizer(0).is_none() && net.codes_of(0).is_none());
     assert_eq!(net.float_nodes().len(), 1);
 }
+
+#[test]
+fn an_output_behind_two_equal_pairs_keeps_its_name() {
+    let mut b = GraphBuilder::new("g");
+    let x = b.input("x", &[2]);
+    let sum = b.node("sum", Op::Binary(Binary::Add), &[x, x], "sum").unwrap();
+    let first = pair(&mut b, sum, byte(0.3, 0), "first");
+    let y = pair(&mut b, first, byte(0.3, 0), "y");
+    b.output(y);
+    let net = adopted(b);
+    assert_eq!(net.graph().tensor(net.graph().outputs()[0]).name, "y");
+}

@@ -17,10 +17,12 @@ pub(crate) struct Paths {
     to_greatest: Vec<bool>,
     /// Only into such, and functions that are flat far below zero.
     to_limit: Vec<bool>,
-    /// Only into what asks whether a value is true, or how two compare.
+    /// Only into what asks whether a value is true, how two compare, or which element is meant.
     to_truth: Vec<bool>,
     /// Into a comparison of two computed tensors.
     to_comparison: Vec<bool>,
+    /// Into the indices of a Lookup.
+    to_index: Vec<bool>,
 }
 
 impl Paths {
@@ -35,6 +37,7 @@ impl Paths {
             to_limit: vec![true; count],
             to_truth: vec![true; count],
             to_comparison: vec![false; count],
+            to_index: vec![false; count],
         };
         for t in graph.outputs() {
             (paths.to_greatest[t.0], paths.to_limit[t.0], paths.to_truth[t.0]) = (false, false, false);
@@ -51,11 +54,13 @@ impl Paths {
                 let moved = moves(op) || is_open_below(op);
                 paths.to_greatest[t.0] &= takes_greatest(op) || (moved && paths.to_greatest[output]);
                 paths.to_limit[t.0] &= takes_greatest(op) || is_flat(op) || (follows && paths.to_limit[output]);
-                paths.to_truth[t.0] &= if matches!(op, Op::Where(_)) && position > 0 {
-                    paths.to_truth[output]
-                } else {
-                    asks(op) || (follows && paths.to_truth[output])
+                paths.to_truth[t.0] &= match op {
+                    Op::Where(_) if position > 0 => paths.to_truth[output],
+                    // Indices are asked for; the values go on.
+                    Op::Lookup(_) => position == 1 || paths.to_truth[output],
+                    _ => asks(op) || (follows && paths.to_truth[output]),
                 };
+                paths.to_index[t.0] |= if matches!(op, Op::Lookup(_)) { position == 1 } else { follows && paths.to_index[output] };
                 paths.to_comparison[t.0] |= compares || (follows && !asks(op) && paths.to_comparison[output]);
             }
         }
@@ -82,9 +87,14 @@ impl Paths {
         self.to_greatest[tensor.0]
     }
 
-    /// Whether the tensor is only asked for truths, or compared: codes gain nothing, and may change the answer.
+    /// Whether the tensor is only asked for truths, compared, or an index: codes gain nothing, and may change the answer.
     pub fn leads_to_truth(&self, tensor: TensorId) -> bool {
         self.to_truth[tensor.0]
+    }
+
+    /// Whether elements are picked by the tensor, or by what is computed of it: codes would pick others.
+    pub fn leads_to_index(&self, tensor: TensorId) -> bool {
+        self.to_index[tensor.0]
     }
 
     /// Whether it is compared with another computed tensor, where codes make equal what is not.

@@ -84,6 +84,10 @@ impl<'g> Placer<'g> {
             Op::Identity if self.graph.gives_codes(unit.core) => Placement::Quantized,
             op => self.target.placement(op),
         };
+        let is_index = |t: &TensorId| self.paths.leads_to_index(*t);
+        if is_index(&output) || !matches!(op, Op::Lookup(_)) && inputs.iter().any(is_index) {
+            return Err(FloatReason::Index);
+        }
         if placement != Placement::Float && !has_weights(op) {
             self.stays_in_float(op, output, placement)?;
             // What is chosen by a comparison is an output with it.

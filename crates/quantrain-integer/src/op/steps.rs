@@ -8,6 +8,7 @@ use super::activation::Function;
 use super::elementwise::Broadcast;
 use super::expand::Expand;
 use super::logic::Choose;
+use super::lookup::Lookups;
 use super::matmul::OfReals;
 use super::moving::Mover;
 use super::normalization::OfSamples;
@@ -82,6 +83,8 @@ pub enum FloatFormula {
     Move(Mover),
     /// An operand repeated along axes.
     Expand(Expand),
+    /// Elements picked by computed indices.
+    Lookup(Lookups),
     /// The mean of each window.
     Average(Average),
     /// The length of a vector.
@@ -116,6 +119,7 @@ impl FloatFormula {
             FloatFormula::Choose(f) => f,
             FloatFormula::Move(f) => f,
             FloatFormula::Expand(f) => f,
+            FloatFormula::Lookup(f) => f,
             FloatFormula::Average(f) => f,
             FloatFormula::Norm(f) => f,
             FloatFormula::Index(f) => f,

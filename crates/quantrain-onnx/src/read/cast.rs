@@ -2,7 +2,7 @@
 //! integers is cut.
 
 use quantrain_graph::op::{Activation, Binary, Reduction};
-use quantrain_graph::{Graph, Op, TensorId};
+use quantrain_graph::{ElementType, Graph, Op, TensorId};
 
 use super::array::Constant;
 use super::node::{Model, NodeReader, Operand, Value};
@@ -53,14 +53,15 @@ fn cast_to(node: &mut NodeReader, to: i32) -> Result<(), NodeError> {
 fn cast_activation(node: &mut NodeReader, id: TensorId, to: i32) -> Result<(), NodeError> {
     let (x, graph) = (Operand::Activation(id), node.model.builder.graph());
     if to == data_type::BOOL {
-        if comes_from(graph, id, is_truth) {
+        if comes_from(graph, id, is_truth) || is_truth_input(graph, id) {
             return node.add(Op::Identity, vec![x]);
         }
         let zero = node.step(Op::Activation(Activation::Not), vec![x])?;
         return node.add(Op::Activation(Activation::Not), vec![zero]);
     }
     // All is FLOAT behind an input of other floats: its Cast says nothing.
-    if integer_limits(to).is_none() && graph.element_types.contains_key(&id) {
+    let is_float_input = |kind: &ElementType| kind.limits().is_none();
+    if integer_limits(to).is_none() && graph.element_types.get(&id).is_some_and(is_float_input) {
         return node.define(Value::Activation(id));
     }
     let Some(most) = integer_limits(to) else {
@@ -71,7 +72,7 @@ fn cast_activation(node: &mut NodeReader, id: TensorId, to: i32) -> Result<(), N
         let expected = "a type that holds every index of the ArgMax".into();
         return Err(NodeError::Value { what: "to", found: format!("{}, of {extent} elements", data_type::name(to)), expected });
     }
-    let whole = comes_from(graph, id, is_whole) || is_integer(node.model, id);
+    let whole = comes_from(graph, id, is_whole) || is_integer(node.model, id) || is_truth_input(graph, id);
     node.add(if whole { Op::Identity } else { Op::Activation(Activation::Trunc) }, vec![x])?;
     mark(node, true)
 }
@@ -173,6 +174,11 @@ fn origin(graph: &Graph, tensor: TensorId) -> Option<&quantrain_graph::Node> {
         node = producer(graph, *node.inputs.first()?)?;
     }
     None
+}
+
+/// Whether an input of the network holds truths.
+fn is_truth_input(graph: &Graph, tensor: TensorId) -> bool {
+    graph.element_types.get(&tensor) == Some(&ElementType::Bool)
 }
 
 fn moves(op: &Op) -> bool {

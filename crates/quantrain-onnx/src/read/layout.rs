@@ -2,7 +2,7 @@
 //! DepthToSpace and SpaceToDepth.
 
 use quantrain_graph::op::{
-    Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Pad, PadMode, Reshape, Slice, SpaceToDepth, Transpose,
+    Concat, DepthOrder, DepthToSpace, Extent, Flatten, Gather, Lookup, Pad, PadMode, Reshape, Slice, SpaceToDepth, Transpose,
 };
 use quantrain_graph::{Dim, GraphError, Op, Shape, ShapeError};
 
@@ -261,6 +261,17 @@ pub(super) fn gather(node: &mut NodeReader, x: Operand) -> Result<(), NodeError>
     let extents = extents.chain(indices.shape.iter().map(|&n| Extent::Is(Dim::Fixed(n))));
     let extents = extents.chain(from.0[at + 1..].iter().map(|&d| Extent::Is(d))).collect();
     add_reshape(node, row, extents)
+}
+
+/// Computed indices into an axis; a table of integers stays one of integers.
+pub(super) fn lookup(node: &mut NodeReader, x: Operand, indices: Operand) -> Result<(), NodeError> {
+    let axis = node.int("axis")?.unwrap_or(0);
+    let integers = match &x {
+        Operand::Constant { value, .. } => matches!(value, Constant::Integers(_)),
+        Operand::Activation(id) => super::cast::is_integer(node.model, *id),
+    };
+    node.add(Op::Lookup(Lookup { axis }), vec![x.into_floats()?, indices])?;
+    super::cast::mark(node, integers)
 }
 
 pub(super) fn wrong(what: &'static str, found: String, expected: &str) -> NodeError {

@@ -454,7 +454,10 @@ impl<'r, 'm> NodeReader<'r, 'm> {
             }
             return Ok(Operand::Constant { name: output.into(), value });
         }
-        let inputs = operands.into_iter().map(|o| self.place(o)).collect::<Result<Vec<_>, _>>()?;
+        // Beside integers of the network constants are such too.
+        let integers = operands.iter().any(|o| matches!(o, Operand::Activation(id) if super::cast::is_integer(self.model, *id)));
+        let operands = operands.into_iter().map(|o| if integers { o.into_floats() } else { Ok(o) });
+        let inputs = operands.map(|o| self.place(o?)).collect::<Result<Vec<_>, _>>()?;
         let id = self.model.builder.node(name, op, &inputs, output)?;
         let shape = &self.model.builder.graph().tensor(id).shape;
         let elements = shape.0.iter().try_fold(1usize, |p, d| p.checked_mul(d.at(1)));

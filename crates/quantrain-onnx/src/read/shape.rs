@@ -42,11 +42,13 @@ pub(super) fn non_zero(node: &mut NodeReader) -> Result<(), NodeError> {
     node.define_constant(Constant::Integers(array))
 }
 
-/// Elements picked along an axis: of a constant at once.
+/// Elements picked along an axis: of a constant at once, unless indices are computed.
 pub(super) fn gather(node: &mut NodeReader) -> Result<(), NodeError> {
-    let data = match node.operand(0)? {
-        Operand::Constant { value, .. } => value,
-        x @ Operand::Activation(_) => return layout::gather(node, x),
+    let (x, indices) = (node.operand(0)?, node.operand(1)?);
+    let data = match (x, indices) {
+        (x, indices @ Operand::Activation(_)) => return layout::lookup(node, x, indices),
+        (Operand::Constant { value, .. }, _) => value,
+        (x, _) => return layout::gather(node, x),
     };
     let indices = node.constant_numbers(1)?.ok_or(NodeError::InputMissing { position: 1 })?;
     let wrong = |what, found: String, expected: String| NodeError::Value { what, found, expected };

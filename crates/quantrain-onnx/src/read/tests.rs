@@ -5,6 +5,7 @@ mod expand;
 mod failures;
 mod foreign;
 mod fused;
+mod inputs;
 mod layers;
 mod logic;
 mod message;

@@ -66,11 +66,28 @@ fn inputs(w: &mut ModelWriter, graph: &Graph) {
         let name = &graph.tensor(id).name;
         let float = w.fresh(&format!("{name}_float"));
         rename(&mut w.proto, name, &float);
+        if graph.element_types.get(&id).is_some_and(|kind| matches!(kind, ElementType::Int32 | ElementType::Int64)) {
+            read_as_indices(&mut w.proto, &float, name);
+        }
+        if !w.proto.node.iter().any(|node| node.input.contains(&float)) {
+            continue;
+        }
         let node = w.fresh(&format!("{name}_to_float"));
         w.node("Cast", &node, vec![name.clone()], &float, vec![int("to", data_type::FLOAT.into())]);
         // Nodes come after what they read.
         w.proto.node.rotate_right(1);
     }
+}
+
+/// What reads an input of integers as indices reads it as it is: a Cast to floats and back says nothing.
+fn read_as_indices(proto: &mut GraphProto, float: &str, input: &str) {
+    let is_index = |node: &NodeProto| {
+        let to = node.attribute.iter().find(|a| a.name.as_deref() == Some("to")).and_then(|a| a.i);
+        node.op_type.as_deref() == Some("Cast") && to == Some(data_type::INT64.into()) && node.input.first().is_some_and(|i| i == float)
+    };
+    let casts: Vec<String> = proto.node.iter().filter(|node| is_index(node)).filter_map(|node| node.output.first().cloned()).collect();
+    proto.node.retain(|node| !is_index(node));
+    casts.iter().for_each(|index| rename(proto, index, input));
 }
 
 fn rename(proto: &mut GraphProto, from: &str, to: &str) {

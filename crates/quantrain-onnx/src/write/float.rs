@@ -54,7 +54,7 @@ pub fn check_float(graph: &Graph, options: &FloatOptions) -> Result<(), WriteErr
     bytes_with(graph, options).map(drop)
 }
 
-pub(super) fn float_bytes(graph: &Graph) -> Result<Vec<u8>, WriteError> {
+pub(crate) fn float_bytes(graph: &Graph) -> Result<Vec<u8>, WriteError> {
     bytes_with(graph, &FloatOptions::default())
 }
 

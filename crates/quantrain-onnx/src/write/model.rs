@@ -87,6 +87,16 @@ impl ModelWriter {
         truth
     }
 
+    /// A tensor of whole numbers in INT64, as indices are.
+    pub fn integer(&mut self, name: String) -> String {
+        self.shared(&format!("{name}_index"), |w, wish| {
+            let index = w.fresh(wish);
+            let cast = w.fresh(&format!("{index}_Cast"));
+            w.node("Cast", &cast, vec![name], &index, vec![int("to", data_type::INT64.into())]);
+            index
+        })
+    }
+
     /// Leaves out truths as floats that nobody reads.
     fn drop_unread_truths(&mut self, outputs: &[TensorId], graph: &Graph) {
         let mut read: HashSet<&str> = self.proto.node.iter().flat_map(|n| n.input.iter().map(String::as_str)).collect();
@@ -106,6 +116,11 @@ impl ModelWriter {
         self.initializer(&tensor.name, &tensor.shape.at(1), data_type::FLOAT, float_bytes(values));
         self.constants.insert(id, tensor.name.clone());
         tensor.name.clone()
+    }
+
+    /// Lets what has a name stand for a constant of the graph.
+    pub fn stand_for(&mut self, id: TensorId, name: String) {
+        self.constants.insert(id, name);
     }
 
     /// Floats under a fresh name.

@@ -106,6 +106,12 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
             inputs.push(w.integers(&format!("{name}.indices"), &indices));
             vec![int("axis", op.axis)]
         }
+        Op::Lookup(op) => {
+            if let Some(indices) = inputs.get_mut(1) {
+                *indices = w.integer(std::mem::take(indices));
+            }
+            vec![int("axis", op.axis)]
+        }
         Op::Tile(op) => {
             let repeats: Vec<i64> = op.repeats.iter().map(|&n| n as i64).collect();
             inputs.push(w.integers(&format!("{name}.repeats"), &repeats));

@@ -48,7 +48,7 @@ pub fn check_qdq(net: &QuantGraph, options: &QdqOptions) -> Result<(), WriteErro
     qdq_bytes(net, options).map(drop)
 }
 
-pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8>, WriteError> {
+pub(crate) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8>, WriteError> {
     let graph = net.graph();
     let mut quantizers = activation_quantizers(net)?;
     if options.uint8_activations {
@@ -79,6 +79,7 @@ pub(super) fn qdq_bytes(net: &QuantGraph, options: &QdqOptions) -> Result<Vec<u8
         let quantizer = net.quantizer_of(output).map(|q| &quantizers[q.0]);
         let activation = unit::activation(net, u).map(|a| quantizer.map_or(a, |q| on_codes(a, q)));
         let kept = block.is_none().then(|| keep_in_float(&mut w, net, u, &mut names)).flatten();
+        quantizer.into_iter().for_each(|q| write_table(&mut w, net, u, q));
         unit::write(&mut w, net, u, &names, parameters, activation)?;
         kept.into_iter().for_each(|(input, name)| names.read[input.0] = name);
         if quantizer.is_some() && !has_integer_kernel(net, u) {
@@ -214,6 +215,22 @@ fn integer_parameters(w: &mut ModelWriter, net: &QuantGraph, unit: usize, block:
         bias
     });
     Parameters { weight, bias }
+}
+
+/// A table that indices pick from has the codes of what is picked: the same as picking first, and a quarter of the bytes.
+fn write_table(w: &mut ModelWriter, net: &QuantGraph, unit: usize, q: &Quantizer) {
+    let (graph, unit) = (net.graph(), &net.units()[unit]);
+    let core = graph.node(unit.core);
+    let (Op::Lookup(_), Some(&table)) = (&core.op, core.inputs.first()) else { return };
+    let Some(values) = graph.constant(table).filter(|_| unit.activation.is_none()) else { return };
+    let (name, kind) = (&graph.tensor(table).name, activation_type(q));
+    let codes: Vec<i32> = values.iter().map(|&v| q.code(v)).collect();
+    let codes = w.codes(&format!("{name}_quantized"), &graph.tensor(table).shape.at(1), kind, &codes);
+    let scale = w.floats(&format!("{name}_scale"), &[], &[q.scale()]);
+    let zero = w.codes(&format!("{name}_zero_point"), &[], kind, &[q.zero_point()]);
+    let read = w.fresh(&format!("{name}_dequantized"));
+    w.node("DequantizeLinear", &format!("{read}_DequantizeLinear"), vec![codes, scale, zero], &read, vec![]);
+    w.stand_for(table, read);
 }
 
 /// The clip with limits moved onto the outermost codes where that changes no code.

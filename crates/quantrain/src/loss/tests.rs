@@ -43,6 +43,13 @@ fn gradients_agree_with_finite_differences() {
         check_gradient(&y, |y, g| loss.loss_and_gradient(y, &labels, 5, g));
     }
     check_gradient(&y, |y, g| MeanSquaredError.loss_and_gradient(y, &t, g));
+    // No step crosses a bend.
+    let apart: Vec<f32> = y.iter().enumerate().map(|(i, y)| y + if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
+    for loss in [ValueLoss::MeanSquaredError, ValueLoss::L1, ValueLoss::Huber { delta: 0.3 }, ValueLoss::Huber { delta: 10.0 }] {
+        check_gradient(&y, |y, g| loss.loss_and_gradient(y, &apart, g));
+    }
+    let truths: Vec<f32> = t.iter().map(|&t| f32::from(u8::from(t > 0.0))).collect();
+    check_gradient(&y, |y, g| BinaryCrossEntropy.loss_and_gradient(y, &truths, g));
     for loss in [
         Distillation::KullbackLeibler { temperature: 1.0 },
         Distillation::KullbackLeibler { temperature: 4.0 },
@@ -142,4 +149,17 @@ fn many_rows_are_the_sum_of_few() {
     assert!((whole - sum / counted(&labels)).abs() < 1e-5);
     let scale = (counted(&labels[9900..]) / counted(&labels)) as f32;
     assert!(g[29_700..].iter().zip(&few).all(|(g, f)| (g - f * scale).abs() < 1e-9));
+}
+
+#[test]
+fn losses_of_values_and_truths_are_those_of_their_formulas() {
+    let loss = |loss: ValueLoss| loss.loss_and_gradient(&[1.0, -1.0, 3.0], &[1.5, -1.0, 0.0], &mut [0.0; 3]).unwrap();
+    assert_eq!(loss(ValueLoss::L1), 3.5 / 3.0);
+    assert_eq!(loss(ValueLoss::Huber { delta: 1.0 }), (0.125 + 2.5) / 3.0);
+    assert_eq!(loss(ValueLoss::MeanSquaredError), 9.25 / 3.0);
+    let mut gradient = [0.0; 2];
+    let found = BinaryCrossEntropy.loss_and_gradient(&[0.0, 100.0], &[1.0, 0.0], &mut gradient).unwrap();
+    // ln 2 and 100, and no overflow.
+    assert!((found - (2f32.ln() + 100.0) / 2.0).abs() < 1e-5, "{found}");
+    assert_eq!(gradient, [-0.25, 0.5]);
 }

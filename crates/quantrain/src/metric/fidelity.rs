@@ -120,7 +120,7 @@ impl Metric for Fidelity {
         if !self.kept.read(batch, &mut self.expected) {
             let running = || (Network::new(self.reference.clone()), Runner::new(Purpose::Inference));
             let (network, runner) = self.running.get_or_insert_with(running);
-            runner.outputs(network, Mode::FLOAT, batch.size, &[&batch.images], &mut self.expected)?;
+            runner.outputs(network, Mode::FLOAT, batch.size, &batch.inputs(), &mut self.expected)?;
         }
         let lengths = |values: &[f32]| values.len();
         let expected: Vec<usize> = self.expected.iter().map(|t| lengths(t)).collect();

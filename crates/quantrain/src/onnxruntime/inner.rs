@@ -9,7 +9,7 @@ use ort::session::{Session, SessionOutputs};
 use ort::value::{DynValue, ValueRef};
 use quantrain_onnx::{Maker, Makers, code_tensors, with_outputs};
 
-use super::{OnnxRuntimeError, Opener, in_memory_order, reals};
+use super::{Fed, OnnxRuntimeError, Opener, in_memory_order, reals};
 
 /// A session that hands out inner codes.
 pub(crate) struct InnerSession {
@@ -45,10 +45,10 @@ impl InnerSession {
         Ok(InnerSession { session, outputs: tensors.into_iter().collect(), makers: Makers::read(optimized.path())?, own })
     }
 
-    /// Runs images of `[N, H, W, C]`.
-    pub(crate) fn run(&mut self, opener: &Opener, images: &[f32], shape: &[usize; 4]) -> Result<InnerRun<'_>, OnnxRuntimeError> {
-        let input = opener.input(&self.session, images, shape)?;
-        let values = self.session.run(ort::inputs![input]).map_err(|e| opener.refused(e.to_string()))?;
+    /// Runs a batch.
+    pub(crate) fn run(&mut self, opener: &Opener, feeds: &[Fed]) -> Result<InnerRun<'_>, OnnxRuntimeError> {
+        let fed = opener.inputs(&self.session, feeds)?;
+        let values = self.session.run(fed.inputs()).map_err(|e| opener.refused(e.to_string()))?;
         Ok(InnerRun { values, outputs: &self.outputs, own: &self.own })
     }
 

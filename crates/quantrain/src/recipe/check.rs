@@ -2,22 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use quantrain_data::{Augment, Columns, Filter, PixelRange, ReadOptions, Resize, Scaling};
+use quantrain_data::{Augment, Columns, Filter, LabelKind, PixelRange, ReadOptions, Resize, Scaling};
 use quantrain_engine::AdaRound;
 use quantrain_graph::{LayerSettings, Range, ScaleKind, Settings, Target, TensorSettings};
 use quantrain_onnx::InputShape;
 
 use super::choice::{
-    ChannelOrder, Distance, Exif, GradientPath, Interpolation, LastBatch, LossName, OnBadSample, OptimizerName, RangeLearning, ResizeMode,
-    TrainObserver,
+    ChannelOrder, Distance, Exif, GradientPath, InputKind, Interpolation, LabelName, LastBatch, LossName, OnBadSample, OptimizerName,
+    RangeLearning, ResizeMode, TrainObserver,
 };
 use super::defaults::{chosen, filled_in};
-use super::file::{AugmentationFile, DataFile, QuantizationFile, RefineFile, TrainFile, is_target_file};
+use super::file::{AugmentationFile, DataFile, InputFile, LabelFile, QuantizationFile, RefineFile, TrainFile, is_target_file};
+use super::inputs::{NamedInput, NamedLabel};
+use super::per_channel::PerChannel;
 use super::resize::ResizeTo;
 use super::{Data, Device, Export, LearnRanges, Losses, OutputLoss, Quantization, Recipe, RecipeFile, Train};
 use crate::CheckError;
 use crate::error::listed;
-use crate::loss::{CrossEntropy, Distillation};
+use crate::loss::{CrossEntropy, Distillation, ValueLoss};
 use crate::observe::{ObserverKind, ObserverSettings};
 use crate::optimizer::{Adam, Rule, Sgd};
 use crate::oscillation::{Freezing, OscillationSettings};
@@ -230,6 +232,85 @@ fn data(file: &DataFile) -> Result<Data, CheckError> {
         train_images: images("data.train-images", file.train_images)?,
         eval_images: images("data.eval-images", file.eval_images)?,
         loader_threads: check("data.loader-threads", file.loader_threads, "1 to 1024", |t| (1..=1024).contains(&t))?,
+        inputs: file
+            .input
+            .iter()
+            .flat_map(|inputs| &inputs.0)
+            .map(|(name, input)| named_input(file, name, input))
+            .collect::<Result<_, _>>()?,
+        labels: file.label.iter().flat_map(|labels| &labels.0).map(|(name, label)| named_label(name, label)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// An input with what the table `[data]` says of its images.
+fn named_input(data_file: &DataFile, name: &str, input: &InputFile) -> Result<NamedInput, CheckError> {
+    let kind = input.kind.unwrap_or(InputKind::Array);
+    let for_images = [
+        ("range", input.range.is_some()),
+        ("resize", input.resize.is_some()),
+        ("crop", input.crop.is_some()),
+        ("channels", input.channels.is_some()),
+    ];
+    if let Some((key, _)) = for_images.iter().find(|(_, set)| *set && kind == InputKind::Array) {
+        return Err(CheckError::Value {
+            key: "data.input.NAME.kind",
+            found: format!("array for `{name}` beside {key}"),
+            expected: "image",
+        });
+    }
+    if input.padding_mask == Some(true) && kind == InputKind::Image {
+        let found = format!("true for the image `{name}`");
+        return Err(CheckError::Value { key: "data.input.NAME.padding-mask", found, expected: "false" });
+    }
+    let merged = DataFile {
+        input: None,
+        label: None,
+        range: input.range.or(data_file.range),
+        resize: input.resize.or(data_file.resize),
+        crop: input.crop.or(data_file.crop),
+        channels: input.channels.or(data_file.channels),
+        mean: if kind == InputKind::Image { input.mean.clone().or(data_file.mean.clone()) } else { data_file.mean.clone() },
+        std: if kind == InputKind::Image { input.std.clone().or(data_file.std.clone()) } else { data_file.std.clone() },
+        ..data_file.clone()
+    };
+    let numbers = |key, values: &Option<PerChannel>, usual: f64, expected, holds: fn(f32) -> bool| {
+        let values: Vec<f32> = values.as_deref().unwrap_or(&[usual]).iter().map(|&v| v as f32).collect();
+        match values.iter().find(|v| !holds(**v)) {
+            Some(found) => Err(CheckError::Value { key, found: found.to_string(), expected }),
+            None if values.is_empty() => Err(CheckError::Value { key, found: "no number".into(), expected }),
+            None => Ok(values),
+        }
+    };
+    let positive = |s: f32| s > 0.0 && s.is_finite();
+    Ok(NamedInput {
+        name: name.into(),
+        kind,
+        column: input.column.clone(),
+        files: [
+            input.train.clone().map(|p| path("data.input.NAME.train", p)).transpose()?,
+            input.eval.clone().map(|p| path("data.input.NAME.eval", p)).transpose()?,
+            input.calibration.clone().map(|p| path("data.input.NAME.calibration", p)).transpose()?,
+        ],
+        padding_mask: input.padding_mask.unwrap_or(false),
+        mean: numbers("data.input.NAME.mean", &input.mean, 0.0, "finite numbers", f32::is_finite)?,
+        std: numbers("data.input.NAME.std", &input.std, 1.0, "finite numbers above 0", positive)?,
+        images: Box::new(data(&merged)?),
+    })
+}
+
+fn named_label(name: &str, label: &LabelFile) -> Result<NamedLabel, CheckError> {
+    Ok(NamedLabel {
+        name: name.into(),
+        kind: label.kind.map(|kind| match kind {
+            LabelName::Class => LabelKind::Class,
+            LabelName::Values => LabelKind::Values,
+            LabelName::Truths => LabelKind::Truths,
+        }),
+        column: label.column.clone(),
+        files: [
+            label.train.clone().map(|p| path("data.label.NAME.train", p)).transpose()?,
+            label.eval.clone().map(|p| path("data.label.NAME.eval", p)).transpose()?,
+        ],
     })
 }
 
@@ -389,27 +470,40 @@ fn losses(file: &TrainFile, ignored_label: Option<i64>) -> Result<Losses, CheckE
     let label_smoothing = real("train.label-smoothing", file.label_smoothing, "0 to below 1", |s| (0.0..1.0).contains(&s))?;
     let weight = real("train.distillation-weight", file.distillation_weight, "a number above 0 up to 1", |w| w > 0.0 && w <= 1.0)?;
     let temperature = real("train.temperature", file.temperature, "a finite number above 0", |t| t > 0.0 && t.is_finite())?;
+    let delta = real("train.huber-delta", file.huber_delta, "a finite number above 0", |d| d > 0.0 && d.is_finite())?;
     let distance = |distance| match distance {
-        Distance::MeanSquaredError => Distillation::MeanSquaredError,
-        Distance::Cosine => Distillation::Cosine,
-        Distance::Distillation => Distillation::KullbackLeibler { temperature },
+        Distance::MeanSquaredError => Some(Distillation::MeanSquaredError),
+        Distance::Cosine => Some(Distillation::Cosine),
+        Distance::Distillation => Some(Distillation::KullbackLeibler { temperature }),
+        Distance::L1 | Distance::Huber => None,
     };
-    let teacher = match given("train.loss", file.loss)? {
-        LossName::CrossEntropy => None,
-        LossName::MeanSquaredError => Some(distance(Distance::MeanSquaredError)),
-        LossName::Cosine => Some(distance(Distance::Cosine)),
-        LossName::Distillation => Some(distance(Distance::Distillation)),
+    let of_values = |distance| match distance {
+        Distance::MeanSquaredError => Some(ValueLoss::MeanSquaredError),
+        Distance::L1 => Some(ValueLoss::L1),
+        Distance::Huber => Some(ValueLoss::Huber { delta }),
+        Distance::Cosine | Distance::Distillation => None,
+    };
+    let loss = given("train.loss", file.loss)?;
+    let (teacher, values) = match loss {
+        LossName::CrossEntropy | LossName::BinaryCrossEntropy => (None, Some(ValueLoss::MeanSquaredError)),
+        LossName::L1 => (None, of_values(Distance::L1)),
+        LossName::Huber => (None, of_values(Distance::Huber)),
+        LossName::MeanSquaredError => (distance(Distance::MeanSquaredError), of_values(Distance::MeanSquaredError)),
+        LossName::Cosine => (distance(Distance::Cosine), None),
+        LossName::Distillation => (distance(Distance::Distillation), None),
     };
     let mut outputs = Vec::new();
     for output in file.output.iter().flatten() {
         let name = given("train.output.name", output.name.clone())?;
-        let Some(teacher) = teacher else {
-            let expected = "with a train.loss that compares outputs: mean-squared-error, cosine or distillation";
-            return Err(CheckError::Value { key: "train.output.name", found: name, expected });
-        };
+        if let Some(found) = output.loss.filter(|&l| teacher.is_none() && of_values(l).is_none()) {
+            let expected =
+                "mean-squared-error, l1 or huber, or a train.loss that compares outputs: mean-squared-error, cosine or distillation";
+            return Err(CheckError::Value { key: "train.output.loss", found: found.name().into(), expected });
+        }
         let of_output = output.weight.or(Some(1.0));
         let of_output = real("train.output.weight", of_output, "a finite number, 0 or more", |w| w >= 0.0 && w.is_finite())?;
-        outputs.push(OutputLoss { name, weight: of_output, distance: output.loss.map_or(teacher, distance) });
+        let (distance, values) = (output.loss.and_then(distance), output.loss.and_then(of_values));
+        outputs.push(OutputLoss { name, weight: of_output, distance, values });
     }
     let class_weights: Option<Vec<f32>> = file.class_weights.as_ref().map(|weights| weights.iter().map(|&w| w as f32).collect());
     if let Some(found) = class_weights.iter().flatten().find(|w| !(**w > 0.0 && w.is_finite())) {
@@ -419,6 +513,11 @@ fn losses(file: &TrainFile, ignored_label: Option<i64>) -> Result<Losses, CheckE
     let cross_entropy = CrossEntropy { label_smoothing, ignored_label, class_weights };
     Ok(Losses {
         labels: Some((labels_weight, cross_entropy)).filter(|(weight, _)| *weight > 0.0),
+        values: match (values, teacher) {
+            (Some(values), _) => Some((1.0, values)),
+            (None, Some(_)) if labels_weight > 0.0 => Some((labels_weight, ValueLoss::MeanSquaredError)),
+            (None, _) => None,
+        },
         teacher: teacher.map(|d| (weight, d)),
         outputs,
     })

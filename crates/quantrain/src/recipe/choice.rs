@@ -175,11 +175,35 @@ choices! {
         Constant = "constant",
     }
 
+    /// What an input is made of.
+    InputKind {
+        /// Numbers.
+        Array = "array",
+        /// Images.
+        Image = "image",
+    }
+
+    /// What labels are.
+    LabelName {
+        /// A class for each sample.
+        Class = "class",
+        /// A number for each element of the output.
+        Values = "values",
+        /// 0 or 1 for each element of the output.
+        Truths = "truths",
+    }
+
     /// What training minimises.
     LossName {
         /// Cross entropy with the labels.
         CrossEntropy = "cross-entropy",
-        /// Squared difference from the float network's outputs.
+        /// The same; of truths.
+        BinaryCrossEntropy = "binary-cross-entropy",
+        /// The same; absolute difference of values.
+        L1 = "l1",
+        /// The same; of values squared where it is small, else absolute difference.
+        Huber = "huber",
+        /// Squared difference from labels that are values, else from the float network's outputs.
         MeanSquaredError = "mean-squared-error",
         /// Angle to the float network's outputs.
         Cosine = "cosine",
@@ -205,8 +229,12 @@ choices! {
         AdaRound = "adaround",
     }
 
-    /// How an output is compared with the float network's.
+    /// How an output is compared with its labels or with the float network's.
     Distance {
+        /// Absolute difference from labels.
+        L1 = "l1",
+        /// Squared difference from labels where it is small, else absolute.
+        Huber = "huber",
         /// Squared difference.
         MeanSquaredError = "mean-squared-error",
         /// Angle.

@@ -6,10 +6,11 @@ use quantrain_graph::BiasLimit;
 
 use super::channel_scales::PerChannelWeights;
 use super::choice::{
-    BatchNorm, ChannelOrder, ClipWeights, Distance, Exif, ExportStyle, GradientPath, Initialization, Interpolation, LastBatch, LossName,
-    OnBadSample, OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
+    BatchNorm, ChannelOrder, ClipWeights, Distance, Exif, ExportStyle, GradientPath, Initialization, InputKind, Interpolation, LabelName,
+    LastBatch, LossName, OnBadSample, OptimizerName, RangeLearning, RefineStep, ResizeMode, ScheduleName, TrainObserver, Which,
 };
 use super::class_names::ClassNames;
+use super::inputs::Inputs;
 use super::per_channel::PerChannel;
 use super::resize::ResizeTo;
 use super::size::Size;
@@ -196,6 +197,52 @@ recipe_tables! {
         "eval-images" eval_images: usize, words "all", example "1000";
         /// Background threads that decode and augment images, 1 to 1024.
         "loader-threads" loader_threads: usize, "2";
+        /// Where the values of single inputs are, by the input's name.
+        "input" input: Inputs<InputFile>, words "arrays of the inputs' names, where the network takes other things than one image", example "{}";
+        /// Where the labels of single outputs are, by the output's name.
+        "label" label: Inputs<LabelFile>, words "arrays of the outputs' names; of the first output also labels, label, targets, target or y", example "{}";
+    }
+
+    /// Where the values of one input are, NAME being its name in the network: an array of a file or images. Arrays are those of .npz and .npy
+    /// files and columns of numbers, lists, or lists of lists in parquet files, a row for each sample.
+    "data.input.NAME" InputFile {
+        /// Of what the input is made: array (numbers as they are) or image (decoded, resized and normalised).
+        "kind" kind: InputKind, words "array", example "\"image\"";
+        /// Name of the array or column.
+        "column" column: String, words "the input's name; of images data.image-column", example "\"state\"";
+        /// The file for training and, where nothing else is said, calibration.
+        "train" train: PathBuf, words "data.train", example "\"state.npy\"";
+        /// The file for evaluation.
+        "eval" eval: PathBuf, words "data.eval", example "\"state_test.npy\"";
+        /// The file for calibration.
+        "calibration" calibration: PathBuf, words "train", example "\"state.npy\"";
+        /// Whether the input, of one axis beside the batch, tells which positions are padding, by 0 or false. In calibration and training, which
+        /// watch ranges, hidden positions of the other inputs hold what the sample's visible ones do, so that padding widens no range.
+        "padding-mask" padding_mask: bool, words "false", example "true";
+        /// Subtracted: of an array one number, or one for each index of a sample's first axis; of an image as data.mean.
+        "mean" mean: PerChannel, words "0; of images data.mean", example "[0.5]";
+        /// Divided by, after the mean: as many numbers, above 0.
+        "std" std: PerChannel, words "1; of images data.std", example "[0.25]";
+        /// Of images, as data.range.
+        "range" range: u32, words "data.range", example "255";
+        /// Of images, as data.resize.
+        "resize" resize: ResizeTo, words "data.resize", example "256";
+        /// Of images, as data.crop.
+        "crop" crop: Size, words "data.crop", example "224";
+        /// Of images, as data.channels.
+        "channels" channels: usize, words "as the network's input", example "3";
+    }
+
+    /// Where the labels of one output are, NAME being its name in the network.
+    "data.label.NAME" LabelFile {
+        /// What they are: class (an integer from 0 for each sample), values (a number for each element of the output) or truths (0 or 1 for each).
+        "kind" kind: LabelName, words "class for an integer a sample, truths for integers of 0 and 1 or bool, else values", example "\"values\"";
+        /// Name of the array or column.
+        "column" column: String, words "the output's name; of the first output also labels, label, targets, target or y", example "\"steering\"";
+        /// The file for training.
+        "train" train: PathBuf, words "data.train", example "\"labels.npy\"";
+        /// The file for evaluation.
+        "eval" eval: PathBuf, words "data.eval", example "\"labels_test.npy\"";
     }
 
     /// What is done after calibration, without labels, so that the quantized network's outputs come nearer to the float network's; each step
@@ -275,13 +322,17 @@ recipe_tables! {
         "label-smoothing" label_smoothing: f64, "0.0";
         /// Weight of each class in the cross entropy, above 0: one number for each class.
         "class-weights" class_weights: Vec<f64>, words "all 1", example "[1.0, 2.5]";
-        /// What is minimised: cross-entropy with the labels; or the distance from the float network's outputs, as mean-squared-error (relative to
-        /// each output's own mean square), cosine (angle) or distillation (Kullback-Leibler divergence of probabilities), which need no labels.
+        /// What is minimised: the distance from the labels, as cross-entropy (of classes; of truths it is the binary-cross-entropy, of values the
+        /// mean-squared-error) or l1 or huber (for values, all else as before); or that from the float network's outputs, as
+        /// mean-squared-error (relative to each output's own mean square; but from labels where these are values), cosine (angle) or
+        /// distillation (Kullback-Leibler divergence of probabilities), which need no labels.
         "loss" loss: LossName, "\"cross-entropy\"";
         /// Share of the distance from the float network's outputs in a loss that has one, above 0 to 1; the rest is cross-entropy.
         "distillation-weight" distillation_weight: f64, "1.0";
         /// Temperature of the loss distillation, above 0: a higher one compares more than the likeliest classes.
         "temperature" temperature: f64, "1.0";
+        /// Distance from which on the loss huber grows linearly, above 0.
+        "huber-delta" huber_delta: f64, "1.0";
         /// Widths of the first epochs, one for each: quantizers of fewer bits have so many then, and their own after the last. 2 to 8, or 16.
         "step-down" step_down: Vec<u8>, "[]";
         /// How strongly weights are pulled towards the middle of their code, 0 or more; 0 is off.
@@ -304,11 +355,11 @@ recipe_tables! {
         "output" output: Vec<OutputFile>, words "none", example "[]";
     }
 
-    /// How one output is compared with the float network's, where loss has a distance from it; repeat the table for each.
+    /// How one output is compared with its labels, or with the float network's where loss has a distance from it; repeat the table for each.
     "train.output" OutputFile {
         /// Name of the output.
         "name" name: String, words "none, it must be given", example "\"heatmap\"";
-        /// mean-squared-error, cosine or distillation.
+        /// With labels that are values mean-squared-error, l1 or huber; else mean-squared-error, cosine or distillation.
         "loss" loss: Distance, words "train.loss", example "\"mean-squared-error\"";
         /// Weight of the output in the sum, 0 or more; 0 leaves it out.
         "weight" weight: f64, words "1.0", example "1.0";
@@ -378,7 +429,12 @@ impl RecipeFile {
         if let Some(ClassNames::File(file)) = &mut self.data.classes {
             *file = map(file);
         }
-        for path in [&mut self.data.train, &mut self.data.eval, &mut self.data.calibration].into_iter().flatten() {
+        let inputs = self.data.input.iter_mut().flat_map(|inputs| inputs.0.values_mut());
+        let of_inputs = inputs.flat_map(|input| [&mut input.train, &mut input.eval, &mut input.calibration]);
+        let labels = self.data.label.iter_mut().flat_map(|labels| labels.0.values_mut());
+        let of_labels = labels.flat_map(|label| [&mut label.train, &mut label.eval]);
+        let of_all = [&mut self.data.train, &mut self.data.eval, &mut self.data.calibration];
+        for path in of_all.into_iter().chain(of_inputs).chain(of_labels).flatten() {
             *path = map_list(path, &map);
         }
         if let Some(target) = self.target.as_mut().filter(|t| is_target_file(t)) {

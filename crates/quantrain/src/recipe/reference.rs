@@ -39,8 +39,7 @@ pub fn reference() -> String {
     for table in TABLES {
         let title = match table.name {
             "" => "Before the first table".to_owned(),
-            name if table.is_list() => format!("`[[{name}]]`"),
-            name => format!("`[{name}]`"),
+            _ => format!("`{}`", table.header()),
         };
         let _ = write!(page, "\n## {title}\n\n{}\n\n| key | default | what it does |\n|---|---|---|\n", one_line(table.doc));
         for key in table.values() {
@@ -69,7 +68,7 @@ impl RecipeFile {
             comment(&mut text, table.doc);
             let _ = match table.name {
                 "" => Ok(()),
-                name if list => entries(&mut text, &known, name),
+                _ if list => entries(&mut text, &known, table),
                 name => writeln!(text, "[{name}]"),
             };
             for key in table.values() {
@@ -89,15 +88,20 @@ impl RecipeFile {
     }
 }
 
-/// The tables of a list, and one with every key behind a `#`.
-fn entries(text: &mut String, known: &toml::Table, name: &str) -> std::fmt::Result {
-    let list = name.split_once('.').and_then(|(table, key)| known.get(table)?.get(key)?.as_array());
-    for entry in list.into_iter().flatten().filter_map(toml::Value::as_table) {
-        writeln!(text, "[[{name}]]")?;
+/// The tables of a list or by name, and one with every key behind a `#`.
+fn entries(text: &mut String, known: &toml::Table, table: &Table) -> std::fmt::Result {
+    let name = table.name;
+    let list = table.by_name().or(name.split_once('.')).and_then(|(table, key)| known.get(table)?.get(key));
+    let listed = list.and_then(toml::Value::as_array).into_iter().flatten().map(|entry| (format!("[[{name}]]"), entry));
+    let of_name = |(key, entry)| (format!("[{}.{}]", name.trim_end_matches(".NAME"), toml::Value::String(String::clone(key))), entry);
+    let named = list.and_then(toml::Value::as_table).into_iter().flatten().map(of_name);
+    for (header, entry) in listed.chain(named) {
+        let Some(entry) = entry.as_table() else { continue };
+        writeln!(text, "{header}")?;
         entry.iter().try_for_each(|(key, value)| writeln!(text, "{key} = {value}"))?;
         writeln!(text)?;
     }
-    writeln!(text, "# [[{name}]]")
+    writeln!(text, "# {}", table.header())
 }
 
 fn comment(text: &mut String, doc: &str) {

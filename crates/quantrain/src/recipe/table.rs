@@ -69,14 +69,26 @@ impl Table {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
-    /// Whether the table may be there several times, `[[name]]`.
+    /// Whether the table may be there several times, `[[name]]` or `[name.NAME]`.
     pub fn is_list(&self) -> bool {
         self.name.contains('.')
     }
 
+    /// Of a table that is there for each of some names, `[table.key.NAME]`, table and key.
+    pub fn by_name(&self) -> Option<(&'static str, &'static str)> {
+        self.name.strip_suffix(".NAME")?.split_once('.')
+    }
+
+    /// The header of the table, as recipes have it.
+    pub fn header(&self) -> String {
+        let name = self.name;
+        if self.is_list() && self.by_name().is_none() { format!("[[{name}]]") } else { format!("[{name}]") }
+    }
+
     /// The keys that are no tables.
     pub(super) fn values(&self) -> impl Iterator<Item = &Key> {
-        let holds_tables = |key: &&Key| super::TABLES.iter().any(|t| t.name.split_once('.') == Some((self.name, key.name)));
+        let holds = move |t: &Table, key: &Key| t.by_name().or(t.name.split_once('.')) == Some((self.name, key.name));
+        let holds_tables = move |key: &&Key| super::TABLES.iter().any(|t| holds(t, key));
         self.keys.iter().filter(move |key| !holds_tables(key))
     }
 }

@@ -94,6 +94,24 @@ const ROWS: &[Row] = &[
     ("data.train-images", "", "100", |r| show(r.data().train_images)),
     ("data.eval-images", "", "100", |r| show(r.data().eval_images)),
     ("data.loader-threads", "", "1", |r| show(r.data().loader_threads)),
+    ("data.input", "", "{ a = { column = 'b' } }", |r| show(&r.data().inputs)),
+    ("data.label", "", "{ a = { column = 'b' } }", |r| show(&r.data().labels)),
+    ("data.input.NAME.kind", "", "'image'", |r| show(r.data().inputs[0].kind)),
+    ("data.input.NAME.column", "", "'b'", |r| show(&r.data().inputs[0].column)),
+    ("data.input.NAME.train", "", "'a.npy'", |r| show(&r.data().inputs[0].files)),
+    ("data.input.NAME.eval", "", "'a.npy'", |r| show(&r.data().inputs[0].files)),
+    ("data.input.NAME.calibration", "", "'a.npy'", |r| show(&r.data().inputs[0].files)),
+    ("data.input.NAME.padding-mask", "", "true", |r| show(r.data().inputs[0].padding_mask)),
+    ("data.input.NAME.mean", "", "0.5", |r| show(&r.data().inputs[0].mean)),
+    ("data.input.NAME.std", "", "[2.0]", |r| show(&r.data().inputs[0].std)),
+    ("data.input.NAME.range", "kind = 'image'", "255", |r| show(r.data().inputs[0].images.range)),
+    ("data.input.NAME.resize", "kind = 'image'", "64", |r| show(r.data().inputs[0].images.resize)),
+    ("data.input.NAME.crop", "kind = 'image'", "32", |r| show(r.data().inputs[0].images.crop)),
+    ("data.input.NAME.channels", "kind = 'image'", "1", |r| show(r.data().inputs[0].images.channels)),
+    ("data.label.NAME.kind", "", "'values'", |r| show(r.data().labels[0].kind)),
+    ("data.label.NAME.column", "", "'b'", |r| show(&r.data().labels[0].column)),
+    ("data.label.NAME.train", "", "'a.npy'", |r| show(&r.data().labels[0].files)),
+    ("data.label.NAME.eval", "", "'a.npy'", |r| show(&r.data().labels[0].files)),
     ("refine.steps", "", "['adaround']", |r| show(&r.refine().steps)),
     ("refine.held-out", "", "0.5", |r| show(r.refine().held_out)),
     ("refine.bias-epochs", "", "2", |r| show(r.refine().bias_epochs)),
@@ -127,6 +145,7 @@ const ROWS: &[Row] = &[
     ("train.loss", "", "'cosine'", |r| show(&r.train().losses)),
     ("train.distillation-weight", "loss = 'distillation'", "0.5", |r| show(&r.train().losses)),
     ("train.temperature", "loss = 'distillation'", "4", |r| show(&r.train().losses)),
+    ("train.huber-delta", "loss = 'huber'", "2", |r| show(&r.train().losses)),
     ("train.step-down", "", "[8, 6]", |r| show(&r.train().step_down)),
     ("train.oscillation-damping", "", "0.1", |r| show(r.train().oscillation)),
     ("train.oscillation-freezing", "", "0.1", |r| show(r.train().oscillation)),
@@ -196,6 +215,8 @@ fn the_text_of_init_is_the_defaults() {
     known.data.mean = Some(PerChannel(vec![0.286]));
     known.quantization.weight_bits = Some(4);
     known.quantization.layer = Some(vec![LayerFile { name: Some("a*".into()), float: Some(true), ..LayerFile::default() }]);
+    let input = InputFile { column: Some("b".into()), mean: Some(PerChannel(vec![0.5])), ..InputFile::default() };
+    known.data.input = Some(Inputs([("x:0".to_owned(), input)].into()));
     known.train.output = Some(vec![OutputFile { name: Some("y".into()), weight: Some(2.0), ..OutputFile::default() }]);
     assert_eq!(parse_text(&known.commented()).unwrap(), known.or(RecipeFile::standard()));
 }
@@ -216,7 +237,8 @@ fn examples_of_keys_that_are_not_set_are_values_they_take() {
                 let extra = match key.name {
                     "resize-mode" => "resize = 256\n",
                     "oscillation-freezing-start" => "oscillation-freezing = 0.02\n",
-                    name if table.is_list() && name != "name" => "name = 'a'\n",
+                    "range" | "resize" | "crop" | "channels" if table.by_name().is_some() => "kind = 'image'\n",
+                    name if table.is_list() && table.by_name().is_none() && name != "name" => "name = 'a'\n",
                     _ => "",
                 };
                 assert!(recipe(&with_lines(table.name, &format!("{} = {example}\n{extra}", key.name))).is_ok(), "{}", key.name);
@@ -547,8 +569,10 @@ fn batch_norm_follows_the_gradient_path_by_default() {
 fn keys_that_exclude_each_other_are_refused() {
     let text = "model = 'm'\n[augmentation]\nscale = [0.5, 2]\nresized-crop = [0.5, 1]\n";
     assert!(matches!(recipe(text), Err(CheckError::Value { key: "augmentation.scale", .. })));
-    let text = "model = 'm'\n[[train.output]]\nname = 'a'\n";
-    assert!(matches!(recipe(text), Err(CheckError::Value { key: "train.output.name", .. })));
+    let text = "model = 'm'\n[[train.output]]\nname = 'a'\nloss = 'cosine'\n";
+    assert!(matches!(recipe(text), Err(CheckError::Value { key: "train.output.loss", .. })));
+    let text = "model = 'm'\n[data.input.x]\ncrop = 32\n";
+    assert!(matches!(recipe(text), Err(CheckError::Value { key: "data.input.NAME.kind", .. })));
     for end in ["", "oscillation-freezing = 0.2\n"] {
         let text = format!("model = 'm'\n[train]\noscillation-freezing-start = 0.1\n{end}");
         assert!(matches!(recipe(&text), Err(CheckError::Value { key: "train.oscillation-freezing-start", .. })));

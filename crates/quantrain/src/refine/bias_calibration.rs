@@ -18,8 +18,8 @@ pub(super) fn step(refiner: &mut Refiner, progress: &mut dyn Progress) -> Result
     for _ in 0..settings.bias_epochs {
         for batch in images.batches() {
             let (mut wanted, mut found) = (ChannelMonitor::new(float), ChannelMonitor::new(network));
-            float_runner.forward(float, Mode::FLOAT, batch.size, &[batch.values], &mut wanted, |_, _, _| ())?;
-            runner.forward(network, Mode::SIMULATE, batch.size, &[batch.values], &mut found, |_, _, _| ())?;
+            float_runner.forward(float, Mode::FLOAT, batch.size, &batch.values, &mut wanted, |_, _, _| ())?;
+            runner.forward(network, Mode::SIMULATE, batch.size, &batch.values, &mut found, |_, _, _| ())?;
             layers = 0;
             for u in 0..network.quant_graph().units().len() {
                 let net = network.quant_graph();

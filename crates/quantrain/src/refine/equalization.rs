@@ -78,7 +78,7 @@ fn pairs(refiner: &mut Refiner, progress: &mut dyn Progress) -> Result<Vec<Pair>
     let mut runner = Runner::new(Purpose::Inference);
     progress.begin("equalization", images.count() as u64);
     for batch in images.batches() {
-        runner.forward(float, Mode::FLOAT, batch.size, &[batch.values], &mut seen, |_, _, _| ())?;
+        runner.forward(float, Mode::FLOAT, batch.size, &batch.values, &mut seen, |_, _, _| ())?;
         step_done(progress, batch.size)?;
     }
     progress.end();

@@ -3,6 +3,7 @@
 use quantrain_data::{Batch, DataError};
 
 use crate::RunError;
+use crate::feeds::part;
 
 /// Images of a batch: buffers of two networks for each batch are kept while a step walks through the network.
 const BATCH: usize = 16;
@@ -10,18 +11,19 @@ const BATCH: usize = 16;
 /// Calibration images, the last of which no step sees.
 #[derive(Clone, Debug)]
 pub struct CalibrationImages {
-    values: Vec<f32>,
-    /// Values of one image.
-    each: usize,
+    /// Of each input, all values.
+    values: Vec<Vec<f32>>,
+    /// Number of images.
+    all: usize,
     /// Images that steps see; the others are held out.
     seen: usize,
 }
 
 /// Some images.
-#[derive(Clone, Copy)]
 pub(super) struct Images<'i> {
     pub size: usize,
-    pub values: &'i [f32],
+    /// Of each input.
+    pub values: Vec<&'i [f32]>,
 }
 
 impl CalibrationImages {
@@ -30,16 +32,18 @@ impl CalibrationImages {
     /// # Errors
     /// A batch cannot be read, or there are fewer than two images.
     pub fn read(batches: impl Iterator<Item = Result<Batch, DataError>>, held_out: f32) -> Result<Self, RunError> {
-        let (mut values, mut count) = (Vec::new(), 0);
+        let (mut values, mut count) = (Vec::<Vec<f32>>::new(), 0);
         for batch in batches {
             let batch = batch?;
-            values.extend_from_slice(&batch.images);
+            let inputs = batch.inputs();
+            values.resize(inputs.len(), Vec::new());
+            values.iter_mut().zip(inputs).for_each(|(all, more)| all.extend_from_slice(more));
             count += batch.size;
         }
         if count < 2 {
             return Err(RunError::TooFewImages { found: count });
         }
-        Ok(CalibrationImages { each: values.len() / count, seen: CalibrationImages::seen_of(count, held_out), values })
+        Ok(CalibrationImages { all: count, seen: CalibrationImages::seen_of(count, held_out), values })
     }
 
     /// Of so many images, how many steps see.
@@ -58,11 +62,14 @@ impl CalibrationImages {
     }
 
     pub(super) fn held_out(&self) -> impl Iterator<Item = Images<'_>> {
-        self.cut(self.seen, self.values.len() / self.each)
+        self.cut(self.seen, self.all)
     }
 
     fn cut(&self, from: usize, to: usize) -> impl Iterator<Item = Images<'_>> {
-        let values = &self.values[from * self.each..to * self.each];
-        values.chunks(BATCH * self.each).map(|values| Images { size: values.len() / self.each, values })
+        (from..to).step_by(BATCH).map(move |first| {
+            let size = BATCH.min(to - first);
+            let values = self.values.iter().map(|x| part(x, self.all, first, size)).collect();
+            Images { size, values }
+        })
     }
 }

@@ -67,7 +67,7 @@ fn outputs(net: &QuantGraph, mode: Mode) -> Vec<f32> {
     let mut network = Network::new(net.clone());
     let images = images();
     let batches = images.batches().chain(images.held_out());
-    batches.flat_map(|i| Runner::new(Purpose::Inference).output(&mut network, mode, i.size, i.values, 0, &mut ()).unwrap()).collect()
+    batches.flat_map(|i| Runner::new(Purpose::Inference).output(&mut network, mode, i.size, i.values[0], 0, &mut ()).unwrap()).collect()
 }
 
 #[test]

@@ -36,8 +36,8 @@ pub(super) fn walk(
             (plan, workspace)
         };
         let mut lane = Lane { float: with_buffers(of_float), quantized: with_buffers(of_quantized) };
-        float.forward_begin(&lane.float.0, &mut lane.float.1, Mode::FLOAT, &[batch.values], &mut ())?;
-        network.forward_begin(&lane.quantized.0, &mut lane.quantized.1, Mode::SIMULATE, &[batch.values], &mut ())?;
+        float.forward_begin(&lane.float.0, &mut lane.float.1, Mode::FLOAT, &batch.values, &mut ())?;
+        network.forward_begin(&lane.quantized.0, &mut lane.quantized.1, Mode::SIMULATE, &batch.values, &mut ())?;
         lanes.push(lane);
     }
     let units = network.quant_graph().units().len();

@@ -56,7 +56,8 @@ impl Found {
 /// Samples that are run at once.
 pub(super) struct Samples<'b> {
     pub size: usize,
-    pub values: &'b [f32],
+    /// Of each input.
+    pub values: Vec<&'b [f32]>,
     pub labels: Option<&'b [i64]>,
 }
 
@@ -169,7 +170,7 @@ impl Walk {
         let Walk { float, quantized, device, of_networks: found, .. } = self;
         let mut run = |network: &mut Network, mode: Mode| -> Result<Vec<Vec<f32>>, EngineError> {
             let mut outputs = Vec::new();
-            network.forward(&planned.plan, &mut planned.trunk, mode, &[samples.values], &mut ())?;
+            network.forward(&planned.plan, &mut planned.trunk, mode, &samples.values, &mut ())?;
             read_outputs(network, &planned.plan, &planned.trunk, &mut outputs);
             Ok(outputs)
         };
@@ -179,7 +180,7 @@ impl Walk {
         found.activations.add(samples, &expected, &run(float, Mode::SIMULATE)?)?;
         found.quantized.add(samples, &expected, &run(quantized, Mode::SIMULATE)?)?;
         let outputs = match device {
-            (_, Some(program)) => program.run(samples.size, &[samples.values], &mut ())?,
+            (_, Some(program)) => program.run(samples.size, &samples.values, &mut ())?,
             (network, None) => run(network, Mode::SIMULATE)?,
         };
         found.with_biases.add(samples, &expected, &outputs)?;
@@ -222,14 +223,14 @@ struct Branch<'p> {
     trunk: &'p Workspace,
     own: &'p mut Workspace,
     start: Start,
-    inputs: &'p [f32],
+    inputs: &'p [&'p [f32]],
 }
 
 impl Branch<'_> {
     /// Runs from the start to the end; gives the outputs.
     fn run(&mut self, network: &mut Network, mode: Mode) -> Result<Vec<Vec<f32>>, EngineError> {
         match self.start {
-            Start::Inputs => network.forward_prepared(self.plan, self.own, mode, &[self.inputs], &mut ())?,
+            Start::Inputs => network.forward_prepared(self.plan, self.own, mode, self.inputs, &mut ())?,
             Start::Unit(u) => {
                 self.own.copy_from(self.trunk);
                 network.forward_rest(u, self.plan, self.own, mode, &mut ())?;
@@ -250,11 +251,11 @@ fn along(
     starts: &[Start],
     visit: &mut dyn FnMut(&mut Network, &mut Branch, usize) -> Result<(), RunError>,
 ) -> Result<(), RunError> {
-    network.forward_begin(plan, trunk, mode, &[samples.values], &mut ())?;
+    network.forward_begin(plan, trunk, mode, &samples.values, &mut ())?;
     let units = network.quant_graph().units().len();
     for start in std::iter::once(Start::Inputs).chain((0..units).map(Start::Unit)) {
         for (i, _) in starts.iter().enumerate().filter(|(_, s)| **s == start) {
-            let mut branch = Branch { plan, trunk, own: branch, start, inputs: samples.values };
+            let mut branch = Branch { plan, trunk, own: branch, start, inputs: &samples.values };
             visit(network, &mut branch, i)?;
         }
         if let Start::Unit(u) = start {

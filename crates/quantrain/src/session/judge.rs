@@ -1,11 +1,12 @@
 //! What a session's network is worth, and whether a device computes what is simulated.
 
+use std::borrow::Cow;
+
 use quantrain_data::{Batch, DataError};
 use quantrain_engine::{in_memory_order, physical_shape};
 
 use super::tensor::Fed;
 use super::{Feed, Pass, Session, SessionError};
-use crate::images::image_size;
 use crate::metric::{Metric, Output};
 use crate::onnxruntime::{Library, OnnxRuntime, SessionOptions};
 use crate::recipe::{Export, ExportStyle};
@@ -55,10 +56,10 @@ impl Session {
     }
 
     /// Exports the network and compares the ways to run the file on samples: the simulation, the integer program and, where `library` is given,
-    /// ONNX Runtime, code for code. For networks of one image input.
+    /// ONNX Runtime, code for code.
     ///
     /// # Errors
-    /// The network is not quantized or calibrated, takes no images, holds what the integer program cannot run, or ONNX Runtime refuses it.
+    /// The network is not quantized or calibrated, holds what the integer program cannot run, or ONNX Runtime refuses it.
     pub fn verify<'f>(
         &mut self,
         samples: impl IntoIterator<Item = Vec<(&'f str, Feed<'f>)>>,
@@ -67,11 +68,9 @@ impl Session {
         if !self.recipe.quantization().enabled {
             return Err(SessionError::NotQuantized { what: "verify" }.into());
         }
-        let [height, width, channels] = image_size(self.graph())?;
         let batches = samples.into_iter().map(|feeds| -> Result<Batch, RunError> {
             let fed = Fed::new(self.graph(), &feeds)?;
-            let images = fed.values.into_iter().next().unwrap_or_default().into_owned();
-            Ok(Batch { size: fed.batch, height, width, channels, images, ..Batch::default() })
+            Ok(Batch { size: fed.batch, feeds: fed.values.into_iter().map(Cow::into_owned).collect(), ..Batch::default() })
         });
         let batches: Vec<Batch> = batches.collect::<Result<_, _>>()?;
         let folder = tempfile::tempdir().map_err(|source| FileError::new(&std::env::temp_dir(), source))?;

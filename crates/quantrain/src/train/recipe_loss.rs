@@ -1,10 +1,10 @@
 //! The recipe's losses: the distance from labels, from a teacher's outputs, or a weighted sum of both.
 
-use quantrain_data::Batch;
+use quantrain_data::{Batch, LabelKind, TargetValues};
 use quantrain_engine::{Mode, Network, Purpose};
 
 use crate::RunError;
-use crate::loss::{CrossEntropy, Distillation, Loss, Power, relative};
+use crate::loss::{BinaryCrossEntropy, CrossEntropy, Distillation, Loss, Power, relative};
 use crate::metric::Output;
 use crate::recipe::Losses;
 use crate::runner::Runner;
@@ -41,19 +41,61 @@ impl RecipeLoss {
     }
 }
 
+impl RecipeLoss {
+    /// The weighted losses of labels that are not the classes of the first output; writes their gradients.
+    fn targets(&self, batch: &Batch, outputs: &[Output<'_>], gradients: &mut [Vec<f32>]) -> Result<f32, RunError> {
+        let mut total = 0.0;
+        for target in &batch.targets {
+            let Some((output, gradient)) = outputs.get(target.output).zip(gradients.get_mut(target.output)) else { continue };
+            let of_values = self.losses.of_values(output.name);
+            let (weight, loss) = match &target.values {
+                TargetValues::Values(values) => match of_values {
+                    Some((weight, loss)) => (weight, loss.loss_and_gradient(output.values, values, gradient)?),
+                    None => continue,
+                },
+                TargetValues::Truths(truths) => match of_values {
+                    Some((weight, _)) => (weight, BinaryCrossEntropy.loss_and_gradient(output.values, truths, gradient)?),
+                    None => continue,
+                },
+                TargetValues::Classes(labels) => match &self.losses.labels {
+                    Some((weight, loss)) => {
+                        let classes = output.values.len() / batch.size.max(1);
+                        (weight * self.losses.weight_of(output.name), loss.loss_and_gradient(output.values, labels, classes, gradient)?)
+                    }
+                    None => continue,
+                },
+            };
+            total += weight * loss;
+            gradient.iter_mut().for_each(|g| *g *= weight);
+        }
+        Ok(total)
+    }
+}
+
 impl Loss for RecipeLoss {
     fn loss(&mut self, batch: &Batch, outputs: &[Output<'_>], gradients: &mut [Vec<f32>]) -> Result<f32, RunError> {
         if let Some(teacher) = &mut self.teacher {
-            self.runner.outputs(teacher, Mode::FLOAT, batch.size, &[&batch.images], &mut self.taught)?;
+            self.runner.outputs(teacher, Mode::FLOAT, batch.size, &batch.inputs(), &mut self.taught)?;
         }
-        let mut total = 0.0;
-        if let (Some((weight, cross_entropy)), Some(output), Some(gradient)) = (&self.losses.labels, outputs.first(), gradients.first_mut())
+        let mut total = self.targets(batch, outputs, gradients)?;
+        // Values and truths alone may be what there is to learn.
+        let has_classes = batch.masks.is_some() || !batch.labels.is_empty() || batch.targets.is_empty();
+        if let (Some((weight, cross_entropy)), Some(output), Some(gradient), true) =
+            (&self.losses.labels, outputs.first(), gradients.first_mut(), has_classes)
         {
+            let weight = weight * if self.losses.teacher.is_none() { self.losses.weight_of(output.name) } else { 1.0 };
             total += weight * labelled(cross_entropy, batch, output, gradient)?;
             gradient.iter_mut().for_each(|g| *g *= weight);
         }
         let names: Vec<&str> = outputs.iter().map(|output| output.name).collect();
-        let distances = self.losses.distances(&names)?;
+        let mut distances = self.losses.distances(&names)?;
+        for target in &batch.targets {
+            // Squared errors are those from the labels, where these are numbers.
+            let of_output = distances.get_mut(target.output).filter(|_| target.values.kind() != LabelKind::Class);
+            if let Some(distance) = of_output.filter(|d| matches!(d, Some((_, Distillation::MeanSquaredError)))) {
+                *distance = None;
+            }
+        }
         self.powers.resize(self.taught.len(), Power::default());
         let mut squared = Vec::with_capacity(distances.len());
         for ((distance, power), taught) in distances.iter().zip(&mut self.powers).zip(&self.taught) {

@@ -46,7 +46,7 @@ impl<'r> Stepper<'r> {
         let watching = !settings.freeze.ranges_are_frozen(epoch);
         network.widen(settings.step_down.get(epoch as usize).copied());
         let (plan, workspace) = self.runner.plan(network, batch.size)?;
-        quantizers.forward(network, (plan, workspace), mode, &[&batch.images], watching)?;
+        quantizers.forward(network, (plan, workspace), mode, &batch.inputs(), watching)?;
         read_outputs(network, plan, workspace, &mut self.outputs);
         let loss = self.loss(network, objective.loss(), batch)?;
         let gradients: Vec<&[f32]> = self.gradients.iter().map(Vec::as_slice).collect();

@@ -108,8 +108,8 @@ impl Hypotheses {
     }
 
     /// Runs a batch by each hypothesis.
-    pub fn predict(&self, size: usize, x: &[f32]) -> Result<Predictions, RunError> {
-        let run = |(cause, program): &(Cause, IntegerProgram)| Ok((*cause, program.run(size, &[x], &mut ())?));
+    pub fn predict(&self, size: usize, x: &[&[f32]]) -> Result<Predictions, RunError> {
+        let run = |(cause, program): &(Cause, IntegerProgram)| Ok((*cause, program.run(size, x, &mut ())?));
         self.0.iter().map(run).collect::<Result<_, RunError>>().map(Predictions)
     }
 

@@ -39,9 +39,9 @@ impl Tensors {
         &'t mut self,
         network: &'t mut Network,
         (plan, workspace): &'t mut (Plan, Workspace),
-        x: &[f32],
+        x: &[&[f32]],
     ) -> Result<Lockstep<'t>, EngineError> {
-        network.forward_begin(plan, workspace, Mode::SIMULATE, &[x], &mut ())?;
+        network.forward_begin(plan, workspace, Mode::SIMULATE, x, &mut ())?;
         Ok(Lockstep { tensors: self, network, plan, workspace, next: 0, failed: None })
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::cause::{Cause, CauseCount, Hypotheses};
 use crate::RunError;
+use crate::feeds::fed;
 use crate::onnxruntime::{InnerRun, InnerSession, OnnxRuntime};
 
 /// Codes of one inner tensor in ONNX Runtime and in the integer program.
@@ -90,28 +91,26 @@ impl Origins {
         self.fused_otherwise
     }
 
-    /// Runs a batch of `[N, H, W, C]`, whose outputs are known, both ways and takes up every inner tensor.
+    /// Runs a batch of so many samples, whose outputs are known, both ways and takes up every inner tensor.
     pub fn compare(
         &mut self,
         program: &IntegerProgram,
         hypotheses: &Hypotheses,
         runtime: &mut OnnxRuntime,
-        x: &[f32],
-        shape: &[usize; 4],
+        (size, x): (usize, &[&[f32]]),
         outputs: &[Vec<f32>],
     ) -> Result<(), RunError> {
-        let size = shape[0];
         let (opener, session) = runtime.inner()?;
-        let theirs = session.run(opener, x, shape)?;
+        let theirs = session.run(opener, &fed(program.quant_graph().graph(), size, x))?;
         let again = theirs.reals();
         self.fused_otherwise += outputs.iter().flatten().zip(again.iter().flatten()).filter(|(a, b)| a != b).count();
-        program.run(size, &[x], &mut Walk { tensors: &mut self.tensors, theirs: &theirs, size, same: HashMap::new(), next: 0 })?;
+        program.run(size, x, &mut Walk { tensors: &mut self.tensors, theirs: &theirs, size, same: HashMap::new(), next: 0 })?;
         drop(theirs);
         let mut open: HashMap<TensorId, &mut Vec<Difference>> =
             self.tensors.iter_mut().filter(|t| !t.found.is_empty()).map(|t| (t.tensor, &mut t.found)).collect();
         if !open.is_empty() {
             for (cause, program) in hypotheses.programs() {
-                program.run(size, &[x], &mut Suspect { cause, open: &mut open })?;
+                program.run(size, x, &mut Suspect { cause, open: &mut open })?;
             }
         }
         self.tensors.iter_mut().for_each(|counted| counted.explain(session));

@@ -10,7 +10,7 @@ const DIRECTORY: &[u8] = b"PK\x01\x02";
 const LOCAL: &[u8] = b"PK\x03\x04";
 
 /// A file of an archive.
-pub(super) struct Entry {
+pub(in crate::reader) struct Entry {
     pub name: String,
     method: u16,
     /// CRC-32 of the unpacked bytes.

@@ -200,7 +200,7 @@ fn a_file_that_holds_for_one_image_says_what_to_give() {
 }
 
 #[test]
-fn inputs_must_be_float_tensors_with_known_extents() {
+fn inputs_must_be_tensors_of_known_types_and_extents() {
     let relu = |model: ModelFixture| model.node("Relu", &["x"], "y", vec![]).read().unwrap_err();
     assert!(matches!(relu(ModelFixture::new(13, &[0, 3, 0, 8])), ReadError::InputExtent { axis: 2, .. }));
     assert!(matches!(relu(ModelFixture::new(13, &[0, 1 << 40])), ReadError::InputExtent { axis: 1, .. }));
@@ -209,10 +209,10 @@ fn inputs_must_be_float_tensors_with_known_extents() {
     let tensor_type = |m: &mut ModelFixture| m.graph().input[0].r#type.as_mut().and_then(|t| t.tensor_type.take()).unwrap();
     let mut bytes = tensor_type(&mut model);
     assert!(matches!(relu(model), ReadError::InputType { .. }));
-    bytes.elem_type = Some(data_type::UINT8);
+    bytes.elem_type = Some(data_type::UINT4);
     let mut model = image(13);
     model.graph().input[0].r#type = Some(crate::proto::TypeProto { tensor_type: Some(bytes) });
-    assert!(relu(model).to_string().contains("UINT8"));
+    assert!(relu(model).to_string().contains("UINT4"));
 }
 
 #[test]
