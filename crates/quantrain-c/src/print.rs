@@ -30,7 +30,7 @@ pub fn print(program: &IntegerProgram, name: &str) -> Result<CFiles, CError> {
 /// What the C files of a program would take, without their text.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn footprint(program: &IntegerProgram) -> Result<Footprint, CError> {
     let printer = Printer::new(program, String::new())?;
     Ok(printer.footprint(&printer.parts()))
