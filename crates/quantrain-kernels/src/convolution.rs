@@ -21,7 +21,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use wide::{SumRounding, add_bias, forward_bytes, forward_wide};
+pub use wide::{SumRounding, add_bias, forward_bytes, forward_wide, round_sums, sum_bytes};
 
 /// The geometry of a convolution, checked against all three tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,10 +5,27 @@ use crate::parallel::{BLOCK, Extrema, OneByOne, TASK, put};
 use crate::simd::{simd, simd_kernel};
 use rayon::prelude::*;
 
-pub use crate::exponential::{log, power};
-
+mod integer_sum;
 #[cfg(test)]
 mod tests;
+
+pub use crate::exponential::{log, power};
+pub use integer_sum::{ShiftedSum, WeightedSum};
+
+/// Calls `$call` with `$function` bound to the [`Combine`] of a [`Sum`].
+macro_rules! with_sum {
+    ($sum:expr, $function:ident => $call:expr) => {
+        match $sum {
+            Sum::Reals { operands, result } => {
+                let $function = Reals(operands, result);
+                $call
+            }
+            Sum::Codes($function) => $call,
+            Sum::Shifted($function) => $call,
+            Sum::Weighted($function) => $call,
+        }
+    };
+}
 
 /// `t` by the formula of a [`Sum`]; then `clamp(t, clip)`; then, if quantized, `clamp(round(·), lo, hi)`.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +50,18 @@ pub enum Sum {
     },
     /// Codes to codes.
     Codes(CodeSum),
+    /// Codes to codes, in integers.
+    Shifted(ShiftedSum),
+    /// Codes to codes, in integers.
+    Weighted(WeightedSum),
+}
+
+impl Sum {
+    /// The result in its own steps, of two values in theirs; whole where the formula is one of integers.
+    #[inline(always)]
+    pub fn of(&self, a: f32, b: f32) -> f32 {
+        with_sum!(*self, function => function.combine(a, b) - function.zero())
+    }
 }
 
 /// ONNX Runtime's QLinearAdd on x86-64 (MLAS, `qladd_avx2.cpp`), zero points and all:
@@ -114,19 +143,6 @@ impl Combine for CodeSum {
     fn zero(self) -> f32 {
         self.result_zero
     }
-}
-
-/// Calls `$call` with `$function` bound to the [`Combine`] of a [`Sum`].
-macro_rules! with_sum {
-    ($sum:expr, $function:ident => $call:expr) => {
-        match $sum {
-            Sum::Reals { operands, result } => {
-                let $function = Reals(operands, result);
-                $call
-            }
-            Sum::Codes($function) => $call,
-        }
-    };
 }
 
 impl Combine for MultiplyPass {

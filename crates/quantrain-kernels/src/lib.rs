@@ -15,6 +15,7 @@
 //! | [`block_pass`] | the fused BatchNorm, activation, range and fake-quantize of a block |
 //! | [`batch_norm`] | mean and variance per channel |
 //! | [`fake_quantize`] | rounding onto the grid of a quantizer |
+//! | [`fixed_point`] | from sums to codes by integers alone: TensorFlow Lite |
 //! | [`range_sums`] | what a gradient says of a quantizer's limits |
 //! | [`weights`] | folding, ranges and codes of weights, and their gradient |
 //! | [`integer`] | the same on integers, for `quantrain-integer` |
@@ -34,6 +35,7 @@ pub mod convolution;
 pub mod elementwise;
 mod exponential;
 pub mod fake_quantize;
+pub mod fixed_point;
 pub mod integer;
 pub mod matmul;
 pub mod normalize;

@@ -64,10 +64,23 @@ simd_kernel! {
 /// # Panics
 /// Lengths do not fit the shape of `convolution` with `batch` samples.
 pub fn forward_bytes(convolution: &Convolution, range: &CodeRange, batch: usize, x: &[f32], rounding: SumRounding, y: &mut [f32]) {
+    sum_bytes(convolution, range, batch, x, y);
+    round_sums(rounding, y);
+}
+
+/// As [`forward_bytes`], the sums left as the bits of 32-bit integers.
+///
+/// # Panics
+/// Lengths do not fit the shape of `convolution` with `batch` samples.
+pub fn sum_bytes(convolution: &Convolution, range: &CodeRange, batch: usize, x: &[f32], y: &mut [f32]) {
     let mut scratch = Scratch::take(x.len().div_ceil(size_of::<f32>()));
     let bytes = &mut as_bytes(scratch.as_mut_slice())[..x.len()];
     quantize(range, -range.lo as i32, 1.0, x, bytes);
     convolution.accumulate(batch, bytes, as_sums(y));
+}
+
+/// The sums that [`sum_bytes`] left, as f32.
+pub fn round_sums(rounding: SumRounding, y: &mut [f32]) {
     let simd = simd();
     y.par_chunks_mut(TASK).one_by_one().for_each(|y| sums_task(simd, rounding, y));
 }
