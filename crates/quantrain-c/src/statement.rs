@@ -56,6 +56,7 @@ pub(crate) fn of(unit: &Unit, n: usize) -> Result<Statement, String> {
         Work::Operator(op @ Operator::Add(_)) => addition::write(op, n),
         Work::Operator(Operator::Sum(op)) => pooling::global(op, n),
         Work::Operator(Operator::MatMul(_)) => Err(no_form()),
+        Work::Operator(Operator::Integers(_)) => Err("the target's integer kernel for it has no C form yet".into()),
         Work::Operator(op @ Operator::Steps(steps)) => match &steps.formula {
             FloatFormula::Broadcast(_) => addition::write(op, n),
             FloatFormula::Move(mover) => moving::requantized(mover, steps, n),

@@ -11,13 +11,14 @@
 //! one formula serves both gradient paths: a gradient δ of v gives `dacc = δ·a`, `dx̂ = (δ·a/s_x) ⋆ᵀ W` and `dw = s_x·(x ⋆ δ)`.
 
 mod coefficients;
+mod device;
 mod limits;
 mod parameters;
 mod sums;
 
-use quantrain_graph::Quantizer;
+use quantrain_graph::{Quantizer, Requantize};
 use quantrain_kernels::block_pass::{self, BlockPass};
-use quantrain_kernels::convolution::{self, ConvolutionShape, SumRounding};
+use quantrain_kernels::convolution::{self, ConvolutionShape};
 use quantrain_kernels::fake_quantize::{CodeRange, Rounding};
 use quantrain_kernels::{batch_norm, fake_quantize};
 use rayon::prelude::*;
@@ -25,6 +26,7 @@ use rayon::prelude::*;
 pub(crate) use coefficients::Statistics;
 pub(crate) use limits::Limits;
 pub(crate) use parameters::{BlockParameters, NormParameters, Trained};
+use sums::Held;
 pub use sums::Sums;
 
 use crate::op::Scaled;
@@ -63,8 +65,8 @@ pub(crate) struct Pass {
     pub output: Option<Quantizer>,
     /// The fused activation, in real units.
     pub clip: (f32, f32),
-    /// How sums that f32 does not hold become one.
-    pub wide_rounding: SumRounding,
+    /// How the target's sums become codes.
+    pub formula: Requantize,
     /// `None` outside training.
     pub training: Option<(GradientPath, BatchNormMode)>,
 }
@@ -130,13 +132,14 @@ pub(crate) fn forward(
     unquantized: Option<&mut [f32]>,
     y: &mut [f32],
 ) -> (f32, f32) {
-    let has_bias = match p.simulated.as_mut().filter(|_| pass.training.is_none()) {
-        Some(codes) => sums::sum(codes, &pass.shape, x, pass.wide_rounding, accumulator),
+    let held = match p.simulated.as_mut().filter(|_| pass.training.is_none()) {
+        Some(codes) => sums::sum(codes, &pass.shape, x, pass.output.map(|_| pass.formula), accumulator),
         None => {
             convolution::forward(&pass.shape, x, p.used_weights(), accumulator);
-            false
+            Held::Products
         }
     };
+    let integer_codes = device::of_integers(p, pass, held, accumulator);
     let on_float_path = p.is_simulated() && matches!(pass.training, Some((GradientPath::Float, _)));
     let float_accumulator = float_accumulator.filter(|_| on_float_path);
     let two_paths = float_accumulator.is_some();
@@ -160,7 +163,7 @@ pub(crate) fn forward(
         Some(_) => Statistics::Batch,
         None => Statistics::Running,
     };
-    coefficients::of_forward(p, pass, two_paths, has_bias);
+    coefficients::of_forward(p, pass, two_paths, held != Held::Products);
     if measures.is_some() {
         p.update_running_statistics(pass.input_scale, two_paths, rows);
     }
@@ -177,6 +180,10 @@ pub(crate) fn forward(
             limits
         }
     };
+    match integer_codes {
+        Some(mut codes) => y.copy_from_slice(&codes.as_mut_slice()[..y.len()]),
+        None => device::of_products(p, pass, held, accumulator, y),
+    }
     (min * pass.output_scale(), max * pass.output_scale())
 }
 

@@ -14,17 +14,16 @@ mod weights;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use quantrain_graph::{QuantGraph, Quantizer, Requantize, Separation, TensorId};
-use quantrain_kernels::convolution::{ConvolutionShape, SumRounding};
+use quantrain_graph::{QuantGraph, Quantizer, Separation, TensorId};
+use quantrain_kernels::convolution::ConvolutionShape;
 use quantrain_kernels::elementwise::{AddPass, Sum};
 use quantrain_kernels::range_sums::RangeSums;
-use quantrain_lowering::elementwise::code_sum;
 use smallvec::SmallVec;
 
 use crate::EngineError;
 use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, Pass, Trained, code_range};
 use crate::buffers::Memory;
-use crate::op::{Codes, Kernel, Scaled};
+use crate::op::{Codes, Kernel, Scaled, addition};
 use crate::plan::{Plan, UnitPlan};
 pub use layouts::ParameterLayout;
 pub use limits::WeightLimits;
@@ -231,11 +230,7 @@ impl Network {
             input_scale: self.scale(unit.inputs[0]),
             output: self.quantizer(unit.output),
             clip: self.net.units()[u].clip(self.net.graph()),
-            wide_rounding: match (self.net.target().requantize(), self.quantizer(unit.output)) {
-                // Only the shift looks at every bit of a sum.
-                (Requantize::Shift, Some(_)) => SumRounding::ToOdd,
-                _ => SumRounding::ToNearest,
-            },
+            formula: self.net.target().requantize(),
             training: mode.training.map(|t| (t.gradient_path, t.batch_norm)),
         }
     }
@@ -244,10 +239,8 @@ impl Network {
         let output = self.quantizer(unit.output);
         let clip = self.clip_steps(u, unit);
         let codes = self.codes(u, unit);
-        let sum = match codes.as_ref().and_then(|codes| Some((&codes.inputs, codes.of_bytes()?))) {
-            Some((inputs, to)) => Sum::Codes(code_sum([&inputs[0], &inputs[1]], &to)),
-            None => Sum::Reals { operands: [0, 1].map(|i| self.scale(unit.inputs[i])), result: self.scale(unit.output) },
-        };
+        let reals = || Sum::Reals { operands: [0, 1].map(|i| self.scale(unit.inputs[i])), result: self.scale(unit.output) };
+        let sum = codes.as_ref().and_then(addition).unwrap_or_else(reals);
         (AddPass { sum, clip, quantize: output.as_ref().map(code_range) }, self.mask(u, unit, mode))
     }
 
@@ -255,7 +248,7 @@ impl Network {
     fn codes(&self, u: usize, unit: &UnitPlan) -> Option<Codes> {
         let inputs = unit.inputs.iter().map(|&t| self.quantizer(t)).collect::<Option<_>>()?;
         let (output, clip) = (self.quantizer(unit.output), self.net.units()[u].clip(self.net.graph()));
-        Some(Codes { inputs, output, clips: output.is_some_and(|q| !q.reaches(clip)) })
+        Some(Codes { inputs, output, clips: output.is_some_and(|q| !q.reaches(clip)), kernels: self.net.target().kernels() })
     }
 
     /// What `unit` gives of what lies in the workspace, in steps of the output.

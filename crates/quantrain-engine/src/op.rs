@@ -18,9 +18,12 @@ mod reduction;
 mod resize;
 mod straight_through;
 
-use quantrain_graph::{Graph, Node, Op, Quantizer};
+pub(crate) use elementwise::addition;
+
+use quantrain_graph::{Graph, Node, Op, OperatorKernels, Quantizer};
 use quantrain_kernels::Scratch;
 use quantrain_kernels::elementwise::scale_into;
+use quantrain_kernels::fixed_point::Factor;
 use quantrain_lowering::normalization::{Affine, rows};
 use quantrain_lowering::quantize::FakeQuantizer;
 use quantrain_lowering::{Site, layout as lowered};
@@ -44,12 +47,25 @@ pub(crate) struct Codes {
     pub output: Option<Quantizer>,
     /// The fused activation leaves some of the output's codes unused.
     pub clips: bool,
+    /// Whose arithmetic the target names.
+    pub kernels: OperatorKernels,
 }
 
 impl Codes {
     /// The output's quantizer where ONNX Runtime has an integer kernel: bytes of one sign, and no activation left behind it.
     pub fn of_bytes(&self) -> Option<Quantizer> {
         self.output.filter(|y| !self.clips && y.fills_byte() && self.inputs.iter().all(|x| x.shares_byte(y)))
+    }
+
+    /// The output's quantizer where all codes lie in bytes of one sign: what devices that compute in integers have kernels for.
+    pub fn all_bytes(&self) -> Option<Quantizer> {
+        self.output.filter(|y| y.shares_byte(y) && self.inputs.iter().all(|x| x.shares_byte(y)))
+    }
+
+    /// What TensorFlow Lite multiplies a sum of `count` codes of the first input with to give their mean.
+    fn factor_of_mean(&self, count: usize) -> Option<Factor> {
+        let (to, from) = (self.all_bytes()?, self.inputs.first()?);
+        Some(Factor::new(f64::from(from.scale()) / f64::from(to.scale())).over(count))
     }
 
     /// Whether sums of `terms` codes of input `which` are beyond what f32 holds.

@@ -265,6 +265,16 @@ pub enum TargetError {
         /// The target.
         name: String,
     },
+    /// A library of kernels has no formula for a family of operators.
+    #[error(
+        "target `{name}`: `kernels.{family}` cannot be `xnnpack`, whose formula is not known here; take `tflite`, or leave the key out"
+    )]
+    Kernel {
+        /// The target.
+        name: String,
+        /// The key.
+        family: &'static str,
+    },
     /// The target does not allow a width.
     #[error("target `{name}`: {bits}-bit {what} are not supported, {} are", allowed.iter().map(u8::to_string).collect::<Vec<_>>().join(", "))]
     Bits {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::op::{Activation, Interpolation};
 use crate::pairs::ProductKernel;
-use crate::{BiasLimit, Op, Scheme, Sign, TargetError};
+use crate::{BiasLimit, Op, OperatorKernels, Scheme, Sign, TargetError};
 
 /// The formula that turns an accumulator into an output code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -14,6 +14,8 @@ pub enum Requantize {
     Multiply,
     /// A shift with half up: all scales are powers of two (TIDL).
     Shift,
+    /// A multiplier of 31 bits and a shift, each rounded: `s_x·s_w / s_y` in f64 (TensorFlow Lite for microcontrollers, CMSIS-NN, Ethos-U).
+    FixedPointDouble,
 }
 
 /// What the target does with an operator's output.
@@ -36,10 +38,11 @@ pub struct Target {
     file: TargetFile,
 }
 
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
     ("onnxruntime", include_str!("../targets/onnxruntime.toml")),
     ("onnxruntime-vnni", include_str!("../targets/onnxruntime-vnni.toml")),
     ("tidl-pow2", include_str!("../targets/tidl-pow2.toml")),
+    ("tflite-micro", include_str!("../targets/tflite-micro.toml")),
 ];
 
 /// A target file as written; see `targets/onnxruntime.toml` for an example of every key.
@@ -59,6 +62,8 @@ struct TargetFile {
     bias_limit: BiasLimit,
     #[serde(default)]
     saturating_pairs: Vec<ProductKernel>,
+    #[serde(default)]
+    kernels: OperatorKernels,
     weights: Scheme,
     activations: Scheme,
 }
@@ -203,6 +208,9 @@ impl Target {
         if !file.saturating_pairs.is_empty() && !has_signs {
             return Err(TargetError::PairsOfUnsigned { name: name.into() });
         }
+        if let Some(family) = file.kernels.missing() {
+            return Err(TargetError::Kernel { name: name.into(), family });
+        }
         Ok(Target { name: name.into(), file })
     }
 
@@ -214,6 +222,11 @@ impl Target {
     /// How accumulators become codes.
     pub fn requantize(&self) -> Requantize {
         self.file.requantize
+    }
+
+    /// Whose arithmetic computes operators without weights.
+    pub fn kernels(&self) -> OperatorKernels {
+        self.file.kernels
     }
 
     /// The scheme of weights.
@@ -329,6 +342,7 @@ mod tests {
         assert!(matches!(broken("\"MaxPool\"", "\"MaxPoool\""), TargetError::Operator { rule: "carried", .. }));
         assert!(matches!(broken("\"product\"", "\"products\""), TargetError::Syntax { .. }));
         assert!(matches!(broken("symmetric = true", "symmetric = false"), TargetError::PairsOfUnsigned { .. }));
+        assert!(matches!(broken("[weights]", "[kernels]\nmean = \"xnnpack\"\n[weights]"), TargetError::Kernel { family: "mean", .. }));
         assert!(matches!(Target::onnxruntime().check_weight_bits(9), Err(TargetError::Bits { bits: 9, .. })));
     }
 }

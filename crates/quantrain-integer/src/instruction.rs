@@ -7,8 +7,8 @@ pub use crate::block::{Codes, IntegerBlock, Output};
 pub use crate::buffer::Kind;
 pub use crate::grid::Grid;
 pub use crate::op::{
-    Average, Extreme, FloatFormula, Gather, InSteps, Join, Linear, Moved, Mover, Nearest, OfCodes, OfSamples, Operator, Reorder, SameShape,
-    Sum, Table, Windows,
+    Average, Extreme, FloatFormula, Gather, InSteps, IntegerFormula, IntegerSum, Join, Linear, Moved, Mover, Nearest, OfCodes, OfIntegers,
+    OfSamples, Operator, Reorder, SameShape, Sum, Table, Windows,
 };
 pub use crate::requantize::Requantizer;
 

@@ -110,6 +110,7 @@ impl Lowered {
             output: self.grids[output.0],
             carries: inputs.iter().all(|&t| net.quantizer_of(t) == net.quantizer_of(output)),
             clip: unit.clip(graph),
+            kernels: net.target().kernels(),
         })
     }
 

@@ -1,10 +1,11 @@
 //! Operators without weights, a file for each family.
 //!
-//! Codes that only move are moved as they are; functions of one code are a table; the rest is the runtime's float formula over centred
+//! What the target has an integer kernel for is computed by that (`device`). Codes that only move are moved as they are; functions of one code are a table; the rest is the runtime's float formula over centred
 //! codes, in the very order of the simulation, rounded once at the end. [`build`] is the only registration. What it gives is data: the
 //! program runs it, and others print it.
 
 mod activation;
+mod device;
 mod elementwise;
 mod expand;
 mod layout;
@@ -21,7 +22,7 @@ mod resize;
 mod steps;
 mod straight_through;
 
-use quantrain_graph::Op;
+use quantrain_graph::{Op, OperatorKernels};
 use quantrain_lowering::layout as lowered;
 use quantrain_lowering::normalization::{Affine, rows};
 use quantrain_lowering::quantize::FakeQuantizer;
@@ -30,6 +31,7 @@ use crate::LowerError;
 use crate::buffer::{Buffer, View};
 use crate::grid::{Grid, scale};
 pub use activation::Table;
+pub use device::{IntegerFormula, IntegerSum, OfIntegers};
 pub use elementwise::SameShape;
 pub use layout::{Gather, Join, Reorder};
 pub use matmul::OfCodes;
@@ -57,6 +59,8 @@ pub enum Operator {
     MatMul(OfCodes),
     /// A formula over floats, rounded once at the end.
     Steps(InSteps),
+    /// A formula over integers that the target names.
+    Integers(OfIntegers),
 }
 
 impl Operator {
@@ -69,6 +73,7 @@ impl Operator {
             Operator::Sum(op) => op.run(x, y),
             Operator::MatMul(op) => op.run(x, y),
             Operator::Steps(op) => op.run(x, y),
+            Operator::Integers(op) => op.run(x, y),
         }
     }
 }
@@ -83,6 +88,8 @@ pub(crate) struct Site<'g> {
     pub carries: bool,
     /// The fused activation, in real units.
     pub clip: (f32, f32),
+    /// Whose arithmetic the target names.
+    pub kernels: OperatorKernels,
 }
 
 impl Site<'_> {
@@ -100,6 +107,9 @@ impl Site<'_> {
 /// What a node is in integers.
 pub(crate) fn build(site: &Site) -> Result<Operator, LowerError> {
     let at = &site.at;
+    if let Some(operator) = device::build(site)? {
+        return Ok(operator);
+    }
     Ok(match &at.node.op {
         Op::Convolution(_) | Op::ConvTranspose(_) | Op::Gemm(_) => return Err(at.no_block().into()),
         Op::MatMul(op) => matmul::build(op, site),

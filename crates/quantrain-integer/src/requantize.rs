@@ -21,6 +21,7 @@ impl From<Requantize> for Formula {
         match formula {
             Requantize::Multiply => Formula::Multiply,
             Requantize::Shift => Formula::Shift,
+            Requantize::FixedPointDouble => Formula::FixedPoint,
         }
     }
 }
@@ -72,6 +73,13 @@ impl FixedPoint {
             return FixedPoint { multiplier: 0, exponent: 0 };
         }
         FixedPoint { multiplier: multiplier as i32, exponent }
+    }
+
+    /// The factor over a count, as TensorFlow Lite folds it into the multiplier of a mean, rounded down; the multiplier may then be below 2^30.
+    pub fn over(self, count: usize) -> Self {
+        let count = count.max(1) as u64;
+        let shift = (count.ilog2() as i32).min(32).min(31 + self.exponent);
+        FixedPoint { multiplier: ((u64::from(self.multiplier as u32) << shift) / count) as i32, exponent: self.exponent - shift }
     }
 
     /// The multiplier, from 2^30 up to 2^31; 0 for a factor of 0.

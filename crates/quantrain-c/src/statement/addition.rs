@@ -28,7 +28,7 @@ impl Addition {
                 Some(codes.addition(Rounding::HalfToEven, op.len))
             }
             Operator::Steps(steps) => Addition::in_steps(steps),
-            Operator::Move(_) | Operator::Table(_) | Operator::Sum(_) | Operator::MatMul(_) => None,
+            Operator::Move(_) | Operator::Table(_) | Operator::Sum(_) | Operator::MatMul(_) | Operator::Integers(_) => None,
         }
     }
 

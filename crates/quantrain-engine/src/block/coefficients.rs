@@ -4,6 +4,7 @@ use quantrain_graph::BiasLimit;
 use quantrain_graph::fold::accumulator_scale;
 use quantrain_kernels::block_pass::BlockPass;
 use quantrain_kernels::fake_quantize::CodeRange;
+use quantrain_kernels::fixed_point::Factor;
 use quantrain_kernels::weights::{self, Back};
 
 use super::{BatchNormMode, BlockParameters, Pass, scale};
@@ -42,6 +43,8 @@ impl Line {
 pub(crate) struct Coefficients {
     /// From the value path's accumulators to the output.
     pub value: Line,
+    /// From sums to codes, where the target's formula is one of integers.
+    pub fixed: Vec<Factor>,
     /// From the gradient path's accumulators to its (float) output.
     pub gradient: Line,
     /// Mean and variance of the gradient path's accumulators over the batch.
@@ -67,6 +70,7 @@ impl Coefficients {
         let zeros = || vec![0.0; channels];
         Coefficients {
             value: Line::new(channels),
+            fixed: Vec::with_capacity(channels),
             gradient: Line::new(channels),
             mean: zeros(),
             variance: zeros(),

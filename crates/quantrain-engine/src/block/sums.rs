@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use quantrain_graph::Requantize;
 use quantrain_kernels::convolution::{self, ConvolutionShape, SumRounding};
 use quantrain_kernels::fake_quantize::{CodeRange, Rounding};
 use quantrain_kernels::integer::{Convolution, ConvolutionParameters};
@@ -72,31 +73,48 @@ impl Reach {
     }
 }
 
-/// Sums products of codes, of what an evaluation reads; says whether the bias is in the sums, or is to be added to each, which then rounds it
-/// as the sum itself is rounded.
-pub(crate) fn sum(codes: &mut Simulated, shape: &ConvolutionShape, x: &[f32], rounding: SumRounding, y: &mut [f32]) -> bool {
+/// What the accumulators of a block hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Sums of products. The bias is to be added to each, which then rounds it as the sum itself is rounded.
+    Products,
+    /// Sums with their bias.
+    Sums,
+    /// The same, as bits of 32-bit integers.
+    Bits,
+}
+
+/// Sums products of codes, of what an evaluation reads, for a formula from sums to codes; `None` where there are no codes.
+pub(crate) fn sum(codes: &mut Simulated, shape: &ConvolutionShape, x: &[f32], formula: Option<Requantize>, y: &mut [f32]) -> Held {
+    // Only integer formulas look at every bit of a sum.
+    let rounding = if formula == Some(Requantize::Shift) { SumRounding::ToOdd } else { SumRounding::ToNearest };
+    let wants_integers = formula == Some(Requantize::FixedPointDouble);
     let reach = codes.reach.unwrap_or_else(|| Reach::of(codes));
     codes.reach = Some(reach);
     match Sums::of(reach.products, reach.sums, reach.are_bytes) {
         Sums::F32 => {
             convolution::forward(shape, x, &codes.codes, y);
-            let rounds_once = reach.sums <= LARGEST_F32_SUM || rounding == SumRounding::ToNearest && reach.holds_biases;
+            let rounds_once = wants_integers || reach.sums <= LARGEST_F32_SUM || rounding == SumRounding::ToNearest && reach.holds_biases;
             if !rounds_once {
                 convolution::add_bias(&codes.bias, rounding, y);
             }
-            !rounds_once
+            if rounds_once { Held::Products } else { Held::Sums }
         }
         Sums::I32 => {
             let (lo, hi) = codes.input_limits;
             let range = CodeRange { lo, hi, rounding: Rounding::HalfToEven };
             let packed = codes.packed.take().unwrap_or_else(|| packed(codes, shape, &range));
-            convolution::forward_bytes(&packed, &range, shape.batch, x, rounding, y);
+            convolution::sum_bytes(&packed, &range, shape.batch, x, y);
             codes.packed = Some(packed);
-            true
+            if wants_integers {
+                return Held::Bits;
+            }
+            convolution::round_sums(rounding, y);
+            Held::Sums
         }
         Sums::F64 => {
             convolution::forward_wide(shape, x, &codes.codes, &codes.bias, rounding, y);
-            true
+            Held::Sums
         }
     }
 }

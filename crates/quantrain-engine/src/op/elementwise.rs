@@ -1,7 +1,8 @@
 //! Two operands that broadcast. An Add of equal shapes has a fused pass of its own, see `network`.
 
+use quantrain_graph::KernelLibrary;
 use quantrain_graph::op::Binary;
-use quantrain_kernels::elementwise::{log, power};
+use quantrain_kernels::elementwise::{ShiftedSum, Sum, WeightedSum, log, power};
 use quantrain_lowering::Site;
 use quantrain_lowering::elementwise::{self as lowered, code_sum, combine};
 
@@ -18,6 +19,17 @@ pub(super) fn build(op: Binary, site: &Site) -> Broadcast {
     Broadcast { op, places: lowered::Broadcast::new(site), operands: Operands::new(site) }
 }
 
+/// How a device adds codes to codes; `None` where it adds real values.
+pub(crate) fn addition(codes: &Codes) -> Option<Sum> {
+    let [a, b] = &codes.inputs[..] else { return None };
+    let scales = [a.scale(), b.scale()];
+    Some(match codes.kernels.add {
+        KernelLibrary::Mlas => Sum::Codes(code_sum([a, b], &codes.of_bytes()?)),
+        KernelLibrary::Tflite => Sum::Shifted(ShiftedSum::new(scales, codes.all_bytes()?.scale())),
+        KernelLibrary::Xnnpack => Sum::Weighted(WeightedSum::new(scales, codes.all_bytes()?.scale())),
+    })
+}
+
 fn flag(holds: bool) -> f32 {
     f32::from(u8::from(holds))
 }
@@ -29,10 +41,15 @@ impl Kernel for Broadcast {
         self.places.walk(|i, [p, q]| y[i] = combine(self.op, real(p, q)) / out_scale);
     }
 
-    /// ONNX Runtime's QLinearAdd (see [`code_sum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
+    /// An addition in integers; or ONNX Runtime's QLinearAdd (see [`code_sum`]) and QLinearMul, `(a·b)·f32(f32(s_a·s_b)/s_y) + z`, rounded with the zero point on top.
     fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
+        let [a, b] = self.operands.with(x);
+        if let Some(sum @ (Sum::Shifted(_) | Sum::Weighted(_))) = addition(codes).filter(|_| self.op == Binary::Add) {
+            self.places.walk(|i, [p, q]| y[i] = sum.of(a.values[p], b.values[q]));
+            return true;
+        }
         let (Some(to), [qa, qb]) = (codes.of_bytes(), &codes.inputs[..]) else { return false };
-        let ([a, b], zero) = (self.operands.with(x), to.zero_point() as f32);
+        let zero = to.zero_point() as f32;
         let round = |t: f32| to.rounding().round(t) - zero;
         match self.op {
             Binary::Add => {

@@ -1,6 +1,7 @@
 //! Pools over height and width.
 
 use quantrain_graph::op::{AveragePool, MaxPool};
+use quantrain_graph::{KernelLibrary, Quantizer};
 use quantrain_kernels::pooling::{self as kernels, PoolShape};
 use quantrain_lowering::Site;
 use quantrain_lowering::pooling::shape;
@@ -44,6 +45,21 @@ pub(super) fn average(op: &AveragePool, site: &Site) -> Average {
     Average { integer: op.is_integer_kernel(shape.in_height, shape.in_width), shape }
 }
 
+impl Average {
+    /// TensorFlow Lite's: the sum of the codes, zero point and all, over their number, half away from zero.
+    fn of_codes(&self, x: &[f32], to: &Quantizer, y: &mut [f32]) {
+        let s = &self.shape;
+        kernels::average_forward(s, x, y);
+        let zero = f64::from(to.zero_point());
+        for (i, y) in y.chunks_exact_mut(s.channels.max(1)).enumerate() {
+            let pixel = i % (s.out_height * s.out_width);
+            let count = s.count(pixel / s.out_width, pixel % s.out_width) as f64;
+            // A mean times its count is the sum again, but for the roundings of both.
+            y.iter_mut().for_each(|y| *y = (((f64::from(*y) * count).round() + zero * count) / count).round() as f32 - zero as f32);
+        }
+    }
+}
+
 impl Kernel for Average {
     fn forward(&self, x: &[Scaled], out_scale: f32, y: &mut [f32]) {
         with_real(x[0], |real| kernels::average_forward(&self.shape, real, y));
@@ -52,6 +68,10 @@ impl Kernel for Average {
 
     /// ONNX Runtime's QLinearAveragePool: the mean of real values, rounded with the zero point on top.
     fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
+        if let Some(to) = codes.all_bytes().filter(|_| codes.kernels.average_pool == KernelLibrary::Tflite) {
+            self.of_codes(x[0].values, &to, y);
+            return true;
+        }
         let Some(to) = codes.of_bytes().filter(|_| self.integer) else { return false };
         self.forward(x, to.scale(), y);
         let zero = to.zero_point() as f32;
@@ -83,14 +103,16 @@ impl Kernel for GlobalAverage {
     }
 
     fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
-        if !codes.exceed_f32(&[0], self.pixels) {
+        let of_codes = codes.factor_of_mean(self.pixels).filter(|_| codes.kernels.mean == KernelLibrary::Tflite);
+        if of_codes.is_none() && !codes.exceed_f32(&[0], self.pixels) {
             return false;
         }
         let factor = x[0].scale / (codes.output.map_or(1.0, |q| q.scale()) * self.pixels as f32);
         let images = x[0].values.chunks_exact((self.pixels * self.channels).max(1));
         for (image, y) in images.zip(y.chunks_exact_mut(self.channels)) {
             for (c, y) in y.iter_mut().enumerate() {
-                *y = image[c..].iter().step_by(self.channels).map(|&v| f64::from(v)).sum::<f64>() as f32 * factor;
+                let sum = image[c..].iter().step_by(self.channels).map(|&v| f64::from(v)).sum::<f64>();
+                *y = of_codes.map_or(sum as f32 * factor, |f| f.apply(sum as i64) as f32);
             }
         }
         true

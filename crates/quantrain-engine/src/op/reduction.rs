@@ -1,5 +1,6 @@
 //! Operators that gather axes.
 
+use quantrain_graph::KernelLibrary;
 use quantrain_graph::op::{ArgMax, Reduce, Reduction, Softmax};
 use quantrain_kernels::permute::permute;
 use quantrain_kernels::{Scratch, softmax};
@@ -19,8 +20,8 @@ pub(super) fn is_image_mean(op: &Reduce, site: &Site) -> bool {
 pub(super) fn reduce(op: &Reduce, site: &Site) -> Result<Box<dyn Kernel>, EngineError> {
     let falls = Falls::of_reduce(op, site)?;
     Ok(match op.function {
-        Reduction::Mean => Box::new(Sum { divisor: falls.count() as f32, falls }),
-        Reduction::Sum => Box::new(Sum { divisor: 1.0, falls }),
+        Reduction::Mean => Box::new(Sum { divisor: falls.count() as f32, is_mean: true, falls }),
+        Reduction::Sum => Box::new(Sum { divisor: 1.0, is_mean: false, falls }),
         Reduction::Max => Box::new(Extreme { falls, sign: 1.0 }),
         Reduction::Min => Box::new(Extreme { falls, sign: -1.0 }),
         Reduction::L2 => Box::new(Norm { falls }),
@@ -31,6 +32,7 @@ pub(super) fn reduce(op: &Reduce, site: &Site) -> Result<Box<dyn Kernel>, Engine
 struct Sum {
     falls: Falls,
     divisor: f32,
+    is_mean: bool,
 }
 
 impl Kernel for Sum {
@@ -42,13 +44,15 @@ impl Kernel for Sum {
     }
 
     fn forward_codes(&self, x: &[Scaled], codes: &Codes, y: &mut [f32]) -> bool {
-        if !codes.exceed_f32(&[0], self.falls.count()) {
+        let is_tflite = self.is_mean && codes.kernels.mean == KernelLibrary::Tflite;
+        let of_codes = codes.factor_of_mean(self.falls.count()).filter(|_| is_tflite);
+        if of_codes.is_none() && !codes.exceed_f32(&[0], self.falls.count()) {
             return false;
         }
         let mut sums = vec![0.0; y.len()];
         self.falls.walk(|i, o| sums[o] += f64::from(x[0].values[i]));
         let factor = x[0].scale / (codes.output.map_or(1.0, |q| q.scale()) * self.divisor);
-        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum as f32 * factor);
+        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = of_codes.map_or(sum as f32 * factor, |f| f.apply(sum as i64) as f32));
         true
     }
 

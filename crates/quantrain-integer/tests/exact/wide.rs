@@ -20,6 +20,10 @@ fn code(target: &str, sum: i128, factor: f32) -> i64 {
 fn codes_of_16_bits_come_from_exact_sums() {
     let (mut compared, mut beyond) = (0, 0);
     for target in Target::names() {
+        let target = Target::named(target).unwrap();
+        if target.check_weight_bits(16).is_err() {
+            continue;
+        }
         let mut random = Random::new(5);
         let (inputs, outputs, pixels) = (40, 12, 30);
         let weights = random.values(inputs * outputs, -1.0, 1.0);
@@ -29,7 +33,7 @@ fn codes_of_16_bits_come_from_exact_sums() {
         let y = b.convolution("y", x, outputs, [1, 1]).weights(weights).bias(bias).done().unwrap();
         b.output(y);
         let settings = Settings { weight_bits: Some(16), activation_bits: Some(16), ..Settings::default() };
-        let mut net = QuantGraph::prepare(b.finish().unwrap(), Target::named(target).unwrap(), &settings).unwrap();
+        let mut net = QuantGraph::prepare(b.finish().unwrap(), target.clone(), &settings).unwrap();
         net.quantizers_mut()[0].range = Some(Range::new(-1.0, 1.0));
         net.quantizers_mut()[1].range = Some(Range::new(-4.0, 4.0));
         let (q_x, q_y) = (quantizer(&net, x).unwrap(), quantizer(&net, y).unwrap());
@@ -49,8 +53,8 @@ fn codes_of_16_bits_come_from_exact_sums() {
             assert!(sum.abs() <= program.blocks()[0].bound.into());
             beyond += usize::from(sum.abs() > 1 << 24);
             let factor = q_x.scale() * block.weight.scale(o) / q_y.scale();
-            let expected = code(target, sum, factor) + i64::from(q_y.zero_point());
-            assert_eq!(i64::from(found), expected.clamp(q_y.qmin().into(), q_y.qmax().into()), "{target}: code {i} of sum {sum}");
+            let expected = code(target.name(), sum, factor) + i64::from(q_y.zero_point());
+            assert_eq!(i64::from(found), expected.clamp(q_y.qmin().into(), q_y.qmax().into()), "{}: code {i} of sum {sum}", target.name());
             compared += 1;
         }
     }

@@ -25,7 +25,7 @@ recipe_tables! {
         /// Shapes of the model's inputs, where it leaves extents open or fixes the batch: NAME=Nx3x480x640, N being the batch; the name may be left
         /// out where there is one input.
         "input-shape" input_shape: Vec<String>, words "the model's", example "[\"image=Nx3x480x640\"]";
-        /// The runtime to quantize for: onnxruntime, onnxruntime-vnni, tidl-pow2, or the path of a target file (.toml).
+        /// The runtime to quantize for: onnxruntime, onnxruntime-vnni, tidl-pow2, tflite-micro, or the path of a target file (.toml).
         "target" target: String, "\"onnxruntime\"";
         /// The run directory: effective recipe, metrics, checkpoints, exported models and summary go there.
         "out" out: PathBuf, "\"run\"";
