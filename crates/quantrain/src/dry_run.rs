@@ -36,6 +36,10 @@ pub fn dry_run(net: &QuantGraph, recipe: &Recipe) -> Result<Option<LowerError>, 
             c_footprint(&net)?;
             Ok(())
         }
+        ExportStyle::Tflite => {
+            quantrain_tflite::write(&IntegerProgram::lower(&net)?)?;
+            Ok(())
+        }
     };
     match written {
         // What depends on the ranges is not known yet.

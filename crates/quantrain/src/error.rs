@@ -196,6 +196,9 @@ pub enum RunError {
     /// The network has no C form.
     #[error(transparent)]
     C(#[from] quantrain_c::CError),
+    /// The network has no form in TensorFlow Lite.
+    #[error(transparent)]
+    Tflite(#[from] quantrain_tflite::TfliteError),
     /// Quantizers cannot be placed as the recipe says.
     #[error(transparent)]
     Placement(#[from] quantrain_graph::PlacementError),

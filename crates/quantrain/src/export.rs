@@ -11,7 +11,7 @@ use crate::recipe::{Export, ExportStyle};
 
 /// Where files go.
 pub(crate) struct ExportFiles {
-    /// The ONNX file, or the C source; its header lies beside it.
+    /// The ONNX or TensorFlow Lite file, or the C source; its header lies beside it.
     pub model: PathBuf,
     /// Settings of TIDL's import, for the style clip.
     pub import_settings: PathBuf,
@@ -41,6 +41,11 @@ pub(crate) fn write_network(net: &QuantGraph, files: ExportFiles, export: &Expor
             written.extend([model, import_settings]);
         }
         ExportStyle::C => written.extend(write_c(net, &model)?),
+        ExportStyle::Tflite => {
+            let bytes = quantrain_tflite::write(&IntegerProgram::lower(net)?)?;
+            quantrain_onnx::write_atomically(&model, &bytes)?;
+            written.push(model);
+        }
     }
     if export.encodings {
         quantrain_onnx::write_encodings(net, &encodings)?;

@@ -451,6 +451,7 @@ impl Job {
         let files = ExportFiles {
             model: match (quantized, export.style) {
                 (true, ExportStyle::C) => folder.join(self.recipe.exported_source()),
+                (true, ExportStyle::Tflite) => folder.join(self.recipe.exported_tflite()),
                 _ => folder.join(self.recipe.exported_model()),
             },
             import_settings: folder.join("tidl-import.txt"),

@@ -500,11 +500,11 @@ impl Recipe {
         file
     }
 
-    /// The name of the exported ONNX file in the folder of exports. A run that is exported as C may have a QDQ file beside.
+    /// The name of the exported ONNX file in the folder of exports. A run that is exported in another form may have a QDQ file beside.
     pub fn exported_model(&self) -> &'static str {
         match (self.quantization.enabled, self.export.style) {
             (false, _) => "model.float.onnx",
-            (true, ExportStyle::Qdq | ExportStyle::C) => "model.qdq.onnx",
+            (true, ExportStyle::Qdq | ExportStyle::C | ExportStyle::Tflite) => "model.qdq.onnx",
             (true, ExportStyle::Clip) => "model.clip.onnx",
         }
     }
@@ -512,6 +512,11 @@ impl Recipe {
     /// The name of the exported C source: that of the float network's file.
     pub fn exported_source(&self) -> String {
         format!("{}.c", quantrain_c::identifier(&self.model.file_stem().unwrap_or_default().to_string_lossy()))
+    }
+
+    /// The name of the exported TensorFlow Lite file: that of the float network's file.
+    pub fn exported_tflite(&self) -> String {
+        format!("{}.tflite", self.model.file_stem().unwrap_or_default().to_string_lossy())
     }
 
     /// The float network's file.

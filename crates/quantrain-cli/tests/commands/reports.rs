@@ -312,6 +312,14 @@ fn export_writes_other_forms_and_targets() {
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("cannot be handed over in C") && !fixture.path("wide").exists(), "{}", text(&output.stderr));
 
+    let output = fixture.run(&["export", "run", "--style", "tflite", "--out", "lite"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    let reason = "target `onnxruntime` does not compute as TensorFlow Lite does";
+    assert!(text(&output.stderr).contains(reason) && !fixture.path("lite").exists(), "{}", text(&output.stderr));
+    let output = fixture.run(&["export", "run", "--style", "tflite", "--target", "tflite-micro", "--out", "lite"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(fs::read(fixture.path("lite/net.tflite")).unwrap()[4..8], *b"TFL3");
+
     let output = fixture.run(&["export", "run", "--target", "tidl-pow2"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("placing quantizers for tidl-pow2 and calibrating them"));

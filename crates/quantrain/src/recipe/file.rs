@@ -367,8 +367,8 @@ recipe_tables! {
 
     /// Which files are written.
     "export" ExportFile {
-        /// Form of the exported model: qdq (QuantizeLinear and DequantizeLinear), clip (float with Clip at the ranges, for TIDL's import) or c (a
-        /// source file and a header in C99, called as the model's file).
+        /// Form of the exported model: qdq (QuantizeLinear and DequantizeLinear), clip (float with Clip at the ranges, for TIDL's import), c (a source
+        /// file and a header in C99, called as the model's file) or tflite (a TensorFlow Lite file, for the target tflite-micro).
         "style" style: ExportStyle, "\"qdq\"";
         /// Which network of a training is exported: best (that of the best score after an epoch, or the one before training where none is better)
         /// or last.

@@ -442,7 +442,7 @@ fn each_mistake_names_file_line_key_and_what_was_meant() {
             "model = 'm'\n[train]\noptimizer = 'adan'\n",
             "recipe.toml:3: optimizer: `adan` found, one of sgd, adam, adamw expected; did you mean `adam`?",
         ),
-        ("model = 'm'\n[export]\nstyle = 'onnx'\n", "recipe.toml:3: style: `onnx` found, one of qdq, clip, c expected"),
+        ("model = 'm'\n[export]\nstyle = 'onnx'\n", "recipe.toml:3: style: `onnx` found, one of qdq, clip, c, tflite expected"),
         ("model = 'm'\n[train]\nepochs = 'two'\n", "recipe.toml:3: epochs: \"two\" found, a whole number, 0 or more expected"),
         ("model = 'm'\n[data]\nmean = [\n  0.5,\n  'x',\n]\n", "recipe.toml:5: mean: \"x\" found, a number expected"),
         (
