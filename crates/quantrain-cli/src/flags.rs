@@ -116,6 +116,9 @@ pub struct SettingFlags {
     /// Images of a step [default: 64]
     #[arg(long, value_name = "N", help_heading = "Training")]
     batch_size: Option<usize>,
+    /// Images that are run at once, a divisor of the batch size: gradients are summed over the parts [default: the whole step]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    micro_batch: Option<usize>,
     /// What is done with images of an epoch that do not fill a step [default: drop]
     #[arg(long, value_name = "NAME", help_heading = "Training", value_parser = one_of::<LastBatch>())]
     last_batch: Option<LastBatch>,
@@ -333,6 +336,7 @@ impl SettingFlags {
         overrides.enabled = self.float.then_some(false);
         overrides.epochs = self.epochs;
         overrides.batch_size = self.batch_size;
+        overrides.micro_batch = self.micro_batch;
         overrides.optimizer = self.optimizer;
         overrides.last_batch = self.last_batch;
         overrides.loss = self.loss;

@@ -22,7 +22,9 @@ pub struct BatchPlan {
     pub shuffle: bool,
     /// Of the order and of the augmentation.
     pub seed: u64,
-    /// Whether a last batch that is not full is left out.
+    /// Batches that make a step of training, 1 or more.
+    pub batches_per_step: usize,
+    /// Whether the last batches of an epoch are left out where they do not fill a step.
     pub drop_last: bool,
     /// Uses only so many samples, drawn by (seed, epoch) and spread over the classes where they are
     /// known without decoding. A smaller limit gives some of the samples of a larger one.
@@ -32,7 +34,7 @@ pub struct BatchPlan {
 impl Default for BatchPlan {
     /// Batches of 32, in the dataset's order, all of it.
     fn default() -> Self {
-        Self { batch_size: 32, shuffle: false, seed: 0, drop_last: false, limit: None }
+        Self { batch_size: 32, shuffle: false, seed: 0, batches_per_step: 1, drop_last: false, limit: None }
     }
 }
 
@@ -124,7 +126,7 @@ impl Loader {
     /// Parameters out of their range, and a plan that gives no batch.
     pub fn new(dataset: Arc<dyn Dataset>, preprocess: &Preprocess, augment: Option<&Augment>, plan: BatchPlan) -> Result<Self, DataError> {
         let pipeline = Pipeline::new(preprocess, augment)?;
-        if plan.batch_size == 0 {
+        if plan.batch_size == 0 || plan.batches_per_step == 0 {
             return Err(DataError::BatchSize);
         }
         Loader::of(Samples::Images(Images { dataset, pipeline, size: None }), plan)
@@ -135,7 +137,7 @@ impl Loader {
     /// # Errors
     /// A plan that gives no batch.
     pub fn of_feeds(feeds: Feeds, plan: BatchPlan) -> Result<Self, DataError> {
-        if plan.batch_size == 0 {
+        if plan.batch_size == 0 || plan.batches_per_step == 0 {
             return Err(DataError::BatchSize);
         }
         Loader::of(Samples::Feeds(feeds), plan)
@@ -205,7 +207,7 @@ impl Loader {
     pub fn limited(&self, limit: usize, batch_size: usize) -> Result<Self, DataError> {
         let mut work = Work::clone(&self.work);
         work.plan.limit = Some(work.plan.limit.map_or(limit, |old| old.min(limit)));
-        work.plan.batch_size = batch_size;
+        (work.plan.batch_size, work.plan.batches_per_step) = (batch_size, 1);
         work.gives_batches()?;
         Ok(Self { work: Arc::new(work) })
     }
@@ -255,7 +257,10 @@ impl Loader {
 impl Work {
     fn gives_batches(&self) -> Result<(), DataError> {
         match self.batches() {
-            0 => Err(DataError::NoBatches { samples: self.samples(), batch_size: self.plan.batch_size }),
+            0 => {
+                let in_step = if self.plan.drop_last { self.plan.batches_per_step } else { 1 };
+                Err(DataError::NoBatches { samples: self.samples(), batch_size: self.plan.batch_size * in_step })
+            }
             _ => Ok(()),
         }
     }
@@ -266,8 +271,8 @@ impl Work {
     }
 
     fn batches(&self) -> usize {
-        let (samples, size) = (self.samples(), self.plan.batch_size);
-        if self.plan.drop_last { samples / size } else { samples.div_ceil(size) }
+        let (samples, size, in_step) = (self.samples(), self.plan.batch_size, self.plan.batches_per_step);
+        if self.plan.drop_last { samples / (size * in_step) * in_step } else { samples.div_ceil(size) }
     }
 
     /// The indices that epochs use together; that is soon all, however many epochs there are.

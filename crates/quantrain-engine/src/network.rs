@@ -2,6 +2,7 @@
 
 mod backward;
 mod forward;
+mod gradient_sums;
 mod inputs;
 mod layouts;
 mod limits;
@@ -25,6 +26,7 @@ use crate::block::{self, BatchNormMode, BlockParameters, GradientPath, Pass, Tra
 use crate::buffers::Memory;
 use crate::op::{Codes, Kernel, Scaled, addition};
 use crate::plan::{Plan, UnitPlan};
+pub use gradient_sums::GradientSums;
 pub use layouts::ParameterLayout;
 pub use limits::WeightLimits;
 use parameters::{block_parameters, own_parameters};

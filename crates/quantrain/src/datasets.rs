@@ -284,14 +284,15 @@ impl Datasets {
         let (data, seed) = (self.recipe.data(), self.recipe.seed());
         // A network of a fixed batch takes whole batches only.
         let whole = self.fixed_batch.is_some();
-        let drawn = |limit| BatchPlan { batch_size: self.batch_size(limit), shuffle: true, seed, drop_last: false, limit: Some(limit) };
+        let drawn = |limit| BatchPlan { batch_size: self.batch_size(limit), shuffle: true, seed, limit: Some(limit), ..BatchPlan::default() };
         // One draw for all seeds, so that their results can be compared.
-        let judging = |limit| BatchPlan { batch_size: self.batch_size(EVALUATION_BATCH), shuffle: false, seed: 0, drop_last: false, limit };
+        let judging = |limit| BatchPlan { batch_size: self.batch_size(EVALUATION_BATCH), limit, ..BatchPlan::default() };
         match purpose {
             Purpose::Training => {
                 let train = self.recipe.train();
                 BatchPlan {
-                    batch_size: train.batch_size,
+                    batch_size: train.micro_batch,
+                    batches_per_step: train.batch_size / train.micro_batch,
                     shuffle: train.shuffle,
                     seed,
                     drop_last: train.drop_last,

@@ -184,6 +184,8 @@ pub struct Train {
     pub epochs: u32,
     /// Images of a step.
     pub batch_size: usize,
+    /// Images that are run at once; a divisor of `batch_size`.
+    pub micro_batch: usize,
     /// Whether the images of an epoch that do not fill a step are left out of it.
     pub drop_last: bool,
     /// Whether each epoch has an order of its own.

@@ -8,7 +8,7 @@ mod warnings;
 
 use std::time::{Duration, Instant};
 
-use quantrain_data::Loader;
+use quantrain_data::{Batches, Loader};
 use quantrain_engine::{Mode, Network};
 use quantrain_graph::{QuantGraph, Separation};
 use serde::{Deserialize, Serialize};
@@ -271,7 +271,8 @@ impl<'r> Trainer<'r> {
         report: &mut TrainReport,
     ) -> Result<(), RunError> {
         let (settings, threads) = (self.recipe.train(), self.recipe.data().loader_threads);
-        let per_epoch = train.batches_per_epoch() as u64;
+        let parts = settings.batch_size / settings.micro_batch;
+        let per_epoch = train.batches_per_epoch().div_ceil(parts) as u64;
         let rates = settings.rate_schedule(per_epoch);
         let mut step = Stepper::new(self.recipe, rates, &self.network)?;
         if self.position.step == 0 {
@@ -289,15 +290,10 @@ impl<'r> Trainer<'r> {
         while self.position.epoch < settings.epochs {
             let epoch = self.position.epoch;
             let first = usize::try_from(self.position.step_in_epoch).unwrap_or(usize::MAX);
-            let mut batches = train.batches(u64::from(epoch), first, threads);
+            let mut batches = train.batches(u64::from(epoch), first.saturating_mul(parts), threads);
             let stage = format!("epoch {}/{}", epoch + 1, settings.epochs);
             progress.begin(&stage, per_epoch - self.position.step_in_epoch);
-            while let Some(batch) = batches.next() {
-                let batch = batch?;
-                let started = Instant::now();
-                let loss = step.run(self, &batch).map_err(|error| self.diverged(error, self.position.step + 1))?;
-                report.stepping += started.elapsed();
-                batches.recycle(batch);
+            while let Some(loss) = self.next_step(&mut step, &mut batches, train.samples(), report)? {
                 report.steps += 1;
                 self.position.step += 1;
                 self.position.step_in_epoch += 1;
@@ -349,6 +345,37 @@ impl<'r> Trainer<'r> {
             self.keep(best, keeper)?;
         }
         Ok(())
+    }
+
+    /// A step over the batches that are its parts, of an epoch of so many samples; its loss, or `None` at the end of the epoch.
+    fn next_step(
+        &mut self,
+        step: &mut Stepper,
+        batches: &mut Batches,
+        samples: usize,
+        report: &mut TrainReport,
+    ) -> Result<Option<f32>, RunError> {
+        let settings = self.recipe.train();
+        let done = usize::try_from(self.position.step_in_epoch).unwrap_or(usize::MAX).saturating_mul(settings.batch_size);
+        let size = settings.batch_size.min(samples.saturating_sub(done));
+        let (mut loss, mut run) = (0.0, 0);
+        while run < size {
+            let Some(batch) = batches.next() else { return Ok(None) };
+            let batch = batch?;
+            let started = Instant::now();
+            let share = batch.size as f32 / size as f32;
+            loss += step.part(self, &batch, share).map_err(|error| self.diverged(error, self.position.step + 1))?;
+            report.stepping += started.elapsed();
+            run += batch.size;
+            batches.recycle(batch);
+        }
+        if run == 0 {
+            return Ok(None);
+        }
+        let started = Instant::now();
+        step.update(self).map_err(|error| self.diverged(error, self.position.step + 1))?;
+        report.stepping += started.elapsed();
+        Ok(Some(loss))
     }
 
     /// What the network that would be exported now is worth.

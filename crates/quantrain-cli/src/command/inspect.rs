@@ -234,7 +234,7 @@ fn of_run(run: &RunDirectory, recipe: Recipe) -> Result<Shown, CliError> {
 
 fn plan(net: &QuantGraph, recipe: &Recipe) -> Result<String, CliError> {
     let purpose = Purpose::Training(recipe.quantization().gradient_path.into());
-    Ok(Plan::new(net, recipe.train().batch_size, purpose)?.to_string())
+    Ok(Plan::new(net, recipe.train().micro_batch, purpose)?.to_string())
 }
 
 fn report(net: &QuantGraph, recipe: &Recipe, plan: Option<String>) -> InspectReport {

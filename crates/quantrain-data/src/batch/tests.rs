@@ -213,6 +213,20 @@ fn the_plan_says_how_many_batches_there_are() {
 }
 
 #[test]
+fn batches_that_do_not_fill_a_step_are_left_out_together() {
+    for (drop_last, batches, samples) in [(false, 5, 14), (true, 4, 12)] {
+        let plan = BatchPlan { batch_size: 3, batches_per_step: 2, drop_last, ..BatchPlan::default() };
+        let loader = loader(Numbered::new(14), plan);
+        let found = collect(loader.batches(0, 0, 2));
+        assert_eq!((loader.batches_per_epoch(), loader.samples(), found.len()), (batches, samples, batches));
+        assert_eq!(found.iter().map(|batch| batch.size).sum::<usize>(), samples);
+    }
+    let plan = BatchPlan { batch_size: 3, batches_per_step: 5, drop_last: true, ..BatchPlan::default() };
+    let refused = Loader::new(Arc::new(Numbered::new(14)), &gray(), None, plan).err();
+    assert!(matches!(refused, Some(DataError::NoBatches { samples: 14, batch_size: 15 })));
+}
+
+#[test]
 fn plans_without_batches_are_refused() {
     let with = |batch_size, drop_last, limit, length| {
         let plan = BatchPlan { batch_size, drop_last, limit, ..BatchPlan::default() };

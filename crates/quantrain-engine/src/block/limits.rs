@@ -42,6 +42,11 @@ impl Limits {
         }
     }
 
+    /// The derivative by each step size.
+    pub fn step_gradients(&mut self) -> &mut [f64] {
+        &mut self.step_gradients
+    }
+
     /// Values, units and gradients.
     pub fn parts(&mut self) -> (&mut [f32], &[f32], &[f64]) {
         (&mut self.values, &self.units, &self.step_gradients)

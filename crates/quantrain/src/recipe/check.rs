@@ -392,12 +392,15 @@ fn train(file: &TrainFile, ignored_label: Option<i64>) -> Result<Train, CheckErr
     if let Some(found) = milestones.iter().find(|m| !(**m >= 0.0 && m.is_finite())) {
         return Err(CheckError::Value { key: "train.milestones", found: found.to_string(), expected: "epochs, 0 or more" });
     }
+    let batch_size = check("train.batch-size", file.batch_size, "1 to 65536", |b| (1..=65536).contains(&b))?;
+    let divides = |part: usize| part > 0 && batch_size.is_multiple_of(part);
     Ok(Train {
         initialization: given("train.initialization", file.initialization)?,
         epochs: check("train.epochs", file.epochs, "1 or more", |e| e > 0)?,
         drop_last: given("train.last-batch", file.last_batch)? == LastBatch::Drop,
         shuffle: given("train.shuffle", file.shuffle)?,
-        batch_size: check("train.batch-size", file.batch_size, "1 to 65536", |b| (1..=65536).contains(&b))?,
+        batch_size,
+        micro_batch: optional("train.micro-batch", file.micro_batch, "a divisor of train.batch-size", divides)?.unwrap_or(batch_size),
         rule: match given("train.optimizer", file.optimizer)? {
             OptimizerName::Sgd => Rule::Sgd(Sgd { momentum, nesterov: false }),
             OptimizerName::Adam => Rule::Adam(Adam::default()),

@@ -293,6 +293,9 @@ recipe_tables! {
         "epochs" epochs: u32, "5";
         /// Images of a step, 1 to 65536.
         "batch-size" batch_size: usize, "64";
+        /// Images that are run at once, a divisor of batch-size: the gradients of a step are summed over parts of it, in the memory of one part.
+        /// BatchNormalization normalises each part by its own statistics.
+        "micro-batch" micro_batch: usize, words "the whole step", example "16";
         /// What is done with the images at the end of an epoch that do not fill a step: drop (they are left out; others in each epoch) or keep (a
         /// smaller step).
         "last-batch" last_batch: LastBatch, "\"drop\"";

@@ -74,6 +74,7 @@ overrides! {
     eval_images: usize => data.eval_images;
     epochs: u32 => train.epochs;
     batch_size: usize => train.batch_size;
+    micro_batch: usize => train.micro_batch;
     optimizer: OptimizerName => train.optimizer;
     last_batch: LastBatch => train.last_batch;
     learning_rate: f64 => train.learning_rate;

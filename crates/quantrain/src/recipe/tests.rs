@@ -128,6 +128,7 @@ const ROWS: &[Row] = &[
     ("train.initialization", "", "'he'", |r| show(r.train().initialization)),
     ("train.epochs", "", "10", |r| show((r.train().epochs, r.train().freeze, r.train().rate_schedule(9).total_steps))),
     ("train.batch-size", "", "16", |r| show(r.train().batch_size)),
+    ("train.micro-batch", "", "16", |r| show(r.train().micro_batch)),
     ("train.last-batch", "", "'keep'", |r| show(r.train().drop_last)),
     ("train.shuffle", "", "false", |r| show(r.train().shuffle)),
     ("train.optimizer", "", "'adamw'", |r| show(r.train().optimizer())),
