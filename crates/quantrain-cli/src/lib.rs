@@ -76,7 +76,27 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
         argument.allow_negative_numbers(takes_value)
     };
     let command = Cli::command().mut_subcommands(|command| command.mut_args(numbers));
-    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    Cli::from_arg_matches(&command.try_get_matches_from(with_exponents_joined(arguments))?)
+}
+
+/// Joins a flag and a number such as -1e-3, which clap does not take for one, because of its second sign.
+fn with_exponents_joined(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        let text = argument.to_str().unwrap_or_default();
+        let is_number = text.starts_with('-') && text.to_lowercase().contains("e-") && text.parse::<f64>().is_ok();
+        match joined
+            .last_mut()
+            .filter(|flag| is_number && flag.to_str().is_some_and(|f| f.starts_with("--") && f.len() > 2 && !f.contains('=')))
+        {
+            Some(flag) => {
+                flag.push("=");
+                flag.push(argument);
+            }
+            None => joined.push(argument),
+        }
+    }
+    joined
 }
 
 fn run(Cli { command, json, quiet }: Cli) -> Result<Answer, CliError> {

@@ -35,7 +35,9 @@ pub use constants::evaluate;
 pub use error::EngineError;
 pub use layout::{in_memory_order, in_onnx_order, physical_shape};
 pub use monitor::{Monitor, Want};
-pub use network::{BlockInput, BlockMut, GradientSums, Mode, Network, Parameter, ParameterLayout, Training, Weight, WeightLimits, Workspace};
+pub use network::{
+    BlockInput, BlockMut, GradientSums, Mode, Network, Parameter, ParameterLayout, Training, Weight, WeightLimits, Workspace,
+};
 pub use plan::{Plan, Purpose};
 pub use quantrain_kernels::range_sums::RangeSums;
 pub use quantrain_lowering::memory::MemoryExceeded;

@@ -284,7 +284,8 @@ impl Datasets {
         let (data, seed) = (self.recipe.data(), self.recipe.seed());
         // A network of a fixed batch takes whole batches only.
         let whole = self.fixed_batch.is_some();
-        let drawn = |limit| BatchPlan { batch_size: self.batch_size(limit), shuffle: true, seed, limit: Some(limit), ..BatchPlan::default() };
+        let drawn =
+            |limit| BatchPlan { batch_size: self.batch_size(limit), shuffle: true, seed, limit: Some(limit), ..BatchPlan::default() };
         // One draw for all seeds, so that their results can be compared.
         let judging = |limit| BatchPlan { batch_size: self.batch_size(EVALUATION_BATCH), limit, ..BatchPlan::default() };
         match purpose {

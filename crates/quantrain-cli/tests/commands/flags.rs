@@ -158,9 +158,15 @@ fn a_flag_of_another_tool_is_answered_with_the_key() {
 #[test]
 fn negative_numbers_are_values() {
     let fixture = Fixture::new();
-    let rows = [("--lr", "train.learning-rate: -1 found"), ("--mean", ""), ("--ignored-label", "")];
-    for (flag, expected) in rows {
-        let output = fixture.run(&[&["init", "net.onnx", flag, "-1"], &DATA[2..]].concat());
+    let rows = [
+        ("--lr", "-1", "train.learning-rate: -1 found"),
+        ("--lr", "-1e-3", "train.learning-rate: -0.001 found"),
+        ("--mean", "-1", ""),
+        ("--mean", "-1E-2", ""),
+        ("--ignored-label", "-1", ""),
+    ];
+    for (flag, value, expected) in rows {
+        let output = fixture.run(&[&["init", "net.onnx", flag, value], &DATA[2..]].concat());
         assert_eq!(output.status.success(), expected.is_empty(), "{flag}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
     }
