@@ -236,6 +236,35 @@ def checks(name, folder):
     yield verified["codes"] > 0 and apart == (0, 0), f"{name}: codes that differ, of {verified['codes']}: {apart}"
 
 
+FEATURES = 3
+
+
+def table_checks(folder):
+    """The same numbers as text and as arrays train the same."""
+    n = Network()
+    x = n.input("x", TensorProto.FLOAT, FEATURES)
+    n.output(n.linear(n.node("Relu", n.linear(x, FEATURES, 16)), 16, 1), "price")
+    n.save(folder / "table.onnx")
+    random = np.random.default_rng(3)
+    for part, count in [("train", TRAIN), ("eval", EVAL)]:
+        x = random.normal(0, 1, (count, FEATURES)).astype(np.float32)
+        price = (x[:, :1] - 2 * x[:, 1:2] * (x[:, 2:] > 0)).astype(np.float32)
+        np.savez(folder / f"{part}.npz", x=x, price=price)
+        rows = [f"{a!r},{p!r},{b!r},{c!r},\"no. {i}\"" for i, ((a, b, c), p) in enumerate(zip(x.tolist(), price[:, 0].tolist()))]
+        (folder / f"{part}.csv").write_text("\n".join(["f0,paid,f1,f2,note", *rows]) + "\n")
+    courses = []
+    for kind, columns in [("npz", ""), ("csv", "[data.input.x]\ncolumn = 'f*'\n[data.label.price]\ncolumn = 'paid'\n")]:
+        recipe = folder / f"{kind}.toml"
+        recipe.write_text(
+            f"model = 'table.onnx'\nout = 'run-{kind}'\n[data]\ntrain = 'train.{kind}'\neval = 'eval.{kind}'\n{columns}"
+            "[train]\nepochs = 8\nbatch-size = 32\noptimizer = 'adam'\nlearning-rate = 0.01\n"
+        )
+        courses.append(quantrain("train", recipe)["course"])
+    losses = [[epoch["loss"] for epoch in course] for course in courses]
+    yield losses[0][-1] < 0.5 * losses[0][0], f"table: loss {losses[0][0]:.4f} to {losses[0][-1]:.4f}"
+    yield courses[0] == courses[1], "table: text and arrays train the same"
+
+
 if __name__ == "__main__":
     right, wanted = True, [word for argument in sys.argv[1:] for word in argument.split(",")]
     for case in [case for case in CASES if not wanted or case in wanted]:
@@ -243,4 +272,8 @@ if __name__ == "__main__":
             for is_right, text in checks(case, Path(folder)):
                 right &= bool(is_right)
                 print(f"{'right' if is_right else 'WRONG':<8}{text}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for is_right, text in table_checks(Path(folder)) if not wanted or "table" in wanted else []:
+            right &= bool(is_right)
+            print(f"{'right' if is_right else 'WRONG':<8}{text}", flush=True)
     sys.exit(not right)

@@ -118,6 +118,14 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
+    /// A file of a table that is none, or lacks numbers that are wanted.
+    #[error("{}: {reason}", file.display())]
+    NotCsv {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A path where arrays are wanted that holds none.
     #[error("{}: no file of arrays; expected {}", path.display(), crate::ARRAY_FILES)]
     NoArrays {

@@ -1,5 +1,6 @@
 //! From a path to a dataset
 
+mod csv;
 mod file;
 mod folder;
 mod idx;
@@ -18,6 +19,7 @@ use quantrain_pattern::matches;
 use self::several::Several;
 use crate::{DataError, Dataset};
 
+pub(crate) use csv::Table;
 pub(crate) use npz::{NumpyArchive, parse_numpy};
 pub use options::{BoxForm, Columns, ReadOptions};
 pub(crate) use parquet::NumberColumns;

@@ -1,13 +1,13 @@
-//! Files of arrays: NumPy's `.npz` and `.npy`, and columns of numbers in parquet files
+//! Files of arrays: NumPy's `.npz` and `.npy`, and columns of numbers in `.csv` and parquet files
 
 use std::path::{Path, PathBuf};
 
 use super::array::{Array, NumberKind};
-use crate::reader::{self, NumberColumns, NumpyArchive};
+use crate::reader::{self, NumberColumns, NumpyArchive, Table};
 use crate::{DataError, ReadOptions};
 
 /// The kinds of files with arrays, in a few words.
-pub const ARRAY_FILES: &str = ".npz, .npy or parquet";
+pub const ARRAY_FILES: &str = ".npz, .npy, .csv or parquet";
 
 /// The arrays of a path: of one file, or of several whose rows follow each other.
 pub(super) struct Files {
@@ -20,6 +20,7 @@ pub(super) struct Files {
 enum Part {
     Npz(NumpyArchive),
     Npy { file: PathBuf, bytes: Vec<u8> },
+    Csv(Table),
     Parquet(NumberColumns),
 }
 
@@ -104,6 +105,7 @@ impl Part {
         match ending {
             "npz" if file.is_file() => Ok(Part::Npz(NumpyArchive::open(file, options)?)),
             "npy" if file.is_file() => Ok(Part::Npy { file: file.into(), bytes: reader::bytes_of(file)? }),
+            "csv" | "tsv" if file.is_file() => Ok(Part::Csv(Table::open(file, &reader::bytes_of(file)?)?)),
             "parquet" if file.is_file() => Ok(Part::Parquet(NumberColumns::open(file, options)?)),
             _ => Err(DataError::NoArrays { path: file.into() }),
         }
@@ -113,6 +115,7 @@ impl Part {
         match self {
             Part::Npz(archive) => archive.names(),
             Part::Npy { file, .. } => vec![stem(file)],
+            Part::Csv(table) => table.names(),
             Part::Parquet(columns) => columns.names(),
         }
     }
@@ -125,6 +128,7 @@ impl Part {
             }
             Part::Npy { file, bytes } if stem(file) == name => numpy(file, name, bytes.clone()).map(Some),
             Part::Npy { .. } => Ok(None),
+            Part::Csv(table) => table.array(name),
             Part::Parquet(columns) => columns.array(name),
         }
     }

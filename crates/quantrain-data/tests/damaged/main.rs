@@ -9,7 +9,7 @@ use flate2::write::{DeflateEncoder, GzEncoder};
 use parquet::basic::Compression as Packed;
 use png::{BitDepth, ColorType};
 use quantrain_damage::{Generator, Trials, bytes, memory};
-use quantrain_data::{Exif, Image, ReadOptions, open};
+use quantrain_data::{Exif, Feeds, Image, InputSource, InputSpec, ReadOptions, array_names, open};
 use tempfile::tempdir;
 
 #[path = "../../src/fixture.rs"]
@@ -157,6 +157,38 @@ fn parquet() -> Kind {
     Kind { name: "a.parquet", whole, made: &[as_it_is] }
 }
 
+fn table() -> Kind {
+    let whole = ["f0,f1,y\n1,2.5,3\n-4,0,1\n".into(), "f0;f1;y;who\n1;2;3;\"a\"\"b\"\n-4;0e3;1;c\n".into()];
+    Kind { name: "a.csv", whole: whole.to_vec(), made: &[as_it_is] }
+}
+
+/// Reads the columns of a table as feeds.
+fn attempt_table(path: &Path) -> usize {
+    let source = InputSource::Array { file: None, name: Some("f*".into()) };
+    let (mean, std) = (vec![0.0], vec![1.0]);
+    let spec = InputSpec {
+        name: "x".into(),
+        extents: vec![2],
+        order: vec![0],
+        kind: "float32",
+        range: None,
+        source,
+        mean,
+        std,
+        padding_mask: false,
+    };
+    match Feeds::open(&[spec], &[], path, &ReadOptions::default()) {
+        Ok(feeds) => {
+            assert!(!feeds.is_empty() && !feeds.describe().is_empty());
+            2
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            usize::from(array_names(path, &ReadOptions::default()).is_ok())
+        }
+    }
+}
+
 /// How far a file comes: refused, opened, or with a sample that is whole.
 const STEPS: [&str; 3] = ["refused", "opened", "decoded"];
 
@@ -192,17 +224,17 @@ fn run(trials: Trials, kind: &Kind) {
     let what = if kind.name.ends_with(".png") { folder.path() } else { &path };
     trials.run(kind.name, &STEPS, make, |file| {
         fs::write(&path, file).expect("a file");
-        attempt(what)
+        if kind.name.ends_with(".csv") { attempt_table(what) } else { attempt(what) }
     });
 }
 
 #[test]
 fn a_thousand_damaged_files_of_each_kind_do_no_harm() {
-    [idx(), npz(), images(), parquet()].iter().for_each(|kind| run(Trials::few(), kind));
+    [idx(), npz(), images(), parquet(), table()].iter().for_each(|kind| run(Trials::few(), kind));
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn many_damaged_files_of_each_kind_do_no_harm() {
-    [idx(), npz(), images(), parquet()].iter().for_each(|kind| run(Trials::many(), kind));
+    [idx(), npz(), images(), parquet(), table()].iter().for_each(|kind| run(Trials::many(), kind));
 }

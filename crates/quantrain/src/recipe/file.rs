@@ -204,11 +204,11 @@ recipe_tables! {
     }
 
     /// Where the values of one input are, NAME being its name in the network: an array of a file or images. Arrays are those of .npz and .npy
-    /// files and columns of numbers, lists, or lists of lists in parquet files, a row for each sample.
+    /// files, columns of .csv files, and columns of numbers, lists, or lists of lists in parquet files, a row for each sample.
     "data.input.NAME" InputFile {
         /// Of what the input is made: array (numbers as they are) or image (decoded, resized and normalised).
         "kind" kind: InputKind, words "array", example "\"image\"";
-        /// Name of the array or column.
+        /// Name of the array or column; of a .csv file also of several columns side by side: names and patterns with commas between (age,income,sensor*).
         "column" column: String, words "the input's name; of images data.image-column", example "\"state\"";
         /// The file for training and, where nothing else is said, calibration.
         "train" train: PathBuf, words "data.train", example "\"state.npy\"";
@@ -237,7 +237,7 @@ recipe_tables! {
     "data.label.NAME" LabelFile {
         /// What they are: class (an integer from 0 for each sample), values (a number for each element of the output) or truths (0 or 1 for each).
         "kind" kind: LabelName, words "class for an integer a sample, truths for integers of 0 and 1 or bool, else values", example "\"values\"";
-        /// Name of the array or column.
+        /// Name of the array or column, or of several, as of an input.
         "column" column: String, words "the output's name; of the first output also labels, label, targets, target or y", example "\"steering\"";
         /// The file for training.
         "train" train: PathBuf, words "data.train", example "\"labels.npy\"";
