@@ -22,6 +22,7 @@
 //! | [`elementwise`] | Add, Mul, Clip, sums of gradients |
 //! | [`activation`] | float functions of each element |
 //! | [`normalize`] | layer and instance normalisation |
+//! | [`recurrent`] | LSTM, GRU and the plain cell, and the way back through time |
 //! | [`rounding`] | AdaRound's steps |
 //! | [`pooling`], [`resize`], [`softmax`], [`permute`] | the rest |
 //!
@@ -44,6 +45,7 @@ pub mod permute;
 pub mod pooling;
 mod product;
 pub mod range_sums;
+pub mod recurrent;
 pub mod resize;
 pub mod rounding;
 mod scratch;
