@@ -232,4 +232,25 @@ def composed():
     return [net]
 
 
-NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts(), *choices(), *joined_constants(), *pools(), *composed()]
+def recurrent():
+    """Recurrent layers: every cell and direction, each result, starts and shorter sequences."""
+    nets, random, hidden, width = [], np.random.default_rng(3), 5, 4
+    for operator, gates in [("LSTM", 4), ("GRU", 3), ("RNN", 1)]:
+        net = Network(operator, 14, [6, 3, width], low=-2.0, high=2.0)
+        draw = lambda *shape: net.constant(random.normal(0, 0.4, shape))
+        for direction, count in [("forward", 1), ("reverse", 1), ("bidirectional", 2)]:
+            weights = [draw(count, gates * hidden, width), draw(count, gates * hidden, hidden), draw(count, 2 * gates * hidden)]
+            attributes = {"hidden_size": hidden, "direction": direction}
+            starts = [draw(count, 3, hidden) for _ in range(2 if operator == "LSTM" else 1)]
+            net.output(operator, "x", *weights, **attributes)
+            net.output(operator, "x", *weights, net.constant([6, 2, 4], np.int32), *starts, **attributes)
+            states = [f"{operator}_{direction}_{i}" for i in range(3 if operator == "LSTM" else 2)]
+            net.nodes.append(helper.make_node(operator, ["x", *weights], states, name=states[0], **attributes))
+            net.outputs += [(name, TensorProto.FLOAT) for name in states]
+            if operator == "GRU":
+                net.output(operator, "x", *weights, linear_before_reset=1, **attributes)
+        nets.append(net)
+    return nets
+
+
+NETWORKS = [*functions(), *blocks(), *operands(), *reductions(), *layouts(), *choices(), *joined_constants(), *pools(), *composed(), *recurrent()]

@@ -63,6 +63,7 @@ pub(crate) fn of(unit: &Unit, n: usize) -> Result<Statement, String> {
             FloatFormula::Average(op) => pooling::average(op, steps, n),
             FloatFormula::Linear(op) => resize::linear(op, steps, n),
             FloatFormula::Affine(_)
+            | FloatFormula::Recurrent(_)
             | FloatFormula::OfSamples(_)
             | FloatFormula::Function(_)
             | FloatFormula::Choose(_)

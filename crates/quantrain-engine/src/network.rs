@@ -254,7 +254,13 @@ impl Network {
     }
 
     /// What `unit` gives of what lies in the workspace, in steps of the output.
-    fn run_kernel(&self, u: usize, unit: &UnitPlan, kernel: &dyn Kernel, plan: &Plan, workspace: &Workspace, y: &mut [f32]) {
+    fn run_kernel(&self, u: usize, unit: &UnitPlan, kernel: &dyn Kernel, plan: &Plan, workspace: &mut Workspace, y: &mut [f32]) {
+        if let Some(buffer) = unit.state {
+            let mut state = workspace.memory.take(buffer);
+            kernel.forward_keeping(&self.scaled(plan, workspace, u, unit), self.scale(unit.output), y, &mut state);
+            workspace.memory.put(state);
+            return;
+        }
         let x = self.scaled(plan, workspace, u, unit);
         if !self.codes(u, unit).is_some_and(|codes| kernel.forward_codes(&x, &codes, y)) {
             kernel.forward(&x, self.scale(unit.output), y);

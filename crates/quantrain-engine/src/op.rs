@@ -14,6 +14,7 @@ mod normalization;
 mod operands;
 mod pooling;
 mod quantize;
+mod recurrent;
 mod reduction;
 mod resize;
 mod straight_through;
@@ -102,6 +103,23 @@ pub(crate) trait Kernel: Send + Sync {
     /// are no constants come the unit's own parameters ([`Op::trained_inputs`]), whose gradients are never added to.
     fn backward(&self, which: usize, x: &[Scaled], y: Scaled, dy: &[f32], dx: &mut [f32], accumulate: bool);
 
+    /// Values that [`Kernel::forward_keeping`] leaves for the backward. Where there are any, the two methods below take the place of
+    /// [`Kernel::forward`] and [`Kernel::backward`].
+    fn state_len(&self) -> usize {
+        0
+    }
+
+    /// As [`Kernel::forward`], leaving the state.
+    fn forward_keeping(&self, x: &[Scaled], out_scale: f32, y: &mut [f32], _state: &mut [f32]) {
+        self.forward(x, out_scale, y);
+    }
+
+    /// What all gradients have in common, made once of that of the output.
+    fn begin_backward(&self, _x: &[Scaled], _dy: &[f32], _state: &mut [f32]) {}
+
+    /// As [`Kernel::backward`], of what [`Kernel::begin_backward`] made.
+    fn backward_from(&self, _which: usize, _x: &[Scaled], _state: &mut [f32], _dx: &mut [f32], _accumulate: bool) {}
+
     /// What [`Kernel::backward`] reads.
     fn replays(&self) -> Replays {
         Replays::default()
@@ -123,6 +141,7 @@ pub(crate) fn build(graph: &Graph, node: &Node, batch: usize) -> Result<Box<dyn 
         op @ (Op::LayerNormalization(_) | Op::RmsNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_)) => {
             Box::new(normalization::OfSamples::new(rows(op, &site)?, &site))
         }
+        Op::Recurrent(op) => Box::new(recurrent::build(op, &site)?),
         Op::Activation(op) => Box::new(activation::build(op)),
         Op::Binary(op) => Box::new(elementwise::build(*op, &site)),
         Op::Where(_) => Box::new(logic::choose(&site)),

@@ -57,6 +57,8 @@ pub(crate) struct UnitPlan {
     pub output: TensorId,
     /// The unit's result before it is quantized, where that is kept apart.
     pub before_quantization: Option<BufferId>,
+    /// What the kernel's forward leaves for its backward.
+    pub state: Option<BufferId>,
     /// What flows back: `None` where no gradient reaches the unit or nothing before it wants one.
     pub backward: Option<BackwardPlan>,
 }
@@ -134,7 +136,7 @@ impl Plan {
             values[output.0] = Some(y);
             let trains = flow.backward[u];
             let back = backward_at(u);
-            let mut before_quantization = None;
+            let (mut before_quantization, mut state) = (None, None);
             let mut replays_inputs = true;
             let work = match convolution::shape(graph, unit, batch)? {
                 Some(shape) => {
@@ -167,6 +169,13 @@ impl Plan {
                         layout.keep(before_quantization.unwrap_or(y), back);
                     }
                     replays_inputs = replays.inputs;
+                    if kernel.state_len() > 0 {
+                        let buffer = layout.add(kernel.state_len(), at);
+                        state = Some(buffer);
+                        if trains {
+                            layout.keep(buffer, back);
+                        }
+                    }
                     Work::Kernel(kernel)
                 }
             };
@@ -174,7 +183,7 @@ impl Plan {
                 let buffer = values[input.0].expect("nodes come after what they read");
                 layout.keep(buffer, if trains && replays_inputs { back } else { at });
             }
-            plans.push(UnitPlan { work, inputs, output, before_quantization, backward: None });
+            plans.push(UnitPlan { work, inputs, output, before_quantization, state, backward: None });
         }
         let kept: Vec<TensorId> = match purpose {
             Purpose::Inspection => (0..values.len()).map(TensorId).collect(),

@@ -84,7 +84,8 @@ impl GraphBuilder {
                 (2, 3) => "2 or 3",
                 (3, 3) => "3",
                 (5, 5) => "5",
-                _ => "at least 1",
+                (1, _) => "at least 1",
+                _ => "as many as its attributes say",
             };
             return Err(GraphError::InputCount { node: name.into(), op: op.name(), found: inputs.len(), expected });
         }

@@ -57,6 +57,14 @@ pub enum ShapeError {
         /// Number of groups.
         groups: usize,
     },
+    /// An operand has another shape than the others ask for.
+    #[error("an operand of shape {found} where {expected} is expected")]
+    Operand {
+        /// Its shape.
+        found: Shape,
+        /// The shape that fits.
+        expected: Shape,
+    },
     /// Inner extents of a matrix product differ.
     #[error("a product of {left} and {right}: the inner extents differ")]
     InnerMismatch {

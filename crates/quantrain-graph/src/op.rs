@@ -13,6 +13,7 @@ mod matmul;
 mod normalization;
 mod pooling;
 mod quantize;
+mod recurrent;
 mod reduction;
 mod resize;
 mod straight_through;
@@ -30,6 +31,7 @@ pub use matmul::{Gemm, MatMul};
 pub use normalization::{BatchNormalization, Epsilon, GroupNormalization, InstanceNormalization, LayerNormalization, RmsNormalization};
 pub use pooling::{AveragePool, GlobalAveragePool, MaxPool, Window};
 pub use quantize::FakeQuantize;
+pub use recurrent::{Cell, Direction, Optional, Recurrent, Results};
 pub use reduction::{ArgMax, Reduce, Reduction, Softmax};
 pub use resize::{Coordinates, Interpolation, NearestMode, Resize, ResizeTo};
 pub use straight_through::{Function, Propagate, StraightThrough};
@@ -57,6 +59,8 @@ pub enum Op {
     InstanceNormalization(InstanceNormalization),
     /// Inputs x, s, b (constants over axis 1).
     GroupNormalization(GroupNormalization),
+    /// Inputs x, W, R, and those that are there of B, P, H and C: a recurrent layer.
+    Recurrent(Recurrent),
     /// A function of each element.
     Activation(Activation),
     /// Two operands, NumPy-style broadcasting.
@@ -124,6 +128,7 @@ impl Op {
             Op::RmsNormalization(_) => "RMSNormalization",
             Op::InstanceNormalization(_) => "InstanceNormalization",
             Op::GroupNormalization(_) => "GroupNormalization",
+            Op::Recurrent(op) => op.name(),
             Op::Activation(a) => a.name(),
             Op::Binary(b) => b.name(),
             Op::Where(_) => "Where",
@@ -159,6 +164,7 @@ impl Op {
             Op::InstanceNormalization(_) | Op::GroupNormalization(_) | Op::Where(_) => (3, 3),
             Op::BatchNormalization(_) => (5, 5),
             Op::MatMul(_) | Op::Binary(_) | Op::RmsNormalization(_) | Op::Lookup(_) | Op::Propagate(_) => (2, 2),
+            Op::Recurrent(op) => (op.places().count, op.places().count),
             Op::Expand(_) => (1, 2),
             Op::Concat(_) => (1, usize::MAX),
             Op::Activation(_)
@@ -200,6 +206,7 @@ impl Op {
             Op::RmsNormalization(op) => op.output_shape(x, &inputs[1..]),
             Op::InstanceNormalization(op) => op.output_shape(x, &inputs[1..]),
             Op::GroupNormalization(op) => op.output_shape(x, &inputs[1..]),
+            Op::Recurrent(op) => op.output_shape(inputs),
             Op::Binary(op) => op.output_shape(x, inputs[1]),
             Op::Where(op) => op.output_shape(x, inputs[1], inputs[2]),
             Op::Concat(op) => op.output_shape(inputs),
@@ -250,6 +257,7 @@ impl Op {
         match self {
             Op::LayerNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_) => 1..3,
             Op::RmsNormalization(_) | Op::Binary(Binary::PRelu) => 1..2,
+            Op::Recurrent(op) => 1..1 + op.parameters(),
             Op::Lookup(_) => 0..1,
             _ => 0..0,
         }
@@ -265,6 +273,7 @@ impl Op {
             | Op::GroupNormalization(_) => 1..3,
             Op::RmsNormalization(_) => 1..2,
             Op::BatchNormalization(_) => 1..5,
+            Op::Recurrent(op) => 1..1 + op.parameters(),
             Op::Gemm(_) => 2..3,
             _ => 0..0,
         }

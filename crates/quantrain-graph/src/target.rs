@@ -69,7 +69,7 @@ struct TargetFile {
 }
 
 /// The names that rules may use: ONNX's, with Resize split by interpolation.
-const RULE_NAMES: [&str; 87] = [
+const RULE_NAMES: [&str; 90] = [
     "Conv",
     "ConvTranspose",
     "Gemm",
@@ -148,6 +148,9 @@ const RULE_NAMES: [&str; 87] = [
     "RMSNormalization",
     "InstanceNormalization",
     "GroupNormalization",
+    "LSTM",
+    "GRU",
+    "RNN",
     "Reshape",
     "Flatten",
     "Transpose",

@@ -17,6 +17,7 @@ mod normalization;
 mod operands;
 mod pooling;
 mod quantize;
+mod recurrent;
 mod reduction;
 mod resize;
 mod steps;
@@ -117,6 +118,7 @@ pub(crate) fn build(site: &Site) -> Result<Operator, LowerError> {
         op @ (Op::LayerNormalization(_) | Op::RmsNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_)) => {
             in_steps(site, FloatFormula::OfSamples(OfSamples::new(rows(op, at)?, at)?))
         }
+        Op::Recurrent(op) => in_steps(site, FloatFormula::Recurrent(recurrent::build(op, site)?)),
         Op::Activation(op) => activation::build(op, site),
         Op::Binary(op) => elementwise::build(*op, site),
         Op::Where(_) => in_steps(site, FloatFormula::Choose(logic::choose(site))),

@@ -14,6 +14,7 @@ pub mod memory_order;
 pub mod normalization;
 pub mod pooling;
 pub mod quantize;
+pub mod recurrent;
 pub mod reduction;
 pub mod resize;
 mod site;

@@ -47,6 +47,7 @@ impl<'g> Site<'g> {
             | Op::RmsNormalization(_)
             | Op::InstanceNormalization(_)
             | Op::GroupNormalization(_)
+            | Op::Recurrent(_)
             | Op::MatMul(_)
             | Op::Convolution(_)
             | Op::ConvTranspose(_)

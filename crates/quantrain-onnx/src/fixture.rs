@@ -124,6 +124,14 @@ pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto { ints: ints.to_vec(), ..attribute(name, attribute_type::INTS) }
 }
 
+pub fn floats(name: &str, floats: &[f32]) -> AttributeProto {
+    AttributeProto { floats: floats.to_vec(), ..attribute(name, attribute_type::FLOATS) }
+}
+
+pub fn texts(name: &str, texts: &[&str]) -> AttributeProto {
+    AttributeProto { strings: texts.iter().map(|t| t.as_bytes().to_vec()).collect(), ..attribute(name, attribute_type::STRINGS) }
+}
+
 pub fn tensor_attribute(name: &str, t: TensorProto) -> AttributeProto {
     AttributeProto { t: Some(t), ..attribute(name, attribute_type::TENSOR) }
 }

@@ -31,6 +31,7 @@ mod pooling;
 mod qonnx;
 mod quantize;
 mod quantized;
+mod recurrent;
 mod reduction;
 mod resize;
 mod shape;

@@ -12,6 +12,7 @@ mod model;
 mod normalization;
 mod operator;
 pub(crate) mod qdq;
+mod recurrent;
 mod tidl;
 mod unit;
 

@@ -75,6 +75,10 @@ impl Network {
                     fake_quantize::backward(1.0, mask, workspace.memory.get(before), &dy, &mut delta, false);
                     delta
                 });
+                let mut state = unit.state.map(|buffer| workspace.memory.take(buffer));
+                if let Some(state) = &mut state {
+                    kernel.begin_backward(&self.scaled(plan, workspace, u, unit), delta.as_deref().unwrap_or(&dy), state);
+                }
                 for i in 0..unit.inputs.len() {
                     let Some((buffer, accumulate)) = target(i) else { continue };
                     let mut dx = workspace.memory.take(buffer);
@@ -83,17 +87,25 @@ impl Network {
                     let x = if replays.inputs { self.scaled(plan, workspace, u, unit) } else { Inputs::new() };
                     let result = unit.before_quantization.or(plan.values[unit.output.0]).filter(|_| replays.output);
                     let y = Scaled { values: result.map_or(&[], |buffer| workspace.memory.get(buffer)), scale: s_y };
-                    kernel.backward(i, &x, y, delta.as_deref().unwrap_or(&dy), &mut dx, accumulate);
+                    match &mut state {
+                        Some(state) => kernel.backward_from(i, &x, state, &mut dx, accumulate),
+                        None => kernel.backward(i, &x, y, delta.as_deref().unwrap_or(&dy), &mut dx, accumulate),
+                    }
                     drop(x);
                     workspace.memory.put(dx);
                 }
                 for i in 0..self.own[u].len() {
                     let mut gradient = std::mem::take(&mut self.own[u][i].1.gradient);
                     let (x, y) = (self.scaled(plan, workspace, u, unit), Scaled { values: &[], scale: s_y });
-                    kernel.backward(unit.inputs.len() + i, &x, y, delta.as_deref().unwrap_or(&dy), &mut gradient, false);
+                    let which = unit.inputs.len() + i;
+                    match &mut state {
+                        Some(state) => kernel.backward_from(which, &x, state, &mut gradient, false),
+                        None => kernel.backward(which, &x, y, delta.as_deref().unwrap_or(&dy), &mut gradient, false),
+                    }
                     drop(x);
                     self.own[u][i].1.gradient = gradient;
                 }
+                state.into_iter().for_each(|s| workspace.memory.put(s));
                 delta.into_iter().for_each(|d| workspace.memory.put(d));
             }
         }

@@ -14,6 +14,7 @@ mod network;
 mod normalization;
 mod pooling;
 mod quantize;
+mod recurrent;
 mod reduction;
 mod resize;
 mod straight_through;

@@ -52,7 +52,7 @@ fn stays_above_zero(op: &Op, inputs: &[bool]) -> bool {
         Op::Pad(op) => all && !matches!(op.mode, PadMode::Constant(value) if value < 0.0),
         Op::Resize(op) => all && !matches!(op.interpolation, crate::op::Interpolation::Cubic { .. }),
         Op::BatchNormalization(_) | Op::LayerNormalization(_) | Op::InstanceNormalization(_) => false,
-        Op::StraightThrough(_) | Op::Propagate(_) => false,
+        Op::StraightThrough(_) | Op::Propagate(_) | Op::Recurrent(_) => false,
         // Sums of products, averages and what moves elements.
         _ => all,
     }

@@ -195,7 +195,7 @@ pub(crate) fn asks(op: &Op) -> bool {
     }
 }
 
-/// A layer: a product, or a normalisation.
+/// A layer: a product, a normalisation, or a recurrent one.
 pub(crate) fn has_weights(op: &Op) -> bool {
     matches!(
         op,
@@ -206,5 +206,6 @@ pub(crate) fn has_weights(op: &Op) -> bool {
             | Op::BatchNormalization(_)
             | Op::LayerNormalization(_)
             | Op::InstanceNormalization(_)
+            | Op::Recurrent(_)
     )
 }

@@ -13,6 +13,7 @@ use super::matmul::OfReals;
 use super::moving::Mover;
 use super::normalization::OfSamples;
 use super::pooling::Average;
+use super::recurrent::Layers;
 use super::reduction::{Index, Norm, Normalized, Product};
 use super::resize::{Cubic, Linear};
 use super::straight_through::{Propagate, Wrapped};
@@ -73,6 +74,8 @@ pub enum FloatFormula {
     Affine(Affine),
     /// A normalisation by each sample's own statistics.
     OfSamples(OfSamples),
+    /// A recurrent layer.
+    Recurrent(Layers),
     /// A function of each element.
     Function(Function),
     /// A function of two operands that broadcast.
@@ -114,6 +117,7 @@ impl FloatFormula {
         match self {
             FloatFormula::Affine(f) => f,
             FloatFormula::OfSamples(f) => f,
+            FloatFormula::Recurrent(f) => f,
             FloatFormula::Function(f) => f,
             FloatFormula::Broadcast(f) => f,
             FloatFormula::Choose(f) => f,

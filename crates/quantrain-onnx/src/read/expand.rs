@@ -125,7 +125,7 @@ pub(super) fn add_repeated(node: &mut NodeReader, op: Op, operands: Vec<Operand>
 }
 
 /// A tensor, and the network's input that tells how large the batch is.
-fn with_batch(node: &NodeReader, x: Operand) -> Result<Vec<Operand>, NodeError> {
+pub(super) fn with_batch(node: &NodeReader, x: Operand) -> Result<Vec<Operand>, NodeError> {
     let graph = node.model.builder.graph();
     let has_batch = |t: &&TensorId| graph.tensor(**t).shape.0.first() == Some(&Dim::Batch(1));
     let input = graph.inputs().iter().find(has_batch).or(graph.inputs().first());
@@ -187,7 +187,7 @@ pub(super) fn unexpanded(node: &mut NodeReader, mut operands: Vec<Operand>) -> R
 }
 
 /// The constant that an Expand repeats.
-fn repeated(node: &mut NodeReader, operand: &Operand) -> Result<Option<Operand>, NodeError> {
+pub(super) fn repeated(node: &mut NodeReader, operand: &Operand) -> Result<Option<Operand>, NodeError> {
     let Operand::Activation(id) = operand else { return Ok(None) };
     let graph = node.model.builder.graph();
     // A builder numbers tensors as they come, so nodes lie in the order of their outputs.

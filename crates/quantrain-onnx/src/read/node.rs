@@ -231,6 +231,11 @@ impl<'r, 'm> NodeReader<'r, 'm> {
         self.attribute(name, attribute_type::STRING, "text", |a| String::from_utf8_lossy(a.s.as_deref().unwrap_or_default()).into_owned())
     }
 
+    pub fn strings(&mut self, name: &'static str) -> Result<Option<Vec<String>>, NodeError> {
+        let text = |s: &Vec<u8>| String::from_utf8_lossy(s).into_owned();
+        self.attribute(name, attribute_type::STRINGS, "texts", |a| a.strings.iter().map(text).collect())
+    }
+
     pub fn tensor(&mut self, name: &'static str) -> Result<Option<&'m TensorProto>, NodeError> {
         Ok(self.attribute(name, attribute_type::TENSOR, "a tensor", |a| a.t.as_ref())?.flatten())
     }
@@ -394,8 +399,14 @@ impl<'r, 'm> NodeReader<'r, 'm> {
 
     /// Adds the operator that makes output `position`; its node has the output's name. An output without a name is not made.
     pub fn add_output(&mut self, position: usize, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
-        let Some(output) = self.proto.output.get(position).map(String::as_str).filter(|o| !o.is_empty()) else { return Ok(()) };
-        match self.apply(op, operands, output, output)? {
+        let name = self.output_name(position).unwrap_or_default();
+        self.add_output_named(position, name, op, operands)
+    }
+
+    /// As [`NodeReader::add_output`], with a name for the node.
+    pub fn add_output_named(&mut self, position: usize, name: &str, op: Op, operands: Vec<Operand>) -> Result<(), NodeError> {
+        let Some(output) = self.output_name(position) else { return Ok(()) };
+        match self.apply(op, operands, name, output)? {
             Operand::Activation(id) => Ok(self.model.define(output, Value::Activation(id))?),
             Operand::Constant { value, .. } => {
                 self.spend(value.shape().iter().product())?;
@@ -426,7 +437,8 @@ impl<'r, 'm> NodeReader<'r, 'm> {
 
     /// As [`NodeReader::add`], for an operator whose result goes on to another of the same node.
     pub fn step(&mut self, op: Op, operands: Vec<Operand>) -> Result<Operand, NodeError> {
-        let (name, output) = (self.name(), self.output()?);
+        let first = self.proto.output.iter().find(|output| !output.is_empty());
+        let (name, output) = (self.name(), first.ok_or(NodeError::OutputMissing)?.as_str());
         let is_free = |name: &str| !self.model.names.contains(name) && self.model.builder.find(name).is_none();
         let k = (self.steps + 1..).find(|k| is_free(&format!("{output}.{k}")) && is_free(&format!("{name}.{k}"))).unwrap_or(0);
         self.steps = k;

@@ -5,7 +5,7 @@ use quantrain_graph::{Placement, Target};
 use super::node::NodeReader;
 use super::{
     activation, attention, cast, constant, control, convolution, einsum, elementwise, expand, identity, layout, logic, matmul,
-    normalization, pooling, quantize, reduction, resize, shape, split,
+    normalization, pooling, quantize, recurrent, reduction, resize, shape, split,
 };
 use crate::NodeError;
 
@@ -58,6 +58,7 @@ const OPERATORS: &[Operator] = operators! {
     Expand 8..=25 expand::expand, "becomes Tile where it does not need the batch; shape constant, or computed from shapes";
     Flatten 7..=25 layout::flatten, "";
     Floor 7..=25 activation::floor, "derivative 0";
+    GRU 7..=25 recurrent::gru, "as LSTM";
     Gather 7..=25 shape::gather, "not along the batch; indices constant, computed or fed: a table that these pick from is trained";
     Gelu 20..=25 activation::gelu, "";
     Gemm 7..=25 matmul::gemm, "with constant weights a block; else Transpose, MatMul, Mul and Add";
@@ -74,6 +75,7 @@ const OPERATORS: &[Operator] = operators! {
     IsInf 10..=25 logic::is_inf, "as Equal";
     IsNaN 9..=25 logic::is_nan, "as Equal";
     LRN 7..=25 normalization::lrn, "Mul, AveragePool over channels, Mul, Add, Pow and Div";
+    LSTM 7..=25 recurrent::lstm, "both directions, peepholes; W, R, B, P and lengths constant; without clip and input_forget; layout 1 becomes Transposes";
     LayerNormalization 7..=25 normalization::layer_normalization, "below operator set 17 ONNX Runtime's own; parameters that do not fit are a Mul and an Add behind it; first output only";
     LeakyRelu 7..=25 activation::leaky_relu, "";
     Less 7..=25 logic::less, "as Equal";
@@ -98,6 +100,7 @@ const OPERATORS: &[Operator] = operators! {
     Pow 7..=25 elementwise::pow, "";
     QuantizeLinear 10..=25 quantize::quantize_linear, "with its DequantizeLinear: FakeQuantize; not in blocks";
     RMSNormalization 23..=25 normalization::rms_normalization, "as LayerNormalization";
+    RNN 7..=25 recurrent::rnn, "as LSTM";
     Range 11..=25 shape::range, "constant integers or floats";
     Reciprocal 7..=25 activation::reciprocal, "";
     ReduceL1 7..=25 reduction::reduce_l1, "Abs and ReduceSum";
@@ -211,12 +214,15 @@ const TRAINED: &[&str] = &[
     "Conv",
     "ConvTranspose",
     "Gemm",
+    "GRU",
     "GroupNormalization",
     "InstanceNormalization",
+    "LSTM",
     "LayerNormalization",
     "MatMul",
     "PRelu",
     "RMSNormalization",
+    "RNN",
 ];
 
 /// Operators whose derivative is 0 everywhere it exists, or that have none.

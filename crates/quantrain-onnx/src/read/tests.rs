@@ -13,4 +13,5 @@ mod networks;
 mod operators;
 mod outputs;
 mod quantizers;
+mod recurrent;
 mod resize;

@@ -49,8 +49,12 @@ impl ModelWriter {
 
     /// A node.
     pub fn node(&mut self, op: &str, name: &str, inputs: Vec<String>, output: &str, attribute: Vec<AttributeProto>) {
+        self.node_of(op, name, inputs, vec![output.to_owned()], attribute);
+    }
+
+    /// A node of several outputs; those without a name are not made.
+    pub fn node_of(&mut self, op: &str, name: &str, inputs: Vec<String>, output: Vec<String>, attribute: Vec<AttributeProto>) {
         let named = |text: &str| Some(text.to_owned());
-        let output = vec![output.to_owned()];
         self.proto.node.push(NodeProto { input: inputs, output, name: named(name), op_type: named(op), attribute, ..NodeProto::default() });
     }
 
@@ -258,6 +262,14 @@ pub(super) fn text(name: &str, value: &str) -> AttributeProto {
 
 pub(super) fn ints(name: &str, values: impl IntoIterator<Item = i64>) -> AttributeProto {
     AttributeProto { ints: values.into_iter().collect(), ..attribute(name, attribute_type::INTS) }
+}
+
+pub(super) fn floats(name: &str, values: Vec<f32>) -> AttributeProto {
+    AttributeProto { floats: values, ..attribute(name, attribute_type::FLOATS) }
+}
+
+pub(super) fn texts(name: &str, values: &[&str]) -> AttributeProto {
+    AttributeProto { strings: values.iter().map(|v| v.as_bytes().to_vec()).collect(), ..attribute(name, attribute_type::STRINGS) }
 }
 
 pub(super) fn sizes(name: &str, values: &[usize]) -> AttributeProto {

@@ -10,7 +10,7 @@ use super::chain::Chain;
 use super::error::WriteError;
 use super::model::{ModelWriter, float, int, ints, sizes, text};
 use super::{NEWEST_UNASKED, OPERATOR_SETS};
-use super::{activation, normalization, qdq};
+use super::{activation, normalization, qdq, recurrent};
 use crate::proto::{AttributeProto, data_type};
 
 /// The operator set that a graph is written in: the one asked for, else its own or the first that has the forms written here.
@@ -57,6 +57,7 @@ pub(super) fn write(w: &mut ModelWriter, node: &Node, x: &Shape, mut inputs: Vec
         Op::LayerNormalization(_) | Op::RmsNormalization(_) | Op::InstanceNormalization(_) | Op::GroupNormalization(_) => {
             return normalization::write(w, node, x, inputs, output);
         }
+        Op::Recurrent(op) => return recurrent::write(w, node, op, inputs, output),
         Op::Activation(op) => {
             activation::write(w, name, op, inputs.swap_remove(0), output);
             return Ok(());

@@ -17,6 +17,7 @@ use crate::read_bytes;
 mod logic;
 mod normalization;
 mod pooling;
+mod recurrent;
 
 /// conv, bn, clip(0, 6), pool, flatten, fc: input `[N, 2, 4, 4]`.
 fn small() -> Graph {

@@ -7,6 +7,9 @@ use quantrain_graph::Note;
 use super::names::node_name;
 use crate::proto::{GraphProto, NodeProto};
 
+/// Operators that need not make each of their outputs.
+const WITH_STATES: [&str; 3] = ["LSTM", "GRU", "RNN"];
+
 /// Leaves out what no output depends on, in the graphs inside nodes as well, and says what is gone.
 pub(in crate::read) fn prune(graph: &mut GraphProto) -> Vec<Note> {
     for inner in graph.node.iter_mut().flat_map(graphs_mut) {
@@ -17,6 +20,13 @@ pub(in crate::read) fn prune(graph: &mut GraphProto) -> Vec<Note> {
     let live: Vec<bool> = graph.node.iter().map(|node| node.output.iter().any(|o| read.contains(o.as_str()))).collect();
     let inputs: Vec<bool> = graph.input.iter().map(|input| is_read(&input.name)).collect();
     let initializers: Vec<bool> = graph.initializer.iter().map(|tensor| is_read(&tensor.name)).collect();
+    graph.node.iter_mut().filter(|node| node.op_type.as_deref().is_some_and(|op| WITH_STATES.contains(&op))).for_each(|node| {
+        node.name.get_or_insert_default();
+        if let (Some(name), Some(first)) = (node.name.as_mut().filter(|name| name.is_empty()), node.output.first()) {
+            name.clone_from(first);
+        }
+        node.output.iter_mut().filter(|output| !read.contains(output.as_str())).for_each(String::clear);
+    });
     let mut notes = Vec::new();
     for (node, _) in graph.node.iter().zip(&live).filter(|(_, live)| !**live) {
         notes.push(Note::NodeLeftOut { node: node_name(node).into(), operator: node.op_type.clone().unwrap_or_default() });
