@@ -216,6 +216,10 @@ pub struct Train {
     pub oscillation: Option<OscillationSettings>,
     /// When BatchNorm and ranges freeze.
     pub freeze: FreezeSchedule,
+    /// What a step keeps of the average of the parameters, where that is what is judged and exported.
+    pub ema_decay: Option<f32>,
+    /// Epochs after the best one, after which training ends early.
+    pub patience: Option<u32>,
     /// Steps between two lines of the metrics log.
     pub log_every: u64,
     /// Steps between two checkpoints; only after each epoch if absent.

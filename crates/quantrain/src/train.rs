@@ -1,8 +1,10 @@
 //! Training: steps over batches, with what freezes, what is logged and what a resumed run needs.
 
+mod average;
 mod course;
 mod objective;
 mod recipe_loss;
+mod state;
 mod step;
 mod warnings;
 
@@ -10,23 +12,25 @@ use std::time::{Duration, Instant};
 
 use quantrain_data::{Batches, Loader};
 use quantrain_engine::{Mode, Network};
-use quantrain_graph::{QuantGraph, Separation};
-use serde::{Deserialize, Serialize};
+use quantrain_graph::QuantGraph;
+use serde::Serialize;
 
 use crate::evaluate::evaluate;
-use crate::loss::{Loss, Power};
+use crate::loss::Loss;
 use crate::metric::{Metric, Score};
-use crate::observe::ObserverState;
-use crate::optimizer::{Optimizer, OptimizerState};
+use crate::optimizer::Optimizer;
 use crate::oscillation::Oscillations;
 use crate::progress::Progress;
 use crate::quantizer_training::QuantizerTraining;
 use crate::ranges::Ranges;
 use crate::recipe::{Recipe, Which};
 use crate::{CheckpointError, LossError, ObserveError, OptimizerError, RunError, mode};
+use average::Average;
 pub use course::{Best, Course, EpochScore};
 use objective::Objective;
 use recipe_loss::RecipeLoss;
+pub(crate) use state::{OSCILLATION, tensors_of};
+pub use state::{Position, TrainState, restore_network, restore_parameters};
 use step::Stepper;
 
 /// Keeps what a training tells: log lines and states to resume from.
@@ -108,51 +112,6 @@ impl LogLine {
     }
 }
 
-/// Where a training stands, and everything it needs to go on with the same bits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainState {
-    /// The numbers.
-    pub position: Position,
-    /// Parameters, statistics and moments by name.
-    pub tensors: Vec<(String, Vec<f32>)>,
-}
-
-impl TrainState {
-    /// Without what only a training needs.
-    fn of_network(self) -> Self {
-        let of_network = |name: &str| [PARAMETER, STATISTIC, LIMIT].iter().any(|prefix| name.starts_with(prefix));
-        TrainState { tensors: self.tensors.into_iter().filter(|(name, _)| of_network(name)).collect(), ..self }
-    }
-}
-
-/// The part of a [`TrainState`] that is no tensor.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Position {
-    /// Steps done.
-    pub step: u64,
-    /// Epochs done.
-    pub epoch: u32,
-    /// Steps done in this epoch.
-    pub step_in_epoch: u64,
-    /// Steps that the optimizer counted.
-    pub optimizer_steps: u64,
-    /// What each observer remembers; empty where ranges are not observed.
-    pub observers: Vec<(String, ObserverState)>,
-    /// The range of each quantizer: tensor, lower and upper limit.
-    pub ranges: Vec<(String, f32, f32)>,
-    /// Where quantizers are placed apart from the rules of the target.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub separations: Vec<Separation>,
-    /// How the training went.
-    pub course: Course,
-    /// Of each output, the power that its distance from the teacher's is relative to.
-    pub(crate) powers: Vec<Power>,
-    /// Sum of the losses since the last log line, and their number.
-    pub unlogged_loss: (f64, u64),
-    /// Sum of the losses of this epoch, and their number.
-    pub epoch_loss: (f64, u64),
-}
-
 /// How a training ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainReport {
@@ -191,6 +150,8 @@ pub struct Trainer<'r> {
     optimizer: Optimizer,
     quantizers: QuantizerTraining,
     position: Position,
+    /// Of the parameters, where it is what is judged and exported.
+    average: Option<Average>,
     /// The network of the best score, where this process has seen it.
     best: Option<TrainState>,
     /// What the network is worth before the first step, where it was measured.
@@ -206,6 +167,7 @@ impl<'r> Trainer<'r> {
         let quantizers = QuantizerTraining::new(recipe, &mut network, calibrated);
         Trainer {
             quantizers,
+            average: recipe.train().ema_decay.map(|decay| Average::new(&mut network, decay)),
             optimizer: recipe.train().optimizer(),
             position: Position::default(),
             best: None,
@@ -287,7 +249,7 @@ impl<'r> Trainer<'r> {
             // Nothing tells which is best; where values cease to be finite, that is the network as it is now.
             self.best = Some(self.state().of_network());
         }
-        while self.position.epoch < settings.epochs {
+        while self.position.epoch < settings.epochs && !self.position.course.is_out_of_patience(settings.patience) {
             let epoch = self.position.epoch;
             let first = usize::try_from(self.position.step_in_epoch).unwrap_or(usize::MAX);
             let mut batches = train.batches(u64::from(epoch), first.saturating_mul(parts), threads);
@@ -343,6 +305,10 @@ impl<'r> Trainer<'r> {
             let best = self.position.course.epoch_done(done);
             progress.tell(&format!("epoch {}/{}: {told}{}", epoch + 1, settings.epochs, if best { " (best)" } else { "" }));
             self.keep(best, keeper)?;
+            let is_early = self.position.epoch < settings.epochs && self.position.course.is_out_of_patience(settings.patience);
+            if let Some(patience) = settings.patience.filter(|_| is_early) {
+                progress.tell(&format!("no better network for {patience} epochs (train.patience): training ends"));
+            }
         }
         Ok(())
     }
@@ -374,6 +340,9 @@ impl<'r> Trainer<'r> {
         }
         let started = Instant::now();
         step.update(self).map_err(|error| self.diverged(error, self.position.step + 1))?;
+        if let Some(average) = &mut self.average {
+            average.follow(&mut self.network, self.position.step + 1);
+        }
         report.stepping += started.elapsed();
         Ok(Some(loss))
     }
@@ -388,9 +357,18 @@ impl<'r> Trainer<'r> {
         progress.begin("evaluating", eval.samples() as u64);
         self.network.widen(None);
         let batches = eval.batches(0, 0, self.recipe.data().loader_threads);
+        self.exchange();
         let score = evaluate(&mut self.network, mode, batches, *metric, progress);
+        self.exchange();
         progress.end();
         Ok(score?.score)
+    }
+
+    /// Gives the network the averages of its parameters, or the last values back.
+    fn exchange(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.exchange(&mut self.network);
+        }
     }
 
     fn keep(&mut self, best: bool, keeper: &mut dyn Keeper) -> Result<(), RunError> {
@@ -404,6 +382,9 @@ impl<'r> Trainer<'r> {
 
     /// Goes back to the best network where the recipe wants it; gives the epochs done by the one that is left.
     fn settle(&mut self, keeper: &mut dyn Keeper) -> Result<u32, RunError> {
+        // From here on the network has the averages, as those that were kept.
+        self.exchange();
+        self.average = None;
         let wanted = self.recipe.export().checkpoint == Which::Best;
         let is_left = self.position.course.best.is_none_or(|best| best.step == self.position.step);
         let best = if wanted && !is_left { self.go_back(keeper)? } else { None };
@@ -414,6 +395,7 @@ impl<'r> Trainer<'r> {
     fn go_back(&mut self, keeper: &mut dyn Keeper) -> Result<Option<u32>, RunError> {
         let Some(state) = self.best.take().map_or_else(|| keeper.best(), |state| Ok(Some(state)))? else { return Ok(None) };
         restore_network(&mut self.network, &state.position, &state.tensors)?;
+        self.average = None;
         self.position.course.best = state.position.course.best;
         Ok(Some(state.position.epoch))
     }
@@ -444,89 +426,4 @@ impl<'r> Trainer<'r> {
         self.network.learn_ranges(false);
         self.network
     }
-
-    /// Everything a resumed training needs.
-    pub fn state(&mut self) -> TrainState {
-        let OptimizerState { steps, tensors: moments } = self.optimizer.state();
-        let quantizers = self.network.quant_graph().quantizers();
-        let ranges = quantizers.iter().filter_map(|q| q.range.map(|r| (q.tensor.clone(), r.min, r.max))).collect();
-        let observers = self.quantizers.ranges.as_ref().map_or_else(Vec::new, Ranges::states);
-        let separations = self.network.quant_graph().separations().to_vec();
-        let powers = self.objective.powers();
-        let position = Position { optimizer_steps: steps, observers, ranges, separations, powers, ..self.position.clone() };
-        let mut tensors = tensors_of(&mut self.network, self.quantizers.oscillations.as_ref());
-        tensors.extend(moments.into_iter().map(|(name, values)| (format!("{MOMENT}{name}"), values)));
-        TrainState { position, tensors }
-    }
-
-    /// Goes on from a state of this recipe and network.
-    ///
-    /// # Errors
-    /// The state is of another network or recipe.
-    pub fn restore(&mut self, state: TrainState) -> Result<(), RunError> {
-        let TrainState { position, tensors } = state;
-        restore_network(&mut self.network, &position, &tensors)?;
-        self.quantizers.restore(&tensors, position.observers.clone())?;
-        let moments = tensors.into_iter().filter_map(|(name, values)| Some((name.strip_prefix(MOMENT)?.to_owned(), values)));
-        self.optimizer.restore(OptimizerState { steps: position.optimizer_steps, tensors: moments.collect() })?;
-        self.objective.set_powers(position.powers.clone());
-        self.position = Position { observers: Vec::new(), ranges: Vec::new(), separations: Vec::new(), ..position };
-        Ok(())
-    }
-}
-
-const PARAMETER: &str = "parameter/";
-const STATISTIC: &str = "statistic/";
-const MOMENT: &str = "optimizer/";
-const LIMIT: &str = "limit/";
-pub(crate) const OSCILLATION: &str = "oscillation/";
-
-/// What a network and its oscillating weights are, by name.
-pub(crate) fn tensors_of(network: &mut Network, oscillations: Option<&Oscillations>) -> Vec<(String, Vec<f32>)> {
-    let mut tensors = Vec::new();
-    network.for_each_parameter(|p| tensors.push((format!("{PARAMETER}{}", p.name), p.value.to_vec())));
-    tensors.extend(network.statistics().into_iter().map(|(name, values)| (format!("{STATISTIC}{name}"), values.to_vec())));
-    network.settle_weight_limits();
-    tensors.extend(network.weight_limits().into_iter().map(|l| (format!("{LIMIT}{}", l.name), l.values.to_vec())));
-    let oscillations = oscillations.into_iter().flat_map(Oscillations::state);
-    tensors.extend(oscillations.map(|(name, values)| (format!("{OSCILLATION}{name}"), values)));
-    tensors
-}
-
-/// Writes the parameters, statistics and ranges of a state into a network.
-///
-/// # Errors
-/// The state is of another network.
-pub fn restore_network(network: &mut Network, position: &Position, tensors: &[(String, Vec<f32>)]) -> Result<(), RunError> {
-    restore_parameters(network, tensors)?;
-    if network.quant_graph().separations() != position.separations {
-        network.place_by(position.separations.clone())?;
-    }
-    for (name, values) in tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(LIMIT)?, values))) {
-        if !network.set_weight_limits(name, values) {
-            return Err(RunError::OtherNetwork { what: "limits of weights" });
-        }
-    }
-    for q in network.quant_graph_mut().quantizers_mut() {
-        let range = position.ranges.iter().find(|(tensor, ..)| *tensor == q.tensor);
-        let (_, min, max) = range.ok_or(RunError::OtherNetwork { what: "ranges" })?;
-        q.range = Some(quantrain_graph::Range::new(*min, *max));
-    }
-    Ok(())
-}
-
-/// Writes the parameters and statistics of a state into a network.
-///
-/// # Errors
-/// The state is of another network.
-pub fn restore_parameters(network: &mut Network, tensors: &[(String, Vec<f32>)]) -> Result<(), RunError> {
-    let other = |what| RunError::OtherNetwork { what };
-    let find = |name: String, len: usize| tensors.iter().find(|(n, v)| *n == name && v.len() == len).map(|(_, v)| v.as_slice());
-    for p in network.parameters() {
-        p.value.copy_from_slice(find(format!("{PARAMETER}{}", p.name), p.value.len()).ok_or(other("parameters"))?);
-    }
-    for (name, values) in network.statistics() {
-        values.copy_from_slice(find(format!("{STATISTIC}{name}"), values.len()).ok_or(other("statistics"))?);
-    }
-    Ok(())
 }

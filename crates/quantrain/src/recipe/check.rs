@@ -425,6 +425,11 @@ fn train(file: &TrainFile, ignored_label: Option<i64>) -> Result<Train, CheckErr
             ranges: given("train.freeze-ranges-epoch", file.freeze_ranges_epoch)?,
         },
         log_every: check("train.log-every", file.log_every, "1 or more", |n| n > 0)?,
+        ema_decay: match file.ema_decay {
+            None => None,
+            decay => Some(real("train.ema-decay", decay, "above 0 and below 1", |d| 0.0 < d && d < 1.0)?),
+        },
+        patience: optional("train.patience", file.patience, "1 or more", |epochs| epochs > 0)?,
         checkpoint_every: Some(given("train.checkpoint-every", file.checkpoint_every)?).filter(|&n| n > 0),
     })
 }

@@ -321,6 +321,11 @@ recipe_tables! {
         "warmup-steps" warmup_steps: u64, "0";
         /// Largest global norm of the gradient, above 0; larger ones are scaled down to it.
         "gradient-clip" gradient_clip: f64, words "gradients are not clipped", example "1.0";
+        /// What a step keeps of a running average of the parameters, above 0 and below 1; the average is then what is judged, kept and exported,
+        /// with the ranges and statistics of the last step.
+        "ema-decay" ema_decay: f64, words "parameters are not averaged", example "0.999";
+        /// Epochs without a better network after which training ends early, 1 or more.
+        "patience" patience: u32, words "training runs all its epochs", example "5";
         /// Share of each label that is spread over all classes, 0 to below 1.
         "label-smoothing" label_smoothing: f64, "0.0";
         /// Weight of each class in the cross entropy, above 0: one number for each class.

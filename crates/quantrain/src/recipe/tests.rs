@@ -155,6 +155,8 @@ const ROWS: &[Row] = &[
     ("train.freeze-batch-norm-epoch", "", "4", |r| show(r.train().freeze.batch_norm)),
     ("train.freeze-ranges-epoch", "", "4", |r| show(r.train().freeze.ranges)),
     ("train.log-every", "", "1", |r| show(r.train().log_every)),
+    ("train.ema-decay", "", "0.99", |r| show(r.train().ema_decay)),
+    ("train.patience", "", "3", |r| show(r.train().patience)),
     ("train.checkpoint-every", "", "0", |r| show(r.train().checkpoint_every)),
     ("train.output", "loss = 'cosine'", "[{ name = 'a' }]", |r| show(&r.train().losses.outputs)),
     ("train.output.name", "", "'b'", |r| show(&r.train().losses.outputs[0].name)),

@@ -90,6 +90,12 @@ impl Course {
         best.is_some()
     }
 
+    /// Whether so many epochs have gone by since the best network; not where nothing tells which is best.
+    pub fn is_out_of_patience(&self, patience: Option<u32>) -> bool {
+        let done = self.epochs.last().map_or(0, |last| last.epoch);
+        self.best.zip(patience).is_some_and(|(best, patience)| done - best.epoch >= patience)
+    }
+
     /// How much less a score is than that before the first step.
     pub fn fall_of(&self, score: &Score) -> Option<Fall> {
         score.fall_from(self.start.as_ref()?)

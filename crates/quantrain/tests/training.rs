@@ -1,11 +1,13 @@
-//! Steps whose batch is run in parts, against steps that run it whole, and against themselves after a break.
+//! What a training does beside a step: batches in parts, against whole ones; averages of the parameters, against their formula; early ends; and
+//! each against itself after a break.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use quantrain::metric::{Figure, Measured, Metric, Output, Score};
 use quantrain::recipe::{Recipe, RecipeFile};
 use quantrain::{Keeper, LogLine, RunError, TrainState, Trainer};
-use quantrain_data::{BatchPlan, Loader, ReadOptions};
+use quantrain_data::{Batch, BatchPlan, Loader, ReadOptions};
 use quantrain_engine::Network;
 use quantrain_graph::QuantGraph;
 
@@ -101,9 +103,78 @@ fn parts_of_a_step_have_its_gradient() {
     }
 }
 
+/// Of the parameters of a state: name and values, averages with the first prefix, last values with the second.
+fn parameters<'s>(state: &'s TrainState, prefix: &str) -> Vec<(&'s str, &'s [f32])> {
+    state.tensors.iter().filter_map(|(name, values)| Some((name.strip_prefix(prefix)?, values.as_slice()))).collect()
+}
+
 #[test]
-fn a_training_in_parts_goes_on_with_the_same_bits() {
-    let recipe = recipe(2, "", "checkpoint-every = 1\nmicro-batch = 4");
+fn the_average_is_that_of_its_formula() {
+    let recipe = recipe(2, "", "checkpoint-every = 1\nema-decay = 0.3\n[export]\ncheckpoint = 'last'");
+    let (loader, mut kept) = (loader(&recipe), All::default());
+    let mut trainer = trainer(&recipe, &loader);
+    trainer.fit(&loader, None, &mut kept, &mut ()).unwrap();
+    let mut expected: Vec<Vec<f64>> =
+        parameters(&kept.0[0], "last/").iter().map(|(_, values)| values.iter().map(|v| f64::from(*v)).collect()).collect();
+    let mut step = 0;
+    for state in kept.0.iter().filter(|state| state.position.step > 0) {
+        let (averages, last) = (parameters(state, "parameter/"), parameters(state, "last/"));
+        assert!(averages.len() > 20 && averages.len() == last.len());
+        // The state after an epoch is that of its last step.
+        if state.position.step > step {
+            step = state.position.step;
+            let kept = f64::min(0.3, (1.0 + step as f64) / (10.0 + step as f64));
+            for (average, (_, last)) in expected.iter_mut().zip(&last) {
+                average.iter_mut().zip(*last).for_each(|(average, value)| *average = kept * *average + (1.0 - kept) * f64::from(*value));
+            }
+        }
+        for (((name, found), expected), (_, last)) in averages.iter().zip(&expected).zip(&last) {
+            assert!(found.iter().zip(expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6 * b.abs().max(1.0)), "{name}");
+            assert!(step == 0 || found != last || found.iter().all(|v| *v == 0.0) || found.len() < 100, "{name}");
+        }
+    }
+    assert_eq!(step, 6);
+    let exported = trainer.state();
+    assert_eq!(parameters(&exported, "parameter/"), parameters(kept.0.last().unwrap(), "parameter/"));
+    assert!(parameters(&exported, "last/").is_empty());
+}
+
+/// Scores that are given, one for each time that it is asked.
+struct Given {
+    scores: Vec<f64>,
+    asked: usize,
+}
+
+impl Metric for Given {
+    fn start(&mut self) {
+        self.asked += 1;
+    }
+
+    fn add(&mut self, _: &Batch, _: &[Output<'_>]) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn score(&self) -> Option<Score> {
+        let value = *self.scores.get(self.asked - 1)?;
+        Some(Score::Measured(Measured { figures: vec![Figure { name: "given".into(), value }], images: IMAGES }))
+    }
+}
+
+#[test]
+fn a_training_that_helps_no_more_ends_early() {
+    // Before the first step, and after each epoch.
+    for (scores, epochs, exported) in [(vec![1.0, 3.0, 2.0, 2.5, 9.0, 9.0], 3, 1), (vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 5, 5)] {
+        let recipe = recipe(5, "", "patience = 2");
+        let (loader, mut metric) = (loader(&recipe), Given { scores, asked: 0 });
+        let mut trainer = trainer(&recipe, &loader);
+        let report = trainer.fit(&loader, Some((&loader, &mut metric)), &mut (), &mut ()).unwrap();
+        assert_eq!((report.course.epochs.len(), report.exported, report.stopped), (epochs, exported, false));
+    }
+}
+
+#[test]
+fn trainings_in_parts_and_with_averages_go_on_with_the_same_bits() {
+    let recipe = recipe(2, "", "checkpoint-every = 1\nmicro-batch = 4\nema-decay = 0.5");
     let (loader, mut kept) = (loader(&recipe), All::default());
     let mut whole = trainer(&recipe, &loader);
     whole.fit(&loader, None, &mut kept, &mut ()).unwrap();
