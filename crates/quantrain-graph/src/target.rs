@@ -38,11 +38,12 @@ pub struct Target {
     file: TargetFile,
 }
 
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 5] = [
     ("onnxruntime", include_str!("../targets/onnxruntime.toml")),
     ("onnxruntime-vnni", include_str!("../targets/onnxruntime-vnni.toml")),
     ("tidl-pow2", include_str!("../targets/tidl-pow2.toml")),
     ("tflite-micro", include_str!("../targets/tflite-micro.toml")),
+    ("litert", include_str!("../targets/litert.toml")),
 ];
 
 /// A target file as written; see `targets/onnxruntime.toml` for an example of every key.

@@ -12,7 +12,7 @@ pub enum TfliteError {
     #[error(transparent)]
     Placement(#[from] quantrain_graph::PlacementError),
     /// The network is made for a target with other arithmetic.
-    #[error("target `{target}` does not compute as TensorFlow Lite does; export with --target tflite-micro")]
+    #[error("target `{target}` does not compute as TensorFlow Lite does; export with --target tflite-micro or litert")]
     Target {
         /// The target.
         target: String,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use quantrain_graph::{Requantize, TensorId};
+use quantrain_graph::{KernelLibrary, TensorId};
 use quantrain_integer::IntegerProgram;
 use quantrain_integer::instruction::Grid;
 use quantrain_lowering::memory_order::to_physical;
@@ -20,7 +20,7 @@ const MOST_BYTES: usize = i32::MAX as usize;
 /// The program is for a target with other arithmetic, or has an operator or a tensor that is not written.
 pub fn write(program: &IntegerProgram) -> Result<Vec<u8>, TfliteError> {
     let target = program.quant_graph().target();
-    if target.requantize() != Requantize::FixedPointDouble {
+    if target.kernels().add == KernelLibrary::Mlas {
         return Err(TfliteError::Target { target: target.name().into() });
     }
     let mut writer = Writer::new(program);

@@ -4,6 +4,7 @@ mod block;
 mod moving;
 mod window;
 
+use quantrain_graph::op::Reduction;
 use quantrain_graph::{Op, TensorId};
 use quantrain_integer::instruction::{Grid, Instruction, IntegerFormula, OfIntegers, Operator as Instructed, Work};
 use quantrain_lowering::memory_order::physical_axis;
@@ -60,8 +61,12 @@ pub(crate) fn write(writer: &mut Writer, unit: usize, instruction: &Instruction)
         Work::FloatBlock => Err("its weights or its input stay in float; quantize them".into()),
         Work::Operator(Instructed::Move(moved)) => moving::write(writer, &at, &moved.mover),
         Work::Operator(Instructed::Integers(op)) => of_integers(writer, &at, op),
+        Work::Operator(Instructed::Sum(op)) => match op.output {
+            Some(grid) => fused(&grid, grid.clipped_limits(op.clip)).and_then(|fused| mean(writer, &at, fused)),
+            None => Err("its result stays in float; let the target quantize it, outputs too".into()),
+        },
         Work::Operator(
-            Instructed::Table(_) | Instructed::Add(_) | Instructed::Sum(_) | Instructed::MatMul(_) | Instructed::Steps(_),
+            Instructed::Table(_) | Instructed::Add(_) | Instructed::MatMul(_) | Instructed::Steps(_),
         ) => Err("its arithmetic is not TensorFlow Lite's here, or its operands are constants or have several quantizers; end the network before it".into()),
     };
     written.map_err(|refused| match refused {
@@ -93,17 +98,21 @@ fn of_integers(writer: &mut Writer, at: &At, op: &OfIntegers) -> Result<(), Refu
             writer.operator(&Operator::Add(fused), places, y);
         }
         IntegerFormula::Average(shape) => window::average(writer, at, shape, fused)?,
-        IntegerFormula::Mean(..) => {
-            let rank = writer.shape(at.input()?).len();
-            let axes: Vec<i32> = reduced(writer, at)?.into_iter().map(|axis| physical_axis(rank, axis) as i32).collect();
-            if fused != Fused::Nothing {
-                return Err("a mean has no activation in TensorFlow Lite; let the activation have a quantizer of its own".into());
-            }
-            let list = writer.integers(&format!("{}/axes", at.instruction.node), &[axes.len()], &axes, None);
-            let (y, keeps_axes) = (writer.tensor(output)?, writer.shape(output).len() == rank);
-            writer.operator(&Operator::Mean { keeps_axes }, [places, vec![list]].concat(), y);
-        }
+        IntegerFormula::Mean(..) => mean(writer, at, fused)?,
     }
+    Ok(())
+}
+
+fn mean(writer: &mut Writer, at: &At, fused: Fused) -> Result<(), Refused> {
+    let rank = writer.shape(at.input()?).len();
+    let axes: Vec<i32> = reduced(writer, at)?.into_iter().map(|axis| physical_axis(rank, axis) as i32).collect();
+    if fused != Fused::Nothing {
+        return Err("a mean has no activation in TensorFlow Lite; let the activation have a quantizer of its own".into());
+    }
+    let list = writer.integers(&format!("{}/axes", at.instruction.node), &[axes.len()], &axes, None);
+    let (x, output) = (writer.tensor(at.input()?)?, at.instruction.output);
+    let (y, keeps_axes) = (writer.tensor(output)?, writer.shape(output).len() == rank);
+    writer.operator(&Operator::Mean { keeps_axes }, vec![x, list], y);
     Ok(())
 }
 
@@ -111,7 +120,7 @@ fn of_integers(writer: &mut Writer, at: &At, op: &OfIntegers) -> Result<(), Refu
 fn reduced(writer: &Writer, at: &At) -> Result<Vec<usize>, Refused> {
     match at.op {
         Op::GlobalAveragePool(_) => Ok(vec![2, 3]),
-        Op::Reduce(op) => {
+        Op::Reduce(op) if op.function == Reduction::Mean => {
             let reduced = op.reduced(&writer.program.quant_graph().graph().tensor(at.input()?).shape);
             let reduced = reduced.map_err(|_| Refused::from("an axis lies outside the rank"))?;
             // Lower ranks lie in memory order, which is ONNX's only where no image loses axes.

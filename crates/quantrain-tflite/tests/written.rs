@@ -47,8 +47,10 @@ fn operators_are_written_with_what_pads_before_them() {
     assert!(has_operator(&turned, 2, 39));
     let sum = written("tflite-micro", &settings, |b, x| b.add("sum", x, x).unwrap()).unwrap();
     assert!(has_operator(&sum, 2, 0));
-    let mean = written("tflite-micro", &settings, |b, x| b.global_average_pool("mean", x).unwrap()).unwrap();
-    assert!(has_operator(&mean, 2, 40));
+    for target in ["tflite-micro", "litert"] {
+        let mean = written(target, &settings, |b, x| b.global_average_pool("mean", x).unwrap()).unwrap();
+        assert!(has_operator(&mean, 2, 40), "{target}");
+    }
 }
 
 #[test]

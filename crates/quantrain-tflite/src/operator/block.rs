@@ -1,6 +1,6 @@
 //! Convolutions and products with weights.
 
-use quantrain_integer::instruction::{IntegerBlock, Output};
+use quantrain_integer::instruction::{IntegerBlock, Output, Requantizer};
 use quantrain_kernels::convolution::ConvolutionShape;
 
 use super::window::{Extent, Fill, padded};
@@ -77,9 +77,13 @@ fn convolution(writer: &mut Writer, at: &At, block: &IntegerBlock, fused: Fused)
     Ok(())
 }
 
+fn is_fixed_point(output: &Output) -> bool {
+    matches!(output, Output::Codes { requantizer: Requantizer::FixedPoint(_), .. })
+}
+
 fn product(writer: &mut Writer, at: &At, block: &IntegerBlock, fused: Fused) -> Result<(), Refused> {
     let ConvolutionShape { in_channels, out_channels, .. } = block.shape;
-    if out_channels == 1 {
+    if out_channels == 1 && is_fixed_point(&block.output) {
         // With one scale, TensorFlow Lite multiplies those of input and weights in 32 bits first.
         return Err("a product with one output has its factor rounded otherwise; give it two outputs, or make it a convolution".into());
     }

@@ -2,11 +2,14 @@
 
 use quantrain_graph::Op;
 use quantrain_integer::instruction::{Mover, Nearest};
-use quantrain_lowering::memory_order::{axis_from_front, physical_axis, to_physical};
+use quantrain_lowering::memory_order::{Permuted, axis_from_front, physical_axis, to_physical};
 
 use super::{At, Refused, window};
 use crate::model::Writer;
 use crate::schema::Operator;
+
+/// Axes of a TRANSPOSE in TensorFlow Lite for microcontrollers.
+const MOST_AXES: usize = 5;
 
 pub(super) fn write(writer: &mut Writer, at: &At, mover: &Mover) -> Result<(), Refused> {
     match mover {
@@ -16,6 +19,10 @@ pub(super) fn write(writer: &mut Writer, at: &At, mover: &Mover) -> Result<(), R
             let mut x = writer.tensor(at.input()?)?;
             for (i, step) in reorder.0.iter().enumerate() {
                 let name = format!("{}/{i}", at.instruction.node);
+                let step = merged(step);
+                if step.extents.len() > MOST_AXES {
+                    return Err("it takes a TRANSPOSE of more than five axes".into());
+                }
                 let order: Vec<i32> = step.permutation.iter().map(|&axis| axis as i32).collect();
                 let moved: Vec<usize> = step.permutation.iter().map(|&axis| step.extents[axis]).collect();
                 let (split, turned) = (
@@ -37,6 +44,24 @@ pub(super) fn write(writer: &mut Writer, at: &At, mover: &Mover) -> Result<(), R
         Mover::Largest(pool) => window::largest(writer, at, &pool.0),
         Mover::Extreme(_) => Err("it is not written yet".into()),
     }
+}
+
+/// The same move by fewer axes: those that go together are one.
+fn merged(step: &Permuted) -> Permuted {
+    let rank = step.extents.len();
+    // Axes whose right neighbour follows them in the result too.
+    let goes_on = |axis: usize| step.permutation.windows(2).any(|pair| pair == [axis, axis + 1]);
+    let (mut extents, mut number) = (Vec::<usize>::new(), vec![0; rank]);
+    for axis in 0..rank {
+        match extents.last_mut() {
+            Some(last) if goes_on(axis - 1) => *last *= step.extents[axis],
+            _ => extents.push(step.extents[axis]),
+        }
+        number[axis] = extents.len() - 1;
+    }
+    let mut permutation: Vec<usize> = step.permutation.iter().map(|&axis| number[axis]).collect();
+    permutation.dedup();
+    Permuted { extents, permutation }
 }
 
 /// A Reshape of a tensor to another's place.
@@ -125,4 +150,22 @@ fn resize(writer: &mut Writer, at: &At, nearest_of: &Nearest) -> Result<(), Refu
     let list = writer.integers(&format!("{}/size", at.instruction.node), &[2], &size, None);
     writer.operator(&Operator::Resize { align_corners, half_pixel }, vec![x, list], y);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_that_go_together_are_one() {
+        let merge =
+            |extents: &[usize], permutation: &[usize]| merged(&Permuted { extents: extents.to_vec(), permutation: permutation.to_vec() });
+        // DepthToSpace, blocks first and channels first.
+        let blocks = merge(&[1, 4, 5, 2, 2, 3], &[0, 1, 3, 2, 4, 5]);
+        assert_eq!((&blocks.extents[..], &blocks.permutation[..]), (&[4, 5, 2, 6][..], &[0, 2, 1, 3][..]));
+        let channels = merge(&[1, 4, 5, 3, 2, 2], &[0, 1, 4, 2, 5, 3]);
+        assert_eq!((&channels.extents[..], &channels.permutation[..]), (&[4, 5, 3, 2, 2][..], &[0, 3, 1, 4, 2][..]));
+        let none = merge(&[2, 3, 4], &[2, 1, 0]);
+        assert_eq!((&none.extents[..], &none.permutation[..]), (&[2, 3, 4][..], &[2, 1, 0][..]));
+    }
 }

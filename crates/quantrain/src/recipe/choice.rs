@@ -267,7 +267,7 @@ choices! {
         Clip = "clip",
         /// C99, a source file and a header, for devices without a runtime.
         C = "c",
-        /// TensorFlow Lite, for the target tflite-micro and what computes like it.
+        /// TensorFlow Lite, for the targets tflite-micro and litert.
         Tflite = "tflite",
     }
 }

@@ -25,7 +25,7 @@ recipe_tables! {
         /// Shapes of the model's inputs, where it leaves extents open or fixes the batch: NAME=Nx3x480x640, N being the batch; the name may be left
         /// out where there is one input.
         "input-shape" input_shape: Vec<String>, words "the model's", example "[\"image=Nx3x480x640\"]";
-        /// The runtime to quantize for: onnxruntime, onnxruntime-vnni, tidl-pow2, tflite-micro, or the path of a target file (.toml).
+        /// The runtime to quantize for: onnxruntime, onnxruntime-vnni, tidl-pow2, tflite-micro, litert, or the path of a target file (.toml).
         "target" target: String, "\"onnxruntime\"";
         /// The run directory: effective recipe, metrics, checkpoints, exported models and summary go there.
         "out" out: PathBuf, "\"run\"";
@@ -376,7 +376,7 @@ recipe_tables! {
     /// Which files are written.
     "export" ExportFile {
         /// Form of the exported model: qdq (QuantizeLinear and DequantizeLinear), clip (float with Clip at the ranges, for TIDL's import), c (a source
-        /// file and a header in C99, called as the model's file) or tflite (a TensorFlow Lite file, for the target tflite-micro).
+        /// file and a header in C99, called as the model's file) or tflite (a TensorFlow Lite file, for the targets tflite-micro and litert).
         "style" style: ExportStyle, "\"qdq\"";
         /// Which network of a training is exported: best (that of the best score after an epoch, or the one before training where none is better)
         /// or last.

@@ -473,7 +473,7 @@ fn each_mistake_names_file_line_key_and_what_was_meant() {
         ("model = 'm'\ndevice = 'cuda'\n", "recipe.toml:2: device: `cuda` found, only `cpu` is built in; remove the key or the flag"),
         (
             "model = 'm'\ntarget = 'tild'\n",
-            "recipe.toml:2: target: target `tild` is not known; one of onnxruntime, onnxruntime-vnni, tidl-pow2, tflite-micro or the path of a target file expected",
+            "recipe.toml:2: target: target `tild` is not known; one of onnxruntime, onnxruntime-vnni, tidl-pow2, tflite-micro, litert or the path of a target file expected",
         ),
         (
             "model = 'm'\n[quantization]\nweight-bits = 9\n",
