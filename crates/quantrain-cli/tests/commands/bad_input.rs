@@ -269,7 +269,7 @@ fn inspect_refuses_what_quantize_will_refuse() {
     }
     // Arrays feed these; images do not.
     for (model, expected) in [
-        ("two.onnx", "train-images-idx3-ubyte: no file of arrays; expected .npz, .npy or parquet"),
+        ("two.onnx", "train-images-idx3-ubyte: no file of arrays; expected .npz, .npy, .csv or parquet"),
         ("row.onnx", "train-images-idx3-ubyte: no file of arrays"),
         ("channels.onnx", "channels: 5, expected 1 or 3"),
     ] {
