@@ -5,6 +5,7 @@ use quantrain_graph::{QuantGraph, Quantizer, QuantizerId};
 use serde::{Deserialize, Serialize};
 
 use super::Histogram;
+use super::histogram::finite;
 
 /// A quantized tensor, or several that share a quantizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -161,7 +162,7 @@ impl Seen {
             bits,
             scale: self.quantizer.scale(),
             zero_point: self.quantizer.zero_point(),
-            range: [range.min, range.max],
+            range: [range.min, range.max].map(finite),
             sqnr: decibels(self.signal, self.noise),
             below: share(self.below),
             above: share(self.above),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 const BINS: usize = 64;
 
 /// Share of the range that is shown beyond each of its ends.
-const MARGIN: f32 = 0.25;
+const MARGIN: f64 = 0.25;
 
 /// How often values fall into equal bins; those beyond the ends count in the first and the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,10 +20,11 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// An empty one around a range.
+    /// An empty one around a range. Its ends are finite, as JSON wants them, where a mask of the lowest float made the range.
     pub fn around(min: f32, max: f32) -> Self {
-        let margin = MARGIN * (max - min).max(f32::MIN_POSITIVE);
-        Histogram { low: min - margin, high: max + margin, counts: vec![0; BINS] }
+        let (min, max) = (f64::from(finite(min)), f64::from(finite(max)));
+        let margin = MARGIN * (max - min).max(f64::from(f32::MIN_POSITIVE));
+        Histogram { low: finite((min - margin) as f32), high: finite((max + margin) as f32), counts: vec![0; BINS] }
     }
 
     /// Counts a value; NaN counts nowhere.
@@ -32,7 +33,13 @@ impl Histogram {
             return;
         }
         // Casting saturates: what lies beyond an end is in the bin there.
-        let bin = ((value - self.low) / (self.high - self.low) * BINS as f32) as usize;
+        let [value, low, high] = [value, self.low, self.high].map(f64::from);
+        let bin = ((value - low) / (high - low) * BINS as f64) as usize;
         self.counts[bin.min(BINS - 1)] += 1;
     }
+}
+
+/// The nearest finite value.
+pub(super) fn finite(value: f32) -> f32 {
+    value.clamp(f32::MIN, f32::MAX)
 }

@@ -92,6 +92,19 @@ fn what_lies_beyond_the_ends_counts_at_the_ends() {
 }
 
 #[test]
+fn ranges_as_wide_as_floats_are_still_numbers_in_json() {
+    let net = doubled(Range::new(f32::MIN, 1.0), Range::new(f32::MIN, f32::MAX));
+    let found = measured(&net, &[f32::MIN, -1.0, 0.0, 1.0]);
+    let text = serde_json::to_string(&found).unwrap();
+    assert!(!text.contains("\"low\":null") && !text.contains("\"high\":null"), "{text}");
+    assert_eq!(serde_json::from_str::<NetworkStatistics>(&text).unwrap(), found);
+    // The lowest float in the first bin, all others in one near the other end of the first range.
+    let counts = &found.tensors[0].histogram.counts;
+    assert_eq!(counts.iter().filter(|count| **count > 0).count(), 2);
+    assert_eq!(counts.iter().sum::<u64>(), 4);
+}
+
+#[test]
 fn of_a_large_tensor_every_channel_is_seen() {
     let mut b = GraphBuilder::new("g");
     let x = b.input("x", &[3, 512, 512]);
