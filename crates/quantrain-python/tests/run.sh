@@ -10,8 +10,8 @@ run_tests() {
     "$1" -m pytest -q -rs -p no:cacheprovider "$2"
 }
 if [ "${1:-}" = --module ]; then
-    # The whole workspace, or other features are compiled once more.
-    (cd "$root" && cargo build --profile test --workspace --lib)
+    # The whole workspace with its tests, or other features are compiled once more.
+    (cd "$root" && cargo build --profile test --workspace --lib --tests)
     cp "${CARGO_TARGET_DIR:-$root/target}/debug/libquantrain_native.so" "$package/python/quantrain/_native.abi3.so"
     PYTHONPATH=$package/python run_tests "$root/.venv/bin/python" "$package/tests"
     exit

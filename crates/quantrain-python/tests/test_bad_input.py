@@ -59,7 +59,7 @@ def test_files(tmp_path, images):
     with pytest.raises(OSError):
         net.export(tmp_path / "no" / "folder" / "model.onnx")
     with pytest.raises(quantrain.RecipeError, match="style"):
-        net.export(tmp_path / "model.onnx", style="tflite")
+        net.export(tmp_path / "model.onnx", style="webp")
     (tmp_path / "state").write_bytes(b"no state")
     with pytest.raises(quantrain.CheckpointError, match="state"):
         net.load(tmp_path / "state")

@@ -246,7 +246,8 @@ class Network:
         int4: bool | None = None,
         uint8: bool | None = None,
     ) -> list[str]:
-        """Writes the network, as QDQ, (`style="clip"`) for TIDL's import or (`style="c"`) as C; gives the files written.
+        """Writes the network, as QDQ, (`style="clip"`) for TIDL's import, (`style="c"`) as C or
+        (`style="tflite"`) for TensorFlow Lite; gives the files written.
 
         The rest are keys of a recipe's [export].
         """
