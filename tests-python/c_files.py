@@ -170,14 +170,19 @@ def export(program, codes, network, target, folder, count):
     report = json.loads(done.stdout)
     source = next(run.glob("export/*.c"))
     exported = Exported(source, report["c"], folder / "codes", folder / "outputs")
-    words = [codes, run / "export" / "model.qdq.onnx", target, exported.codes, exported.outputs]
+    write_codes(codes, run, network, target, count, exported.codes, exported.outputs)
+    return exported
+
+
+def write_codes(program, run, network, target, count, codes, outputs):
+    """Runs the integer program of a run's QDQ file on `count` samples, and writes the codes of inputs and of outputs to files."""
+    words = [program, run / "export" / "model.qdq.onnx", target, codes, outputs]
     with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
         for sample in network.values(count):
             process.stdin.write(sample)
         process.stdin.close()
         if process.wait() != 0:
             raise RuntimeError("c_codes failed")
-    return exported
 
 
 def apart(expected, found, whole):

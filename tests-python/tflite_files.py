@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from c_files import MODELS, NETWORKS, ROOT
+from c_files import MODELS, NETWORKS, ROOT, write_codes
 
 # Of the others, one has a linear Resize, which is not written, and one labels that ../shared has no images of.
 WITHOUT_ASKING = ["fashion_mobilenet", "resnet8_cifar10_tiny", "resnet20_cifar10"]
@@ -85,13 +85,7 @@ def export(folder, network, target, out, count):
     subprocess.run([program, "quantize", network.model, *network.flags(), *flags, "--quiet", "--json"], check=True, capture_output=True)
     subprocess.run([program, "export", run, "--style", "tflite", "--quiet", "--json"], check=True, capture_output=True)
     codes, outputs = out / "codes", out / "outputs"
-    words = [folder / "examples" / "c_codes", run / "export" / "model.qdq.onnx", target, codes, outputs]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
-        for sample in network.values(count):
-            process.stdin.write(sample)
-        process.stdin.close()
-        if process.wait() != 0:
-            raise RuntimeError("c_codes failed")
+    write_codes(folder / "examples" / "c_codes", run, network, target, count, codes, outputs)
     return next(run.glob("export/*.tflite")), *(np.fromfile(file, np.int8).reshape(count, -1) for file in (codes, outputs))
 
 

@@ -293,7 +293,7 @@ impl Datasets {
                 let train = self.recipe.train();
                 BatchPlan {
                     batch_size: train.micro_batch,
-                    batches_per_step: train.batch_size / train.micro_batch,
+                    batches_per_step: train.parts(),
                     shuffle: train.shuffle,
                     seed,
                     drop_last: train.drop_last,

@@ -227,6 +227,11 @@ pub struct Train {
 }
 
 impl Train {
+    /// Parts that a full step is run in.
+    pub fn parts(&self) -> usize {
+        self.batch_size / self.micro_batch
+    }
+
     /// The rule with decay and clipping around it.
     pub fn optimizer(&self) -> Optimizer {
         Optimizer::new(self.rule, self.weight_decay, self.gradient_clip)

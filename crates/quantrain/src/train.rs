@@ -233,7 +233,7 @@ impl<'r> Trainer<'r> {
         report: &mut TrainReport,
     ) -> Result<(), RunError> {
         let (settings, threads) = (self.recipe.train(), self.recipe.data().loader_threads);
-        let parts = settings.batch_size / settings.micro_batch;
+        let parts = settings.parts();
         let per_epoch = train.batches_per_epoch().div_ceil(parts) as u64;
         let rates = settings.rate_schedule(per_epoch);
         let mut step = Stepper::new(self.recipe, rates, &self.network)?;

@@ -31,7 +31,7 @@ fn loader(recipe: &Recipe) -> Loader {
     let train = recipe.train();
     let plan = BatchPlan {
         batch_size: train.micro_batch,
-        batches_per_step: train.batch_size / train.micro_batch,
+        batches_per_step: train.parts(),
         shuffle: true,
         limit: Some(IMAGES),
         ..BatchPlan::default()
